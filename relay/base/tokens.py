@@ -1,0 +1,86 @@
+"""Viewer tokens: the one kind of JWT that a relay can read.
+
+Decides whether a token is genuine, of the right kind and still valid. Whether its bearer is
+revoked, or the class full, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jwt
+from jwt.types import Options
+
+from relay.base.errors import TokenError
+
+ISSUER = "airclass"
+AUDIENCE = "relay"
+TYPE = "viewer"
+ALGORITHM = "HS256"
+MAX_TOKEN_BYTES = 2048
+MIN_KEY_BYTES = 32
+LEEWAY_S = 10
+_REQUIRED = ["iss", "aud", "sub", "jti", "iat", "exp"]
+_OPTIONS: Options = {"require": _REQUIRED, "strict_aud": True, "enforce_minimum_key_length": True}
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerClaims:
+    """Who watches what, until when (`expires_at_s`: Unix time)."""
+
+    subject: str
+    token_id: str
+    classroom: str
+    expires_at_s: float
+
+
+def mint_viewer(
+    key: bytes, *, subject: str, token_id: str, classroom: str, issued_at_s: float, expires_at_s: float
+) -> str:
+    """Return a signed viewer token (HS256); `key` has at least 32 bytes."""
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "typ": TYPE,
+        "sub": subject,
+        "jti": token_id,
+        "iat": int(issued_at_s),
+        "exp": int(expires_at_s),
+        "classroom": classroom,
+    }
+    return jwt.encode(claims, key, ALGORITHM)
+
+
+def verify_viewer(token: str, keys: tuple[bytes, ...]) -> ViewerClaims:
+    """Return the claims of a token signed with one of `keys` (current first, then previous).
+
+    Raises TokenError(401) for anything that is not a valid, unexpired viewer token.
+    """
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenError(401, "the token is too long: join the class again")
+    problem = "no viewer key is configured"
+    for key in keys:
+        try:
+            claims = jwt.decode(
+                token, key, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER, leeway=LEEWAY_S, options=_OPTIONS
+            )
+        except jwt.InvalidSignatureError:
+            problem = "the token's signature is wrong: join the class again"
+        except jwt.ExpiredSignatureError:
+            raise TokenError(401, "the token has expired: join the class again") from None
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            problem = "the token is not valid: join the class again"
+        else:
+            return _checked(claims)
+    raise TokenError(401, problem)
+
+
+def _checked(claims: dict[str, object]) -> ViewerClaims:
+    classroom, token_id, expires = claims.get("classroom"), claims.get("jti"), claims.get("exp")
+    if claims.get("typ") != TYPE:
+        raise TokenError(401, "this token is not a viewer's: join the class again")
+    if not (isinstance(classroom, str) and classroom and isinstance(token_id, str) and token_id):
+        raise TokenError(401, "the token names no class: join the class again")
+    if not isinstance(expires, int | float) or isinstance(expires, bool):
+        raise TokenError(401, "the token has no end: join the class again")
+    return ViewerClaims(str(claims["sub"]), token_id, classroom, float(expires))

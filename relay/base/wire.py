@@ -1,0 +1,164 @@
+"""Records that relays and master exchange (JSON by msgspec; unknown fields are ignored).
+
+Each call is a signed POST (`relay.base.signing`) with one record in and one record out:
+
+    /cluster/register   Register   -> Orders
+    /cluster/heartbeat  Heartbeat  -> Orders
+    /cluster/watch      Watch      -> Orders    held until something changes, at most WATCH_S
+    /cluster/epoch      EpochAsk   -> EpochBase
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+WATCH_S = 20.0
+
+
+class EpochBase(msgspec.Struct, frozen=True):
+    """The number line of one origin session: viewers' sequence = origin's sequence + `offset`.
+
+    `target_duration_s` and `part_target_s` are what the first ask of the stream proposed: they
+    stay for the life of the stream (0: not known).
+    """
+
+    stream: str
+    key: str
+    offset: int
+    discontinuity_seq: int
+    target_duration_s: int = 0
+    part_target_s: float = 0.0
+
+
+class EpochAsk(msgspec.Struct, frozen=True):
+    """A relay saw a new origin session and asks which numbers it gets.
+
+    `first_msn` is the lowest media sequence number that the origin lists, `next_msn` the lowest
+    number that this relay has not yet listed to viewers (0: it has listed nothing),
+    `next_discontinuity_seq` likewise.
+    """
+
+    stream: str
+    key: str
+    first_msn: int
+    next_msn: int
+    next_discontinuity_seq: int
+    target_duration_s: int = 0
+    part_target_s: float = 0.0
+
+
+class Register(msgspec.Struct, frozen=True):
+    """A relay introduces itself; `admin_url` is where the master probes `/readyz`."""
+
+    node_id: str
+    public_url: str
+    admin_url: str
+    zone: tuple[str, ...]
+    max_connections: int
+    max_egress_bps: int
+    version: str
+    started_at_s: float
+    epochs: tuple[EpochBase, ...] = ()
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One EXT-X-STREAM-INF of a stream; `attributes` is the attribute list without AUDIO."""
+
+    id: str
+    uri: str
+    attributes: str
+    has_audio_group: bool
+
+
+class Rendition(msgspec.Struct, frozen=True):
+    """One EXT-X-MEDIA of a stream; `attributes` is the list without GROUP-ID and URI."""
+
+    id: str
+    uri: str
+    attributes: str
+
+
+class StreamReport(msgspec.Struct, frozen=True):
+    """What a relay knows of one stream; `state` is waiting, live, reconnecting or ended.
+
+    `lag_s` is the age of the newest media in seconds, negative when there is none.
+    """
+
+    stream: str
+    state: str
+    viewers: int
+    lag_s: float
+    problem: str = ""
+    variants: tuple[Variant, ...] = ()
+    renditions: tuple[Rendition, ...] = ()
+
+
+class ViewerReport(msgspec.Struct, frozen=True):
+    """One viewer, sent when new and when the figures changed; -1 where the player told nothing."""
+
+    stream: str
+    subject: str
+    token_id: str
+    since_s: float
+    sent_bytes: int
+    buffer_ms: int = -1
+    throughput_kbps: int = -1
+    latency_ms: int = -1
+    starved: int = 0
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """A relay's state, every HEARTBEAT_INTERVAL_S; versions name the orders it has carried out.
+
+    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left.
+    """
+
+    node_id: str
+    connections: int
+    egress_bps: int
+    ready: bool
+    reason: str
+    draining: bool
+    version: str
+    orders_version: int
+    streams: tuple[StreamReport, ...] = ()
+    viewers: tuple[ViewerReport, ...] = ()
+    gone: tuple[str, ...] = ()
+    full: bool = False
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """A relay waits for orders newer than the ones it has."""
+
+    node_id: str
+    orders_version: int
+
+
+class StreamOrder(msgspec.Struct, frozen=True):
+    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty."""
+
+    stream: str
+    origins: tuple[str, ...]
+    bearer: str = ""
+    ended: bool = False
+    epochs: tuple[EpochBase, ...] = ()
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """All that a relay must know, complete; `version` grows with every change.
+
+    `viewer_keys` are sealed, current first. `revoked` holds token ids, `revoked_subjects`
+    subjects; `closed` the streams whose viewers are refused. `resync` asks for a full viewer
+    list, `warning` is for the relay's log ("the master cannot reach your address").
+    """
+
+    version: int
+    viewer_keys: tuple[str, ...] = ()
+    streams: tuple[StreamOrder, ...] = ()
+    revoked: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    drain: bool = False
+    resync: bool = False
+    known: bool = True
+    warning: str = ""
+    heartbeat_interval_s: float = 2.0
