@@ -6,11 +6,13 @@ Knows EXTM3U, comments and EXT-X-DEFINE; what other tags mean is decided elsewhe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relay.base.errors import PlaylistError
 from relay.core.playlist.attributes import Fields, attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_LINE_CHARS = 16_384
