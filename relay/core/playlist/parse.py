@@ -133,12 +133,11 @@ class _MediaReader:
 
     def _begin(self, after: Segment) -> None:
         """Start collecting the segment after `after`: its map and keys stay in force."""
-        self._next = Segment(0, "", 0.0, map=after.map, keys=after.keys)
+        self._next = self._nothing = Segment(0, "", 0.0, map=after.map, keys=after.keys)
         self._parts: list[Part] = []
         self._next_tags: list[str] = []
         self._extinf: Line | None = None
         self._byterange: tuple[int, int | None] | None = None
-        self._started = False
 
     def read(self, lines: list[Line]) -> MediaPlaylist:
         for line in lines:
@@ -162,10 +161,9 @@ class _MediaReader:
                 0, "this is no HLS playlist: it has neither EXT-X-TARGETDURATION nor variants"
             )
         first = self._head.media_sequence
-        open_segment = None
-        if self._started:
-            open_segment = self._filled(first + len(self._segments))
-        else:
+        open_segment: Segment | None = self._filled(first + len(self._segments))
+        if not self._parts and self._next == self._nothing:
+            open_segment = None
             self._tags += self._next_tags
         return replace(
             self._head,
@@ -195,7 +193,7 @@ class _MediaReader:
 
     def _set(self, **changes: object) -> None:
         self._next = replace(self._next, **changes)  # type: ignore[arg-type]
-        self._body = self._started = True
+        self._body = True
 
     def _inf(self, line: Line) -> None:
         seconds, _, title = line.value.partition(",")

@@ -201,6 +201,10 @@ def test_what_follows_the_last_segment_is_the_open_one() -> None:
     assert playlist.open_segment == Segment(10, "", 0.0, discontinuity=True, tags=("#EXT-X-CUE-OUT:5",))
 
 
+def test_a_tag_that_changes_nothing_opens_no_segment() -> None:
+    assert media("#EXTINF:2,", "a", "#EXT-X-KEY:METHOD=NONE").open_segment is None
+
+
 def test_unknown_tags_belong_to_the_playlist_until_the_first_segment_begins() -> None:
     playlist = media(
         "#EXT-X-START:TIME-OFFSET=1", "#EXTINF:2,", "#EXT-X-CUE-OUT", "a", "#EXT-X-NEW:1", "# comment"
