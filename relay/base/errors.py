@@ -43,16 +43,20 @@ class TokenError(RequestError):
 
 
 class OriginError(AirclassError):
-    """The origin's fault: unreachable, too slow, too large, or not HLS."""
+    """The origin's fault: unreachable, too slow, too large, or not HLS; `kind` labels its counter."""
 
     status = 502
+
+    def __init__(self, reason: str, kind: str = "protocol") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class PlaylistError(OriginError):
     """The origin's playlist cannot be read; `line_no` counts from 1 (0: the whole text)."""
 
     def __init__(self, line_no: int, reason: str) -> None:
-        super().__init__(f"line {line_no}: {reason}")
+        super().__init__(f"line {line_no}: {reason}", "playlist")
         self.line_no = line_no
 
 
