@@ -1,0 +1,96 @@
+import type { StreamState } from './types';
+
+/** Why the master refused, as the last word of the problem's `type` (RFC 9457). */
+export type Slug =
+  | 'unknown-code'
+  | 'wrong-password'
+  | 'class-closed'
+  | 'class-ended'
+  | 'cluster-full'
+  | 'class-full'
+  | 'too-many-tries'
+  | 'not-signed-in'
+  | 'forbidden'
+  | 'not-found'
+  | 'invalid'
+  | 'offline'
+  | 'failed';
+
+/** An answer that is not the wanted one; `offline` means that no answer came at all. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+
+  constructor(
+    readonly slug: Slug,
+    readonly status: number,
+    detail: string,
+    /** Seconds after which a new try makes sense, where the master named them. */
+    readonly retryAfterS: number | null = null,
+  ) {
+    super(detail);
+  }
+}
+
+const SLUGS = new Set<string>([
+  'unknown-code', 'wrong-password', 'class-closed', 'class-ended', 'cluster-full', 'class-full',
+  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid',
+]);
+
+const BY_STATUS: Record<number, Slug> = { 401: 'not-signed-in', 403: 'forbidden', 404: 'not-found', 400: 'invalid', 422: 'invalid', 429: 'too-many-tries' };
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+export interface CallOptions {
+  body?: unknown;
+  token?: string;
+  timeoutMs?: number;
+}
+
+/** Call the master and return its JSON answer; throws ApiError for everything else. */
+export async function call<T>(method: string, path: string, { body, token, timeoutMs }: CallOptions = {}): Promise<T> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? null : JSON.stringify(body),
+      credentials: 'same-origin',
+      cache: 'no-store',
+      signal: AbortSignal.timeout(timeoutMs ?? DEFAULT_TIMEOUT_MS),
+    });
+    text = await response.text();
+  } catch (error) {
+    throw new ApiError('offline', 0, error instanceof Error ? error.message : 'no answer');
+  }
+  if (!response.ok) throw problem(response.status, text, response.headers.get('Retry-After'));
+  if (text === '') return undefined as T;
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    throw new ApiError('failed', response.status, 'The answer was not JSON.');
+  }
+}
+
+/** Turn a refusal into an ApiError, whether or not its body is a problem document. */
+export function problem(status: number, text: string, retryAfter: string | null): ApiError {
+  let document: { type?: unknown; detail?: unknown; title?: unknown; retry_after_s?: unknown } = {};
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null) document = parsed;
+  } catch {
+    // A proxy in between may answer with HTML: the status alone decides then.
+  }
+  const named = typeof document.type === 'string' ? (document.type.split(/[/#:]/).pop() ?? '') : '';
+  const slug = SLUGS.has(named) ? (named as Slug) : (BY_STATUS[status] ?? 'failed');
+  const wait = typeof document.retry_after_s === 'number' ? document.retry_after_s : Number(retryAfter ?? NaN);
+  const detail = [document.detail, document.title].find((part) => typeof part === 'string');
+  return new ApiError(slug, status, typeof detail === 'string' ? detail : `HTTP ${status}`, Number.isFinite(wait) ? wait : null);
+}
+
+export function isStreamState(value: unknown): value is StreamState {
+  return value === 'waiting' || value === 'live' || value === 'reconnecting' || value === 'ended';
+}

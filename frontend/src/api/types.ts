@@ -1,0 +1,135 @@
+// What the master says, word for word. Field names are the contract; nothing here has behaviour.
+
+export type StreamState = 'waiting' | 'live' | 'reconnecting' | 'ended';
+export type ClassStatus = 'open' | 'closed' | 'ended';
+export type NodeStatus = 'active' | 'draining' | 'unhealthy' | 'offline';
+export type Role = 'student' | 'teacher' | 'monitor' | 'admin';
+export type Quality = 'good' | 'fair' | 'poor' | 'unknown';
+
+export interface Pathway {
+  id: string;
+  url: string;
+}
+
+export interface Joined {
+  token: string;
+  expires_at: string;
+  classroom: { id: string; name: string; language?: string };
+  state: StreamState;
+  live: boolean;
+  playback_url: string;
+  pathways: Pathway[];
+  priority: string[];
+  steering_url: string;
+  websocket_url?: string;
+}
+
+export interface User {
+  id: string;
+  name: string;
+  role: Role;
+  username?: string;
+  created_at?: string;
+  disabled?: boolean;
+}
+
+export interface Classroom {
+  id: string;
+  name: string;
+  code: string;
+  status: ClassStatus;
+  state: StreamState;
+  viewers: number;
+  capacity: number | null;
+  has_password: boolean;
+  language: string | null;
+  owner: string;
+  created_at: string;
+  join_url: string;
+  rtmp_server?: string;
+  rtmp_url?: string;
+  rtmp_key?: string;
+  stream_key?: string;
+}
+
+export interface Facts {
+  bitrate_bps: number;
+  width: number;
+  height: number;
+  fps: number;
+  keyframe_s: number;
+  video_codec: string;
+  audio_codec: string;
+  advice: string[];
+}
+
+export interface Viewer {
+  subject: string;
+  name: string;
+  joined_at: string;
+  node: string;
+  quality: Quality;
+  latency_ms: number | null;
+}
+
+/** One point of a history: [seconds since 1970, value]. */
+export type Point = [number, number];
+
+export interface ClusterNode {
+  id: string;
+  url: string;
+  status: NodeStatus;
+  zone: string | null;
+  connections: number;
+  capacity: number;
+  load: number;
+  egress_mbps: number;
+  last_seen_s: number;
+  version: string;
+  lag_ms?: number | null;
+}
+
+export interface ClusterSummary {
+  total_nodes: number;
+  active_nodes: number;
+  total_capacity: number;
+  current_load: number;
+  average_load: number;
+  recommendation: string;
+}
+
+export interface AuditEvent {
+  at: string;
+  actor: string;
+  action: string;
+  target?: string | null;
+  detail?: string | null;
+}
+
+export interface StudentNews {
+  type: 'snapshot' | 'change' | 'kicked' | 'ended' | 'pong';
+  seq?: number;
+  classroom?: { id: string; name: string };
+  state?: StreamState;
+  pathways?: Pathway[];
+  priority?: string[];
+  viewers?: number;
+}
+
+export interface TeacherNews {
+  type: 'snapshot' | 'change' | 'pong';
+  classroom?: Classroom;
+  state?: StreamState;
+  facts?: Facts | null;
+  viewers?: Viewer[];
+  history?: Point[];
+}
+
+export interface MonitorNews {
+  type: 'snapshot' | 'change' | 'pong';
+  nodes?: ClusterNode[];
+  summary?: ClusterSummary;
+  classrooms?: Classroom[];
+  history?: Point[];
+  events?: AuditEvent[];
+}

@@ -1,0 +1,25 @@
+// Numbers and times as people read them, in the language of the page.
+import { locale } from './i18n/locale.svelte';
+
+export function clock(at: string | number | Date): string {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return '–';
+  return new Intl.DateTimeFormat(locale.lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }).format(date);
+}
+
+export function dayAndClock(at: string): string {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return '–';
+  return new Intl.DateTimeFormat(locale.lang, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hour12: false }).format(date);
+}
+
+export function whole(value: number): string {
+  return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 0 }).format(value);
+}
+
+export function tenth(value: number): string {
+  return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(value);
+}
+
+/** Bits a second as Mbit/s with one decimal. */
+export const mbps = (bps: number): string => tenth(bps / 1_000_000);

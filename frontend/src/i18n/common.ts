@@ -1,0 +1,66 @@
+import { translator } from './locale.svelte';
+
+const en = {
+  language: 'Language',
+  languageOther: '한국어',
+  cancel: 'Cancel',
+  close: 'Close',
+  retry: 'Try again',
+  copy: 'Copy',
+  copied: 'Copied',
+  loading: 'One moment…',
+  signOut: 'Sign out',
+  seconds: '{n} s',
+  stateWaiting: 'Not started',
+  stateLive: 'Live',
+  stateReconnecting: 'Reconnecting',
+  stateEnded: 'Ended',
+  statusOpen: 'Open',
+  statusClosed: 'Closed',
+  statusEnded: 'Ended',
+  qualityGood: 'Good',
+  qualityFair: 'Unsteady',
+  qualityPoor: 'Poor',
+  qualityUnknown: 'Not known yet',
+  errorOffline: 'No answer from the school’s server. Check the network and try again.',
+  errorForbidden: 'Your account may not do this.',
+  errorNotFound: 'This does not exist any more.',
+  errorTooMany: 'Too many tries. Wait {n} s and try again.',
+  errorFailed: 'That did not work. Try again in a moment.',
+  errorSignedOut: 'You are signed out. Please sign in again.',
+};
+
+type Key = keyof typeof en;
+
+const ko: Record<Key, string> = {
+  language: '언어',
+  languageOther: 'English',
+  cancel: '취소',
+  close: '닫기',
+  retry: '다시 시도',
+  copy: '복사',
+  copied: '복사됨',
+  loading: '잠시만 기다려 주세요…',
+  signOut: '로그아웃',
+  seconds: '{n}초',
+  stateWaiting: '시작 전',
+  stateLive: '라이브',
+  stateReconnecting: '다시 연결 중',
+  stateEnded: '끝남',
+  statusOpen: '열림',
+  statusClosed: '닫힘',
+  statusEnded: '끝남',
+  qualityGood: '좋음',
+  qualityFair: '불안정',
+  qualityPoor: '나쁨',
+  qualityUnknown: '확인 중',
+  errorOffline: '학교 서버가 응답하지 않습니다. 네트워크를 확인하고 다시 시도해 주세요.',
+  errorForbidden: '이 계정으로는 할 수 없는 작업입니다.',
+  errorNotFound: '더 이상 존재하지 않습니다.',
+  errorTooMany: '시도가 너무 많습니다. {n}초 뒤에 다시 시도해 주세요.',
+  errorFailed: '처리하지 못했습니다. 잠시 뒤 다시 시도해 주세요.',
+  errorSignedOut: '로그아웃되었습니다. 다시 로그인해 주세요.',
+};
+
+export const tc = translator<Key>(en, ko);
+export type CommonKey = Key;

@@ -1,0 +1,139 @@
+// The only file that knows hls.js. The full UMD build: the light one has neither separate audio nor
+// CMCD, and the UMD carries its worker inside, so nothing else has to be fetched.
+import HlsClass from 'hls.js/dist/hls.min.js';
+import type Hls from 'hls.js';
+import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig } from 'hls.js';
+import { lowLatencyTarget, plainPlaylists, settings, withToken } from './settings';
+import type { FaultKind, Player, PlayerOptions, Sample } from './types';
+
+const CMCD_KEYS = ['bl', 'br', 'bs', 'cid', 'd', 'dl', 'mtp', 'ot', 'pr', 'sf', 'sid', 'st', 'su'];
+/** hls.js never reports latency itself; a key of our own, as CTA-5004 allows. */
+const LATENCY_KEY = 'edu.lat-ms';
+const LATENCY_REPORT_MS = 2000;
+
+export function hlsSupported(): boolean {
+  return HlsClass.isSupported();
+}
+
+export class HlsPlayer implements Player {
+  readonly #hls: Hls;
+  readonly #video: HTMLVideoElement;
+  #answeredAt_ms: number | null = null;
+  #tuned = false;
+  #priority: string[] = [];
+  #reports: ReturnType<typeof setInterval> | undefined;
+
+  constructor(private readonly options: PlayerOptions) {
+    this.#video = options.video;
+    this.#hls = new HlsClass(this.#config());
+    const { Events } = HlsClass;
+    this.#hls.on(Events.MANIFEST_PARSED, () => this.prefer(this.#priority));
+    this.#hls.on(Events.LEVEL_LOADED, (_, { details }) => {
+      this.#answeredAt_ms = Date.now();
+      this.#tune(details.partTarget || null);
+    });
+    this.#hls.on(Events.ERROR, (_, data) => {
+      if (data.fatal) options.fault(kindOf(data.type), data.details);
+    });
+    this.#hls.attachMedia(this.#video);
+  }
+
+  load(url: string): void {
+    this.#tuned = false;
+    this.#hls.loadSource(url);
+  }
+
+  startLoad(): void {
+    this.#hls.startLoad();
+  }
+
+  recoverMedia(): void {
+    this.#hls.recoverMediaError();
+  }
+
+  goLive(): void {
+    const live_s = this.#hls.liveSyncPosition;
+    if (live_s !== null && Math.abs(live_s - this.#video.currentTime) > 0.5) this.#video.currentTime = live_s;
+  }
+
+  prefer(priority: string[]): void {
+    this.#priority = priority;
+    // An empty list or only unknown relays would make hls.js forget what it may fall back to.
+    const known = new Set(this.#hls.pathways);
+    if (priority.some((id) => known.has(id))) this.#hls.pathwayPriority = priority;
+  }
+
+  sample(): Sample {
+    const video = this.#video;
+    const details = this.#hls.latestLevelDetails;
+    const level = this.#hls.levels[Math.max(0, this.#hls.currentLevel)];
+    const now_ms = Date.now();
+    return {
+      at_ms: now_ms,
+      position_s: video.currentTime,
+      paused: video.paused,
+      seeking: video.seeking,
+      rate: video.playbackRate,
+      buffer_s: bufferAhead_s(video),
+      latency_s: details === null ? null : this.#hls.latency,
+      target_s: this.#hls.targetLatency,
+      window: details === null ? null : { start_s: details.fragmentStart, end_s: details.edge },
+      edge_age_s: details === null ? null : details.age,
+      answer_age_s: this.#answeredAt_ms === null ? null : (now_ms - this.#answeredAt_ms) / 1000,
+      throughput_bps: Number.isFinite(this.#hls.bandwidthEstimate) ? this.#hls.bandwidthEstimate : null,
+      bitrate_bps: level?.bitrate ?? null,
+      pathway: level?.pathwayId ?? null,
+      low_latency: (details?.partTarget ?? 0) > 0,
+    };
+  }
+
+  destroy(): void {
+    clearInterval(this.#reports);
+    this.#hls.destroy();
+  }
+
+  /** The first playlist tells which kind of stream it is; only then can the settings fit. */
+  #tune(partTarget_s: number | null): void {
+    if (this.#tuned) return;
+    this.#tuned = true;
+    if (partTarget_s === null) this.#hls.config.playlistLoadPolicy = plainPlaylists;
+    else this.#hls.targetLatency = lowLatencyTarget(partTarget_s);
+  }
+
+  #config(): Partial<HlsConfig> {
+    const { token, sessionId, contentId } = this.options;
+    return {
+      ...settings,
+      xhrSetup: (xhr, url) => xhr.open('GET', withToken(url, token()), true),
+      cmcd: {
+        sessionId,
+        contentId,
+        useHeaders: false, // headers would cost one preflight request a part
+        includeKeys: [...CMCD_KEYS, LATENCY_KEY] as NonNullable<CMCDControllerConfig['includeKeys']>,
+        reporterCallback: (reporter) => this.#reportLatency(reporter),
+      },
+    };
+  }
+
+  #reportLatency(reporter: CmcdCustomReporter): void {
+    clearInterval(this.#reports);
+    this.#reports = setInterval(() => {
+      if (this.#hls.latestLevelDetails === null) return;
+      reporter.updateCustomData({ [LATENCY_KEY]: String(Math.round(this.#hls.latency * 1000)) });
+    }, LATENCY_REPORT_MS);
+  }
+}
+
+function kindOf(type: string): FaultKind {
+  if (type === HlsClass.ErrorTypes.NETWORK_ERROR) return 'network';
+  return type === HlsClass.ErrorTypes.MEDIA_ERROR ? 'media' : 'other';
+}
+
+/** Seconds loaded without a hole from the position on. */
+export function bufferAhead_s(video: HTMLVideoElement): number {
+  const { buffered, currentTime } = video;
+  for (let i = 0; i < buffered.length; i += 1) {
+    if (buffered.start(i) <= currentTime + 0.2 && currentTime <= buffered.end(i)) return buffered.end(i) - currentTime;
+  }
+  return 0;
+}

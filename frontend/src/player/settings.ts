@@ -1,0 +1,63 @@
+// The hls.js settings that kept students playing through kills, hangs and drains of relays when this
+// was measured (1.7.4). Two tempting changes kill the player: fewer retries of low-latency playlists
+// (a teacher who pauses 2 s becomes fatal) and no retry of fragments with status 0 (both relays are
+// blamed for one failure).
+import type { HlsConfig, LoadPolicy } from 'hls.js';
+
+export const CATCH_UP_RATE = 1.1;
+const LEAST_TARGET_S = 1.5;
+const TARGET_PARTS = 3.5;
+
+const lowLatencyPlaylists: LoadPolicy = {
+  default: {
+    maxTimeToFirstByteMs: 3000,
+    maxLoadTimeMs: 6000,
+    timeoutRetry: { maxNumRetry: 2, retryDelayMs: 0, maxRetryDelayMs: 0 },
+    errorRetry: { maxNumRetry: 2, retryDelayMs: 500, maxRetryDelayMs: 2000 },
+  },
+};
+
+/** Without blocking reload nothing else notices a hanging relay: 1 s keeps the move inside the buffer. */
+export const plainPlaylists: LoadPolicy = {
+  default: {
+    maxTimeToFirstByteMs: 1000,
+    maxLoadTimeMs: 2000,
+    timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
+    errorRetry: { maxNumRetry: 2, retryDelayMs: 500, maxRetryDelayMs: 2000 },
+  },
+};
+
+const fragments: LoadPolicy = {
+  default: {
+    maxTimeToFirstByteMs: 2000,
+    maxLoadTimeMs: 4000,
+    timeoutRetry: { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 },
+    errorRetry: {
+      maxNumRetry: 8,
+      retryDelayMs: 150,
+      maxRetryDelayMs: 600,
+      // Also status 0, which hls.js would not retry: a relay that was killed refuses connections.
+      shouldRetry: (retry, count) => count < (retry?.maxNumRetry ?? 0),
+    },
+  },
+};
+
+export const settings: Partial<HlsConfig> = {
+  lowLatencyMode: true,
+  maxLiveSyncPlaybackRate: CATCH_UP_RATE,
+  backBufferLength: 60,
+  playlistLoadPolicy: lowLatencyPlaylists,
+  fragLoadPolicy: fragments,
+};
+
+/** Seconds behind the newest part to aim at, from the length of a part. */
+export function lowLatencyTarget(partTarget_s: number): number {
+  return Math.max(LEAST_TARGET_S, TARGET_PARTS * partTarget_s);
+}
+
+/** Put the present token in the place of the one that a relay's or the master's address carries. */
+export function withToken(url: string, token: string): string {
+  const inPath = url.replace(/\/t\/[^/?#]+\//, () => `/t/${token}/`);
+  if (inPath !== url) return inPath;
+  return url.replace(/([?&]token=)[^&#]*/, (_, name: string) => name + encodeURIComponent(token));
+}

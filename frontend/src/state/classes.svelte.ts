@@ -1,0 +1,40 @@
+// The teacher's list of classes.
+import { createClassroom, listClassrooms, type NewClassroom } from '../api/classrooms';
+import type { Classroom } from '../api/types';
+import { explain } from './session.svelte';
+
+const REFRESH_MS = 5_000;
+
+export class Classes {
+  list = $state.raw<Classroom[] | null>(null);
+  problem = $state('');
+
+  /** Keep the list fresh while it is on screen; returns what ends that. */
+  watch(): () => void {
+    void this.load();
+    const timer = setInterval(() => void this.load(), REFRESH_MS);
+    return () => clearInterval(timer);
+  }
+
+  async load(): Promise<void> {
+    try {
+      this.list = await listClassrooms();
+      this.problem = '';
+    } catch (error) {
+      this.problem = explain(error);
+    }
+  }
+
+  /** Make a class; the answer carries its key, which is told only this once. */
+  async create(wanted: NewClassroom): Promise<Classroom | null> {
+    try {
+      const made = await createClassroom(wanted);
+      this.problem = '';
+      this.list = [made, ...(this.list ?? [])];
+      return made;
+    } catch (error) {
+      this.problem = explain(error);
+      return null;
+    }
+  }
+}

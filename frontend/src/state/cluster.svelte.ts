@@ -1,0 +1,76 @@
+// The cluster as the operator sees it. A WebSocket tells changes; every 5 s, or on demand, the same is
+// asked for anew, so the numbers are right even where a proxy swallows WebSockets.
+import { actOnNode, getCluster, type NodeAction } from '../api/cluster';
+import { LiveSocket, socketUrl } from '../api/socket';
+import type { AuditEvent, Classroom, ClusterNode, ClusterSummary, MonitorNews, Point } from '../api/types';
+import { explain } from './session.svelte';
+
+const REFRESH_MS = 5_000;
+const MOST_POINTS = 720;
+
+export class ClusterView {
+  nodes = $state.raw<ClusterNode[]>([]);
+  summary = $state.raw<ClusterSummary | null>(null);
+  classrooms = $state.raw<Classroom[]>([]);
+  history = $state.raw<Point[]>([]);
+  events = $state.raw<AuditEvent[]>([]);
+  auto = $state(true);
+  live = $state(false);
+  problem = $state('');
+  updatedAt = $state.raw<Date | null>(null);
+
+  #socket: LiveSocket<MonitorNews> | null = null;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #told = false;
+
+  watch(): () => void {
+    this.#socket = new LiveSocket<MonitorNews>(() => socketUrl('/ws/monitor', {}), {
+      news: (news) => {
+        if (this.auto || !this.#told) this.#heard(news);
+      },
+      status: (open) => (this.live = open),
+    });
+    void this.refresh();
+    this.#timer = setInterval(() => {
+      if (this.auto && document.visibilityState === 'visible') void this.refresh();
+    }, REFRESH_MS);
+    return () => {
+      this.#socket?.close();
+      clearInterval(this.#timer);
+    };
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      this.#heard({ type: 'change', ...(await getCluster()) });
+      this.problem = '';
+    } catch (error) {
+      this.problem = explain(error);
+    }
+  }
+
+  async act(id: string, action: NodeAction): Promise<void> {
+    try {
+      await actOnNode(id, action);
+      await this.refresh();
+    } catch (error) {
+      this.problem = explain(error);
+    }
+  }
+
+  #heard(news: MonitorNews): void {
+    this.#told = true;
+    this.updatedAt = new Date();
+    if (news.nodes !== undefined) this.nodes = [...news.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
+    if (news.summary !== undefined) this.#summed(news.summary);
+    if (news.classrooms !== undefined) this.classrooms = news.classrooms;
+    if (news.events !== undefined) this.events = news.events;
+    if (news.history !== undefined && news.history.length >= this.history.length) this.history = news.history.slice(-MOST_POINTS);
+  }
+
+  #summed(summary: ClusterSummary): void {
+    this.summary = summary;
+    // The master keeps the history; without its WebSocket the page draws what it has seen itself.
+    if (!this.live) this.history = [...this.history.slice(1 - MOST_POINTS), [Date.now() / 1000, summary.current_load]];
+  }
+}

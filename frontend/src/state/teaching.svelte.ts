@@ -1,0 +1,107 @@
+// One class as its teacher sees it: what arrives, who is here, and what can be done about it.
+import { actOnClassroom, getClassroom, kick, type ClassAction } from '../api/classrooms';
+import { LiveSocket, socketUrl } from '../api/socket';
+import type { Classroom, Facts, Point, StreamState, TeacherNews, Viewer } from '../api/types';
+import { explain } from './session.svelte';
+
+/** Ten minutes of figures at one a second. */
+const MOST_POINTS = 600;
+const NEARLY_FULL = 0.9;
+
+/** What must be typed into OBS; the key is there only right after it was made. */
+export interface Ingest {
+  server: string;
+  key: string | null;
+}
+
+export class Teaching {
+  classroom = $state.raw<Classroom | null>(null);
+  stream = $state<StreamState>('waiting');
+  facts = $state.raw<Facts | null>(null);
+  viewers = $state.raw<Viewer[]>([]);
+  history = $state.raw<Point[]>([]);
+  bitrate = $state.raw<Point[]>([]);
+  fps = $state.raw<Point[]>([]);
+  connected = $state(true);
+  problem = $state('');
+  busy = $state(false);
+  ingest = $state.raw<Ingest | null>(null);
+
+  readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {
+    const capacity = this.classroom?.capacity ?? null;
+    if (capacity === null || capacity <= 0) return 'free';
+    if (this.viewers.length >= capacity) return 'full';
+    return this.viewers.length >= capacity * NEARLY_FULL ? 'nearly' : 'free';
+  });
+
+  #socket: LiveSocket<TeacherNews>;
+
+  constructor(readonly id: string, made: Classroom | null = null) {
+    if (made !== null) this.#take(made);
+    void this.#load();
+    this.#socket = new LiveSocket<TeacherNews>(() => socketUrl('/ws/teacher', { classroom: id }), {
+      news: (news) => this.#heard(news),
+      status: (open) => (this.connected = open),
+    });
+  }
+
+  act(action: ClassAction): Promise<boolean> {
+    return this.#attempt(async () => this.#take(await actOnClassroom(this.id, action)));
+  }
+
+  kick(subject: string): Promise<boolean> {
+    return this.#attempt(async () => {
+      await kick(this.id, subject);
+      this.viewers = this.viewers.filter((viewer) => viewer.subject !== subject);
+    });
+  }
+
+  destroy(): void {
+    this.#socket.close();
+  }
+
+  async #load(): Promise<void> {
+    await this.#attempt(async () => this.#take(await getClassroom(this.id)));
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<boolean> {
+    this.busy = true;
+    try {
+      await work();
+      this.problem = '';
+      return true;
+    } catch (error) {
+      this.problem = explain(error);
+      return false;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  #take(classroom: Classroom): void {
+    this.classroom = { ...this.classroom, ...classroom };
+    this.stream = classroom.state;
+    const server = classroom.rtmp_server ?? this.ingest?.server ?? '';
+    const key = classroom.rtmp_key ?? (classroom.stream_key === undefined ? null : `${classroom.id}?token=${classroom.stream_key}`);
+    if (server !== '') this.ingest = { server, key: key ?? this.ingest?.key ?? null };
+  }
+
+  #heard(news: TeacherNews): void {
+    if (news.classroom !== undefined) this.#take(news.classroom);
+    if (news.state !== undefined) this.stream = news.state;
+    if (news.viewers !== undefined) this.viewers = news.viewers;
+    if (news.history !== undefined) this.history = news.history;
+    if (news.facts !== undefined) this.#measured(news.facts);
+  }
+
+  #measured(facts: Facts | null): void {
+    this.facts = facts;
+    const now_s = Date.now() / 1000;
+    this.bitrate = append(this.bitrate, [now_s, (facts?.bitrate_bps ?? 0) / 1_000_000]);
+    this.fps = append(this.fps, [now_s, facts?.fps ?? 0]);
+  }
+}
+
+function append(points: Point[], point: Point): Point[] {
+  return [...points.slice(1 - MOST_POINTS), point];
+}

@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { Recovery, type Cure } from '../../src/player/recovery';
+import { sample } from '../builders';
+
+/** Feed one sample every 250 ms; the position moves by `speed`. Returns the cures with their seconds. */
+function run(recovery: Recovery, seconds: number, speed: number, from_ms = 0, wanted = true, following = true): [number, Cure][] {
+  const cures: [number, Cure][] = [];
+  for (let at_ms = from_ms; at_ms <= from_ms + seconds * 1000; at_ms += 250) {
+    const cure = recovery.sampled(sample({ at_ms, position_s: 100 + ((at_ms - from_ms) / 1000) * speed }), wanted, following);
+    if (cure !== 'none') cures.push([(at_ms - from_ms) / 1000, cure]);
+  }
+  return cures;
+}
+
+describe('the watchdog', () => {
+  it('leaves a moving picture alone', () => {
+    expect(run(new Recovery(), 120, 1)).toEqual([]);
+  });
+
+  it('climbs from the mildest cure to the strongest when nothing moves and nothing was reported', () => {
+    const cures = run(new Recovery(), 40, 0);
+    expect(cures.map(([, cure]) => cure)).toEqual(['start-load', 'go-live', 'reload', 'rebuild', 'rebuild']);
+    expect(cures[0]?.[0]).toBeCloseTo(3, 0);
+    expect(cures[2]?.[0]).toBeCloseTo(8, 0);
+  });
+
+  it('starts again from the bottom after the picture moved', () => {
+    const recovery = new Recovery();
+    run(recovery, 6, 0);
+    run(recovery, 2, 1, 6_250);
+    expect(run(recovery, 4, 0, 8_500).map(([, cure]) => cure)).toEqual(['start-load']);
+  });
+
+  it('waits patiently while nothing is expected', () => {
+    expect(run(new Recovery(), 60, 0, 0, false)).toEqual([]);
+  });
+
+  it('takes slow motion for standing still', () => {
+    expect(run(new Recovery(), 4, 0.2).map(([, cure]) => cure)).toEqual(['start-load']);
+  });
+
+  it('brings back a student who fell far behind, but not one who rewound', () => {
+    const far = { latency_s: 20, target_s: 2 };
+    const recovery = new Recovery();
+    recovery.sampled(sample({ at_ms: 0, position_s: 0, ...far }), true, true);
+    recovery.sampled(sample({ at_ms: 250, position_s: 0.25, ...far }), true, false);
+    expect(recovery.sampled(sample({ at_ms: 500, position_s: 0.5, ...far }), true, false)).toBe('none');
+    expect(recovery.sampled(sample({ at_ms: 750, position_s: 0.75, ...far }), true, true)).toBe('go-live');
+    expect(recovery.sampled(sample({ at_ms: 1000, position_s: 1, ...far }), true, true)).toBe('none');
+  });
+
+  it('knows that a negative delay is a player gone astray', () => {
+    const recovery = new Recovery();
+    recovery.sampled(sample({ at_ms: 0, position_s: 0 }), true, true);
+    recovery.sampled(sample({ at_ms: 250, position_s: 0.25 }), true, true);
+    expect(recovery.sampled(sample({ at_ms: 500, position_s: 0.5, latency_s: -3 }), true, true)).toBe('go-live');
+  });
+
+  it('does not take sleep for a stall', () => {
+    const recovery = new Recovery();
+    run(recovery, 2, 1);
+    expect(recovery.sampled(sample({ at_ms: 602_000, position_s: 102 }), true, true)).toBe('none');
+  });
+});
+
+describe('fatal errors', () => {
+  it('first only lets the player go on, then asks the master', () => {
+    const recovery = new Recovery();
+    expect([0, 100, 200].map((at_ms) => recovery.fault('network', at_ms))).toEqual(['start-load', 'start-load', 'reload']);
+  });
+
+  it('forgets old network faults', () => {
+    const recovery = new Recovery();
+    expect([0, 9_000, 19_500, 30_000].map((at_ms) => recovery.fault('network', at_ms))).toEqual(Array(4).fill('start-load'));
+  });
+
+  it('never reloads more than once in four seconds', () => {
+    const recovery = new Recovery();
+    const cures = Array.from({ length: 40 }, (_, i) => recovery.fault('network', i * 100));
+    expect(cures.filter((cure) => cure === 'reload')).toHaveLength(1);
+  });
+
+  it('recovers media at most once in five seconds, then builds anew', () => {
+    const recovery = new Recovery();
+    expect(recovery.fault('media', 0)).toBe('recover-media');
+    expect(recovery.fault('media', 1_000)).toBe('rebuild');
+    expect(recovery.fault('media', 2_000)).toBe('none');
+    expect(recovery.fault('media', 6_000)).toBe('recover-media');
+  });
+
+  it('builds anew for everything else', () => {
+    expect(new Recovery().fault('other', 0)).toBe('rebuild');
+  });
+});
