@@ -167,7 +167,7 @@ def _audio_stream(container: OutputContainer) -> AudioStream:
 
 
 def _publish(to: str, plan: Lesson, until_s: float) -> None:
-    options = {"rtmp_live": "live", "flvflags": "no_duration_filesize"}
+    options = {"flvflags": "no_duration_filesize"}
     with av.open(to, "w", format="flv", options=options) as container:
         session = _Session(container, plan)
         container.start_encoding()
