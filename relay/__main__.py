@@ -1,0 +1,100 @@
+"""`python -m relay`: one HLS stream in, many viewers out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import trio
+
+from relay import __version__
+from relay.app import Options, run
+from relay.base.errors import ConfigError, StartError
+from relay.base.process import die_with_parent
+from relay.base.settings import environment, load
+from relay.config import RelaySettings
+
+EXIT_USAGE = 2
+
+EPILOG = """\
+examples:
+  python -m relay --origin http://ingest:8888/live/class1/index.m3u8 --public
+  VIEWER_KEY=$(openssl rand -hex 32) python -m relay --origin http://a/live.m3u8 --origin http://b/live.m3u8
+  MASTER_URL=http://master:8000 CLUSTER_SECRET=... python -m relay
+
+Viewers open http://HOST:PORT/t/TOKEN/NAME/index.m3u8, or /NAME/index.m3u8 with --public.
+Settings also come from the environment and from .env; see docs/reference.md.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's description."""
+    p = argparse.ArgumentParser(
+        prog="python -m relay",
+        description="Pull an HLS stream once, keep it in memory, serve it to many viewers.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="index of the stream to follow; repeat it for stand-by origins",
+    )
+    p.add_argument("--name", default="live", help="the stream's name in viewers' addresses (default: live)")
+    p.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: that of RELAY_BIND)")
+    p.add_argument("--port", type=int, help="port for viewers, 0: any (default: that of RELAY_BIND, 8080)")
+    p.add_argument("--admin-port", type=int, help="port for /healthz, /readyz and /metrics (default: 8081)")
+    p.add_argument("--public", action="store_true", help="let everyone watch without a token")
+    p.add_argument("--max-viewers", type=int, metavar="N", help="refuse more viewers (default: 150)")
+    p.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses here once they are bound")
+    p.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends")
+    p.add_argument("--version", action="version", version=f"AIRClass relay {__version__}")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the relay; returns the exit code: 0 stopped as told, 2 cannot start as asked."""
+    parent_pid = os.getppid()
+    args = parser().parse_args(arguments)
+    if args.die_with_parent:
+        die_with_parent(parent_pid)
+    environ = environment()
+    overrides = {
+        "relay_bind": _bind(environ.get("RELAY_BIND", "0.0.0.0:8080"), args.host, args.port),  # noqa: S104
+        "relay_admin_bind": _bind(environ.get("RELAY_ADMIN_BIND", "127.0.0.1:8081"), None, args.admin_port),
+        "max_connections": args.max_viewers,
+    }
+    options = Options(tuple(args.origin), args.name, args.public, args.ready_file)
+    try:
+        settings = load(RelaySettings, environ, overrides=overrides)
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+            stream=sys.stderr,
+        )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        trio.run(run, settings, options)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            sys.stderr.write(f"relay: {problem}\n")
+        return EXIT_USAGE
+    except StartError as exc:
+        sys.stderr.write(f"relay: {exc.reason}\n")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _bind(bind: str, host: str | None, port: int | None) -> str:
+    own_host, _, own_port = bind.rpartition(":")
+    return f"{host or own_host}:{own_port if port is None else port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

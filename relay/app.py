@@ -1,0 +1,170 @@
+"""The relay process: what runs, in which order it starts, and how it drains.
+
+listeners → reactor → admin port → pullers (one a stream) → [control: master] → signals
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import signal
+import socket
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from relay.base.errors import ConfigError, StartError
+from relay.base.process import write_ready_file
+from relay.config import RelaySettings, split_address
+from relay.core.admission import Admission
+from relay.core.counters import Counters
+from relay.core.edge import Edge
+from relay.core.ledger import Ledger
+from relay.core.response import Cors
+from relay.io.admin import serve_admin
+from relay.io.blobs import BlobStore
+from relay.io.control import Control
+from relay.io.node import Node
+from relay.io.reactor import Reactor
+from relay.io.streams import Streams
+from relay.io.tls import TlsContext
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+SOCKETS_PER_VIEWER = 6
+SPARE_DESCRIPTORS = 512
+DRAIN_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What only the command line says: `origins` are followed without a master."""
+
+    origins: tuple[str, ...] = ()
+    name: str = "live"
+    public: bool = False
+    ready_file: Path | None = None
+
+
+def check(settings: RelaySettings, options: Options) -> None:
+    """Refuse to start without a way in for streams and a rule for viewers; one ConfigError for all."""
+    problems = []
+    if not options.origins and not settings.master_url:
+        problems.append("nothing to relay: give --origin URL, or set MASTER_URL")
+    if options.origins and settings.master_url:
+        problems.append("--origin and MASTER_URL exclude each other: the master names the origins")
+    if not (settings.master_url or settings.viewer_key or options.public):
+        problems.append("nobody could watch: set VIEWER_KEY to check tokens, or give --public")
+    if problems:
+        raise ConfigError(problems)
+
+
+def listen(bind: str) -> socket.socket:
+    """Return a listening socket; StartError says what to do when the port cannot be had."""
+    host, port = split_address(bind)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        sock.close()
+        raise StartError(
+            f"cannot listen on {bind}: {exc.strerror}; stop the program that uses it or choose another port"
+        ) from exc
+    return sock
+
+
+def url_of(sock: socket.socket, *, tls: bool) -> str:
+    """Return the address under which a listener is reached from this machine."""
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def run(settings: RelaySettings, options: Options) -> None:
+    """Run a relay until it is told to stop; raises ConfigError or StartError before any port opens."""
+    check(settings, options)
+    tls = TlsContext(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+    counters = Counters()
+    blobs = BlobStore()
+    key = settings.viewer_key
+    admission = Admission(
+        Ledger(),
+        keys=(key.get_secret_value().encode(),) if key else (),
+        public=options.public,
+        max_viewers=settings.max_connections,
+        max_egress_bps=int(settings.max_egress_mbps * 1e6),
+        max_addresses_per_token=settings.max_addresses_per_token,
+    )
+    edge = Edge(
+        admission,
+        Cors(settings.cors),
+        blobs.new,
+        max_stream_bytes=settings.cache_mb * 1024 * 1024,
+        strip_audio_independent=settings.audio_independent == "first",
+        answer_at_hold_limit=settings.hold_limit == "unchanged",
+    )
+    viewers, admin = listen(settings.relay_bind), listen(settings.relay_admin_bind)
+    reactor = Reactor(edge, counters, max_connections=_max_sockets(settings), tls=tls)
+    reactor.listen(viewers)
+    relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
+    control = Control(settings) if settings.master_url else None
+    streams = Streams(edge, reactor, counters, decide=control.epoch if control else None)
+    node = Node(settings, edge, streams, reactor, counters, blobs, relay_url=relay_url, admin_url=admin_url)
+    if options.origins:
+        secret = settings.hls_cdn_secret
+        streams.follow(options.name, options.origins, bearer=secret.get_secret_value() if secret else "")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(reactor.run)
+        await nursery.start(partial(serve_admin, admin, counters, node))
+        await nursery.start(streams.run)
+        if control is not None:
+            await nursery.start(control.run, node)
+        await nursery.start(_until_told, node, settings.drain_s, nursery.cancel_scope)
+        log.info("relay.started viewers=%s admin=%s", relay_url, admin_url)
+        if options.ready_file is not None:
+            write_ready_file(options.ready_file, {"relay_url": relay_url, "relay_admin_url": admin_url})
+    log.info("relay.stopped")
+
+
+def _max_sockets(settings: RelaySettings) -> int:
+    """Raise the file limit as far as allowed; bound the sockets by it and by the viewers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = settings.max_connections * SOCKETS_PER_VIEWER + SPARE_DESCRIPTORS
+    return max(64, min(wanted, hard - SPARE_DESCRIPTORS))
+
+
+async def _until_told(
+    node: Node,
+    drain_s: float,
+    scope: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """First signal: drain, then stop. Second signal: stop at once."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        await anext(signals)
+        log.info("relay.draining reason=signal viewers=%d", node.viewers)
+        node.drain(True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_second, signals, nursery.cancel_scope)
+            with trio.move_on_after(drain_s):
+                await node.empty()
+            nursery.cancel_scope.cancel()
+    scope.cancel()
+
+
+async def _second(signals: object, scope: trio.CancelScope) -> None:
+    await anext(signals)  # type: ignore[call-overload]
+    scope.cancel()

@@ -1,0 +1,34 @@
+"""Process habits that relay, master and their children share: ready files, dying with a parent."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel to end this process when its parent ends (Linux), even by `kill -9`.
+
+    `parent_pid` is who started us: when that process is gone already, this one ends at once.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        raise SystemExit(0)
+
+
+def write_ready_file(path: Path, record: Mapping[str, object]) -> None:
+    """Write a JSON record so that whoever waits for the file sees all of it or nothing; mode 0600."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    draft.replace(path)

@@ -1,0 +1,91 @@
+"""The relay's settings: one frozen object, from the environment, `.env` and the command line."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from relay.base.settings import Settings
+
+MIN_SECRET_BYTES = 32
+
+
+class RelaySettings(Settings):
+    """What a relay reads from its environment; `.env.example` tells each one's effect."""
+
+    master_url: str = ""
+    node_id: str = ""
+    node_public_url: str = ""
+    node_zone: str = ""
+    relay_bind: str = "0.0.0.0:8080"  # noqa: S104 - students come from outside
+    relay_admin_bind: str = "127.0.0.1:8081"
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 150
+    max_egress_mbps: Annotated[float, Field(ge=0)] = 0
+    max_addresses_per_token: Annotated[int, Field(ge=0, le=64)] = 8
+    cluster_secret: SecretStr | None = None
+    cors_origins: str = "*"
+    viewer_key: SecretStr | None = None
+    hls_cdn_secret: SecretStr | None = None
+    heartbeat_interval_s: Annotated[float, Field(ge=0.2, le=30)] = 2.0
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    cache_mb: Annotated[int, Field(ge=8, le=65_536)] = 256
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    hold_limit: Literal["unchanged", "503"] = "unchanged"
+    audio_independent: Literal["first", "as-origin"] = "first"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("relay_bind", "relay_admin_bind")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65_535:
+            raise ValueError("write HOST:PORT, for example 0.0.0.0:8080 (port 0: the kernel chooses)")
+        return value
+
+    @field_validator("master_url", "node_public_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("write a whole address, for example http://192.168.1.10:8000")
+        return value.rstrip("/")
+
+    @field_validator("viewer_key", "cluster_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"needs at least {MIN_SECRET_BYTES} bytes: make one with openssl rand -hex 32")
+        return value
+
+    @model_validator(mode="after")
+    def _pairs(self) -> RelaySettings:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("TLS_CERT and TLS_KEY go together: set both or neither")
+        if self.master_url and self.cluster_secret is None:
+            raise ValueError("CLUSTER_SECRET is missing: a relay with MASTER_URL needs the master's one")
+        return self
+
+    @property
+    def cors(self) -> tuple[str, ...]:
+        """The web origins that may play, `*` for any."""
+        return tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
+
+    @property
+    def zone(self) -> tuple[str, ...]:
+        """The networks (CIDR) that this node serves first."""
+        return tuple(part.strip() for part in self.node_zone.split(",") if part.strip())
+
+    @property
+    def node_name(self) -> str:
+        """NODE_ID, or this machine's name."""
+        return self.node_id or socket.gethostname()
+
+
+def split_address(bind: str) -> tuple[str, int]:
+    """Return (host, port) of HOST:PORT; an IPv6 host may stand in brackets."""
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,180 @@
+"""How an origin is followed: when to ask for the next playlist, and when its session is a new one.
+
+Decides pace and identity. The shell in `relay.io.puller` only waits, asks and reports back.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay.core.playlist import MediaPlaylist
+    from relay.core.timeline import Timeline
+
+# A blocking request that brings nothing for this long is given up: the origin may have gone.
+MIN_BLOCK_S = 1.0
+BLOCK_PARTS = 4
+PLAIN_FIRST_BYTE_S = 3.0
+# An index may wait for the first segments to exist (MediaMTX holds it that long).
+INDEX_FIRST_BYTE_S = 10.0
+INDEX_RETRY_MIN_S = 0.25
+INDEX_RETRY_MAX_S = 1.0
+STALLED_TARGETS = 1.5
+_MUXER_PREFIX = re.compile(r"(?:^|/)([0-9a-f]{12})_[^/]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Ask for the playlist at `at_s`, with `query`, and expect its first byte in time."""
+
+    at_s: float
+    query: str
+    first_byte_s: float
+
+
+class Follower:
+    """The pace of one rendition's playlist."""
+
+    def __init__(self, now_s: float) -> None:
+        self._playlist: MediaPlaylist | None = None
+        self._next_s = now_s
+        self._advanced_s = now_s
+        self._block = False
+
+    def next_poll(self, asked_s: float) -> Poll:
+        """Return the next request; `asked_s` is now."""
+        playlist = self._playlist
+        if playlist is None or not self._block:
+            return Poll(max(self._next_s, asked_s), "", PLAIN_FIRST_BYTE_S)
+        msn, part = _next(playlist)
+        query = f"_HLS_msn={msn}"
+        if playlist.part_target_s:
+            query += f"&_HLS_part={part}"
+            first_byte_s = max(MIN_BLOCK_S, BLOCK_PARTS * playlist.part_target_s)
+        else:
+            first_byte_s = max(MIN_BLOCK_S, 2.0 * playlist.target_duration_s)
+        return Poll(max(self._next_s, asked_s), query, first_byte_s)
+
+    def received(self, playlist: MediaPlaylist, asked_s: float, now_s: float) -> None:
+        """Take in an answer to the request made at `asked_s`.
+
+        Pace without blocking: a target duration after a change, half of one otherwise
+        (RFC 8216bis §6.3.4), counted from the request.
+        """
+        advanced = self._playlist is None or _next(playlist) != _next(self._playlist)
+        self._block = playlist.server_control.can_block_reload and not playlist.ended
+        self._playlist = playlist
+        if advanced:
+            self._advanced_s = now_s
+        if self._block:
+            # an origin that answers a blocking request early is not asked in a tight loop
+            pause_s = (playlist.part_target_s or playlist.target_duration_s) / 2
+            self._next_s = now_s if advanced else asked_s + pause_s
+            self._block = advanced or now_s - asked_s > pause_s
+        else:
+            last_s = playlist.segments[-1].duration_s if playlist.segments else playlist.target_duration_s
+            self._next_s = asked_s + (min(last_s, playlist.target_duration_s) if advanced else last_s / 2)
+
+    def stalled(self, now_s: float) -> bool:
+        """Tell whether the origin has listed nothing new for 1.5 target durations."""
+        target_s = self._playlist.target_duration_s if self._playlist else 1
+        return now_s - self._advanced_s > STALLED_TARGETS * target_s
+
+    @property
+    def ended(self) -> bool:
+        """Whether the origin has said that nothing more will come."""
+        return self._playlist is not None and self._playlist.ended
+
+
+def _next(playlist: MediaPlaylist) -> tuple[int, int]:
+    """Return the media sequence number and part that the playlist does not list yet."""
+    msn = playlist.media_sequence + len(playlist.segments)
+    return (msn, len(playlist.open_segment.parts)) if playlist.open_segment else (msn, 0)
+
+
+class Sessions:
+    """Names the origin's sessions, so that all relays call the same one the same.
+
+    MediaMTX and its kin put a random prefix into every name: that is the session's name. For an
+    origin without one the session is counted up when its numbers fall back; a relay that
+    starts late takes the last one that the cluster knows.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._count: int | None = None
+        self._next_msn = 0
+        self._uris: dict[int, str] = {}
+
+    def key(self, playlist: MediaPlaylist) -> str:
+        """Return the name of the session that a playlist belongs to."""
+        prefix = _prefix(playlist)
+        if prefix is not None:
+            return prefix
+        if self._count is None:
+            newest = self._timeline.newest
+            tail = newest.key.removeprefix("session-") if newest else "0"
+            self._count = int(tail) if tail.isdecimal() else 0
+        elif self._fell_back(playlist):
+            self._count += 1
+        self._next_msn = _next(playlist)[0]
+        self._uris = {s.msn: _path(s.uri) for s in playlist.segments}
+        return f"session-{self._count}"
+
+    def _fell_back(self, playlist: MediaPlaylist) -> bool:
+        if _next(playlist)[0] < self._next_msn:
+            return True
+        return any(self._uris.get(s.msn, _path(s.uri)) != _path(s.uri) for s in playlist.segments)
+
+
+def _path(uri: str) -> str:
+    """Names without their query: origins put changing tokens there."""
+    return uri.split("?", 1)[0]
+
+
+def _prefix(playlist: MediaPlaylist) -> str | None:
+    segments = [s for s in playlist.segments if not s.gap]
+    newest = playlist.open_segment or (segments[-1] if segments else None)
+    if newest is None:
+        return None
+    uris = [newest.uri, *(p.uri for p in newest.parts), newest.map.uri if newest.map else ""]
+    for uri in uris:
+        match = _MUXER_PREFIX.search(_path(uri))
+        if match:
+            return match[1]
+    return None
+
+
+def first_msn(playlist: MediaPlaylist) -> int:
+    """Return the lowest number that the origin lists as real media."""
+    for segment in playlist.segments:
+        if not segment.gap:
+            return segment.msn
+    return _next(playlist)[0]
+
+
+class Origins:
+    """Which of several origin addresses is asked: the next one whenever one fails or stands still."""
+
+    def __init__(self, urls: tuple[str, ...]) -> None:
+        self.urls = urls
+        self._index = 0
+        self._failures = 0
+
+    @property
+    def current(self) -> str:
+        """The address to ask now."""
+        return self.urls[self._index]
+
+    def worked(self) -> None:
+        """Note that the current address serves the stream."""
+        self._failures = 0
+
+    def failed(self) -> float:
+        """Turn to the next address; returns the seconds to wait before asking it."""
+        self._index = (self._index + 1) % len(self.urls)
+        rounds = self._failures // len(self.urls)
+        self._failures += 1
+        return float(min(INDEX_RETRY_MAX_S, INDEX_RETRY_MIN_S * 2 ** min(rounds, 8)))

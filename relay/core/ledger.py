@@ -1,0 +1,146 @@
+"""Who watches: by token, since when, how much, how well.
+
+A viewer is gone after three target durations of silence. Holds no rule of admission.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relay.base.wire import ViewerReport
+from relay.core import cmcd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from relay.base.errors import TokenError
+
+GONE_TARGETS = 3.0
+MAX_ADDRESSES_NOTED = 64
+
+
+class Viewer:
+    """One token in use. `refused` holds why its requests are turned away, once they are."""
+
+    __slots__ = (
+        "_reported",
+        "_starved",
+        "addresses",
+        "expires_s",
+        "key",
+        "last_s",
+        "quality",
+        "refused",
+        "sent_bytes",
+        "since_wall_s",
+        "stream",
+        "subject",
+        "token_id",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        subject: str,
+        token_id: str,
+        stream: str,
+        expires_s: float,
+        now_s: float,
+        wall_s: float,
+    ) -> None:
+        self.key = key
+        self.subject = subject
+        self.token_id = token_id
+        self.stream = stream
+        self.expires_s = expires_s
+        self.since_wall_s = wall_s
+        self.last_s = now_s
+        self.sent_bytes = 0
+        self.addresses: set[str] = set()
+        self.refused: TokenError | None = None
+        self.quality = cmcd.NOTHING
+        self._starved = 0
+        self._reported: ViewerReport | None = None
+
+    def says(self, query: bytes) -> None:
+        """Note what the player tells about itself in a request's query."""
+        told = cmcd.parse(query)
+        if told is not cmcd.NOTHING:
+            self.quality = told
+            self._starved += told.starved
+
+    def report(self) -> ViewerReport:
+        """Return the figures as the master wants them."""
+        told = self.quality
+        return ViewerReport(
+            stream=self.stream,
+            subject=self.subject,
+            token_id=self.token_id,
+            since_s=self.since_wall_s,
+            sent_bytes=self.sent_bytes,
+            buffer_ms=told.buffer_ms,
+            throughput_kbps=told.throughput_kbps,
+            latency_ms=told.latency_ms,
+            starved=self._starved,
+        )
+
+    def changed(self) -> ViewerReport | None:
+        """Return a report when the player's own figures moved since the last one, else None."""
+        now = self.report()
+        last = self._reported
+        if last is not None and (last.starved, last.buffer_ms // 1000, last.latency_ms // 500) == (
+            now.starved,
+            now.buffer_ms // 1000,
+            now.latency_ms // 500,
+        ):
+            return None
+        self._reported = now
+        return now
+
+
+class Ledger:
+    """All viewers of a relay, by the text of their token."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, Viewer] = {}
+        self._per_stream: dict[str, int] = {}
+        self._left: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(self._by_key.values())
+
+    def get(self, key: bytes) -> Viewer | None:
+        """Return the viewer who uses this token."""
+        return self._by_key.get(key)
+
+    def enter(self, viewer: Viewer) -> None:
+        """Add a viewer."""
+        self._by_key[viewer.key] = viewer
+        self._per_stream[viewer.stream] = self._per_stream.get(viewer.stream, 0) + 1
+        self._left.pop(viewer.token_id, None)
+
+    def count(self, stream: str) -> int:
+        """Return how many watch one stream."""
+        return self._per_stream.get(stream, 0)
+
+    def sweep(self, silent_since_s: float) -> list[Viewer]:
+        """Take out, and return, the viewers who have asked for nothing since that time."""
+        gone = [v for v in self._by_key.values() if v.last_s < silent_since_s]
+        for viewer in gone:
+            del self._by_key[viewer.key]
+            self._per_stream[viewer.stream] -= 1
+            self._left[viewer.token_id] = None
+        return gone
+
+    def changes(self, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:
+        """Return the reports that the master lacks, and the token ids that left."""
+        left = () if full else tuple(self._left)
+        self._left.clear()
+        reports: Iterable[ViewerReport | None] = (
+            (v.report() for v in self) if full else (v.changed() for v in self)
+        )
+        return tuple(r for r in reports if r is not None), left

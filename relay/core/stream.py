@@ -1,0 +1,268 @@
+"""One stream as viewers see it: its renditions under our own names, and their playlists.
+
+Decides what a multivariant playlist says and how a window becomes a media playlist. The text of
+a version is made once; every viewer gets the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relay.base import wire
+from relay.base.errors import OriginError
+from relay.core import playlist as pl
+from relay.core.entries import Body, Entry, part_name, segment_name
+from relay.core.timeline import Timeline
+from relay.core.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_RENDITIONS = 16
+VERSION = 10
+# A stream counts as interrupted when nothing new has come for so many target durations.
+SILENT_TARGETS = 1.5
+# Asked for by players that have no rendition attributes at all (a bare media playlist as origin).
+UNKNOWN_BANDWIDTH = "2000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a rendition comes from: `uri` as the origin's multivariant playlist writes it."""
+
+    id: str
+    uri: str
+    audio: bool
+
+
+class Stream:
+    """The renditions, timeline and state of one stream."""
+
+    def __init__(
+        self,
+        name: str,
+        new_body: Callable[[], Body],
+        *,
+        max_bytes: int,
+        strip_audio_independent: bool = True,
+    ) -> None:
+        self.name = name
+        self.timeline = Timeline(name)
+        self.windows: dict[str, Window] = {}
+        self.sources: tuple[Source, ...] = ()
+        self.problem = "the origin has not answered yet"
+        self.fault = False  # whether the problem is one: nobody publishing is none
+        self.session_lost = True
+        self.ended = False
+        self.refused = False
+        self._new_body = new_body
+        self._max_bytes = max_bytes
+        self._strip = strip_audio_independent
+        self._multivariant = pl.MultivariantPlaylist()
+
+    # -- from the origin ------------------------------------------------------------------
+
+    def describe(self, index: pl.Playlist, index_uri: str) -> tuple[Source, ...]:
+        """Take in the origin's index and return the renditions to follow.
+
+        A bare media playlist counts as the only variant of a stream. Renditions keep their
+        place, and so their name, over restarts of the origin.
+        """
+        if isinstance(index, pl.MediaPlaylist):
+            index = pl.MultivariantPlaylist((pl.Variant(index_uri, (("BANDWIDTH", UNKNOWN_BANDWIDTH),)),))
+        if not index.variants:
+            raise OriginError("the origin's multivariant playlist lists no variant")
+        sources: list[Source] = []
+        variants: list[pl.Variant] = []
+        media: list[pl.Media] = []
+        names: dict[str, str] = {}
+        for variant in index.variants:
+            name = names.get(variant.uri)
+            if name is None:
+                name = names[variant.uri] = f"v{len(sources)}"
+                sources.append(Source(name, variant.uri, _audio_only(variant)))
+            variants.append(pl.Variant(f"{name}.m3u8", variant.attributes))
+        for number, rendition in enumerate(index.media):
+            if rendition.uri is None:
+                media.append(rendition)
+                continue
+            name = names.get(rendition.uri)
+            if name is None:
+                kind = rendition.type[:1].lower() or "x"
+                name = names[rendition.uri] = f"{kind}{number}"
+                sources.append(Source(name, rendition.uri, rendition.type == "AUDIO"))
+            media.append(_with(rendition, "URI", f'"{name}.m3u8"'))
+        if len(sources) > MAX_RENDITIONS:
+            raise OriginError(f"the origin lists {len(sources)} renditions; {MAX_RENDITIONS} are followed")
+        tags = tuple(t for t in index.tags if not t.startswith("#EXT-X-CONTENT-STEERING"))
+        self._multivariant = pl.MultivariantPlaylist(
+            tuple(variants), tuple(media), independent_segments=True, version=VERSION, tags=tags
+        )
+        for source in sources:
+            if source.id not in self.windows:
+                self.windows[source.id] = Window(
+                    source.id,
+                    self.timeline,
+                    self._new_body,
+                    max_bytes=self._max_bytes,
+                    audio_only=source.audio,
+                    strip_audio_independent=self._strip,
+                )
+        self.sources = tuple(sources)
+        return self.sources
+
+    def end_session(self) -> None:
+        """Close every rendition's open segment: the origin's session is over."""
+        for window in self.windows.values():
+            window.finish()
+
+    def start_over(self) -> None:
+        """Drop all numbers: another relay's are right, ours were not (see `Timeline.disagrees`)."""
+        self.timeline = Timeline(self.name)
+        self.windows.clear()
+        self.sources = ()
+
+    # -- to viewers -----------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether every rendition has something to play."""
+        return bool(self.sources) and all(self.windows[s.id].ready for s in self.sources)
+
+    def state(self, now_s: float) -> str:
+        """Return waiting, live, reconnecting or ended."""
+        if self.ended:
+            return "ended"
+        if not self.ready:
+            return "waiting"
+        pins = self.timeline.pins
+        patience_s = SILENT_TARGETS * pins.target_duration_s if pins else 0.0
+        return "reconnecting" if self.session_lost or self.lag_s(now_s) > patience_s else "live"
+
+    def lag_s(self, now_s: float) -> float:
+        """Return the age of the newest media in seconds; -1 when there is none."""
+        times = [w.newest_at_s for w in self.windows.values() if w.newest_at_s is not None]
+        return max(0.0, now_s - max(times)) if times else -1.0
+
+    def window_of(self, name: str) -> Window | None:
+        """Return the window to which a playlist or object name belongs."""
+        rendition = name.partition("-")[0] if "-" in name else name.removesuffix(".m3u8")
+        return self.windows.get(rendition)
+
+    def multivariant_text(self) -> str:
+        """Return the stream's own multivariant playlist, with relative URIs."""
+        return pl.render(self._multivariant)
+
+    def media_text(self, window: Window) -> str:
+        """Return one rendition's playlist as it stands now."""
+        return pl.render(self.media_playlist(window))
+
+    def media_playlist(self, window: Window) -> pl.MediaPlaylist:
+        """Return one rendition's playlist as a value."""
+        pins = self.timeline.pins
+        assert pins is not None
+        low_latency = pins.part_target_s > 0
+        listed = window.listed
+        segments = [self._segment(window, entry, is_open=False) for entry in listed]
+        open_entry = window.open_entry
+        first = listed[0] if listed else open_entry
+        hints: tuple[pl.PreloadHint, ...] = ()
+        if low_latency and window.hint_name and not self.ended:
+            hints = (pl.PreloadHint("PART", window.hint_name),)
+        control = pl.ServerControl(
+            can_block_reload=low_latency,
+            part_hold_back_s=pins.part_hold_back_s if low_latency else None,
+            hold_back_s=pins.hold_back_s,
+        )
+        return pl.MediaPlaylist(
+            target_duration_s=pins.target_duration_s,
+            segments=tuple(segments),
+            media_sequence=first.msn if first else 0,
+            discontinuity_sequence=first.discontinuity_seq - first.discontinuity if first else 0,
+            part_target_s=pins.part_target_s or None,
+            server_control=control,
+            open_segment=self._segment(window, open_entry, is_open=True) if open_entry else None,
+            preload_hints=hints,
+            rendition_reports=self._reports(window) if low_latency else (),
+            ended=self.ended,
+            version=VERSION,
+        )
+
+    def _segment(self, window: Window, entry: Entry, *, is_open: bool) -> pl.Segment:
+        parts = []
+        ext = entry.extension
+        for index, part in enumerate(window.listed_parts(entry)):
+            independent = part.independent and not (window.strip_independent and index > 0)
+            name = part_name(window.rendition, entry.epoch, entry.msn, index, ext)
+            parts.append(pl.Part(name, part.duration_s, independent))
+        init = pl.Map(entry.init.name, keys=entry.init.map.keys) if entry.init else None
+        return pl.Segment(
+            msn=entry.msn,
+            uri="" if is_open else segment_name(window.rendition, entry),
+            duration_s=0.0 if is_open else entry.duration_s,
+            parts=tuple(parts),
+            discontinuity=entry.discontinuity,
+            gap=entry.gap,
+            map=init,
+            keys=entry.keys,
+            program_date_time_s=entry.pdt_s,
+            tags=() if is_open else entry.tags,
+        )
+
+    def _reports(self, window: Window) -> tuple[pl.RenditionReport, ...]:
+        reports = []
+        for source in self.sources:
+            other = self.windows[source.id]
+            if other is window or not other.ready:
+                continue
+            edge = other.edge
+            if edge.open_parts:
+                reports.append(
+                    pl.RenditionReport(f"{source.id}.m3u8", edge.last_msn + 1, edge.open_parts - 1)
+                )
+            else:
+                last_part = edge.last_parts - 1 if edge.last_parts else None
+                reports.append(pl.RenditionReport(f"{source.id}.m3u8", edge.last_msn, last_part))
+        return tuple(reports)
+
+    # -- to the master --------------------------------------------------------------------
+
+    def report(self, viewers: int, now_s: float) -> wire.StreamReport:
+        """Return what the master needs to list this relay among a class's pathways."""
+        variants = []
+        for variant in self._multivariant.variants:
+            has_audio = pl.attribute(variant.attributes, "AUDIO") is not None
+            rest = _join(variant.attributes, without={"AUDIO"})
+            name = variant.uri.removesuffix(".m3u8")
+            variants.append(wire.Variant(name, variant.uri, rest, has_audio))
+        renditions = []
+        for rendition in self._multivariant.media:
+            if rendition.uri is not None:
+                rest = _join(rendition.attributes, without={"GROUP-ID", "URI"})
+                renditions.append(wire.Rendition(rendition.uri.removesuffix(".m3u8"), rendition.uri, rest))
+        return wire.StreamReport(
+            stream=self.name,
+            state=self.state(now_s),
+            viewers=viewers,
+            lag_s=self.lag_s(now_s),
+            problem=self.problem,
+            variants=tuple(variants),
+            renditions=tuple(renditions),
+        )
+
+
+def _audio_only(variant: pl.Variant) -> bool:
+    codecs = pl.attribute(variant.attributes, "CODECS")
+    if not codecs or pl.attribute(variant.attributes, "RESOLUTION"):
+        return False
+    audio = ("mp4a", "ac-3", "ec-3", "opus", "Opus", "fLaC", "flac")
+    return all(codec.strip().startswith(audio) for codec in codecs.split(","))
+
+
+def _with(media: pl.Media, name: str, value: str) -> pl.Media:
+    return pl.Media(tuple((n, value if n == name else v) for n, v in media.attributes))
+
+
+def _join(attributes: pl.Attributes, *, without: set[str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in attributes if name not in without)

@@ -1,0 +1,276 @@
+"""Pulls one stream from its origin: index, playlists, objects; each object once.
+
+A thin shell: it waits, asks and reports back. Pace and identity come from `relay.core.follow`,
+what to fetch from `relay.core.window`, numbers from `relay.core.timeline`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from relay.base.errors import OriginError
+from relay.core import playlist as pl
+from relay.core.follow import (
+    INDEX_FIRST_BYTE_S,
+    PLAIN_FIRST_BYTE_S,
+    Follower,
+    Origins,
+    Sessions,
+    first_msn,
+)
+from relay.io.upstream import Limits, Upstream, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from relay.base.wire import EpochAsk, EpochBase
+    from relay.core.counters import OriginCounters, StreamFigures
+    from relay.core.entries import Fetch
+    from relay.core.stream import Source, Stream
+    from relay.core.timeline import Epoch
+    from relay.core.window import Window
+
+log = logging.getLogger(__name__)
+
+HINT_FIRST_BYTE_PARTS = 6
+MIN_HINT_FIRST_BYTE_S = 2.0
+TICK_S = 0.5
+MAX_GONE_STATUS = (404, 410)
+
+
+class Puller:
+    """Follows one stream for ever; the stream's own errors end a round, never the process."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        origins: tuple[str, ...],
+        *,
+        bearer: str,
+        limits: Limits,
+        publish: Callable[[Stream, Window], None],
+        decide: Callable[[EpochAsk], Awaitable[EpochBase]],
+        figures: StreamFigures,
+        counters: OriginCounters,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.stream = stream
+        self._origins = Origins(origins)
+        self._bearer = bearer
+        self._limits = limits
+        self._publish = publish
+        self._decide = decide
+        self._figures = figures
+        self._counters = counters
+        self._wall = wall
+        self._sessions: dict[str, Sessions] = {}
+        self._epoch_lock = trio.Lock()
+
+    async def run(self) -> None:
+        """Pull until cancelled; one log line whenever the stream comes or goes."""
+        while True:
+            url = self._origins.current
+            problem = OriginError("the origin stands still: it lists nothing new")
+            try:
+                await self._round(url)
+            except* OriginError as group:
+                problem = _first(group)
+            self._lost(problem)
+            await trio.sleep(self._origins.failed())
+
+    async def _round(self, url: str) -> None:
+        """Follow the origin's session until something about it fails."""
+        upstream = self._upstream(url)
+        try:
+            answer = await upstream.get(
+                url, first_byte_s=INDEX_FIRST_BYTE_S, max_bytes=self._limits.max_playlist_bytes
+            )
+            index = pl.parse(_text(answer.status, answer.body, "index"))
+            sources = self.stream.describe(index, url)
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await upstream.aclose()
+        async with trio.open_nursery() as nursery:
+            for source in sources:
+                nursery.start_soon(partial(self._rendition, nursery.cancel_scope, source, url))
+
+    def _upstream(self, url: str) -> Upstream:
+        return Upstream(url, bearer=self._bearer, limits=self._limits, counters=self._counters)
+
+    async def _rendition(self, round_scope: trio.CancelScope, source: Source, index_url: str) -> None:
+        upstream = self._upstream(index_url)
+        window = self.stream.windows[source.id]
+        work = trio.Event()
+        url = resolve(index_url, source.uri)
+
+        def changed() -> None:
+            nonlocal work
+            work.set()
+            work = trio.Event()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._fetch_objects, upstream, window, url, lambda: work)
+                nursery.start_soon(self._tick, window)
+                await self._follow(upstream, window, url, changed)
+                round_scope.cancel()
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await upstream.aclose()
+
+    async def _follow(
+        self, upstream: Upstream, window: Window, url: str, changed: Callable[[], None]
+    ) -> None:
+        """Ask for a rendition's playlist at its pace; ends when another origin should be tried."""
+        follower = Follower(trio.current_time())
+        while True:
+            poll = follower.next_poll(trio.current_time())
+            await trio.sleep_until(poll.at_s)
+            asked_s = trio.current_time()
+            target = f"{url}{'&' if '?' in url else '?'}{poll.query}" if poll.query else url
+            answer = await upstream.get(
+                target, first_byte_s=poll.first_byte_s, max_bytes=self._limits.max_playlist_bytes
+            )
+            playlist = pl.parse(_text(answer.status, answer.body, "playlist"))
+            if not isinstance(playlist, pl.MediaPlaylist):
+                raise OriginError("a multivariant playlist stands where a media playlist should be")
+            follower.received(playlist, asked_s, trio.current_time())
+            if any(not s.gap for s in playlist.segments) or playlist.open_segment:
+                epoch = await self._epoch(window, playlist)
+                before = window.version
+                window.update(playlist, epoch, trio.current_time(), self._wall())
+                self._after(window, before)
+                changed()
+                if not follower.stalled(trio.current_time()):
+                    self._found()
+            if follower.ended:
+                self._end()
+                await trio.sleep_forever()
+            if len(self._origins.urls) > 1 and follower.stalled(trio.current_time()):
+                return
+
+    async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
+        """Return the numbers of the playlist's session; a new one is asked for once a stream."""
+        timeline = self.stream.timeline
+        sessions = self._sessions.setdefault(window.rendition, Sessions(timeline))
+        key = sessions.key(playlist)
+        known = timeline.known(key)
+        if known is not None:
+            return known
+        async with self._epoch_lock:
+            known = timeline.known(key)
+            if known is not None:
+                return known
+            self.stream.end_session()
+            base = await self._decide(timeline.ask(key, first_msn(playlist), playlist))
+            epoch = timeline.adopt(base)
+            self._figures.epochs += 1
+            log.info(
+                "epoch.begun stream=%s offset=%d discontinuity=%d",
+                self.stream.name,
+                epoch.offset,
+                epoch.discontinuity_seq,
+            )
+            return epoch
+
+    async def _fetch_objects(
+        self, upstream: Upstream, window: Window, base_url: str, work: Callable[[], trio.Event]
+    ) -> None:
+        """Fetch what the window wants, one object at a time, on the rendition's second connection."""
+        while True:
+            waiting = work()
+            fetch = window.wanted(trio.current_time())
+            if fetch is None:
+                with trio.move_on_at(window.retry_at_s(trio.current_time())):
+                    await waiting.wait()
+                continue
+            await self._fetch(upstream, window, base_url, fetch)
+
+    async def _fetch(self, upstream: Upstream, window: Window, base_url: str, fetch: Fetch) -> None:
+        pins = self.stream.timeline.pins
+        first_byte_s = PLAIN_FIRST_BYTE_S
+        if fetch.kind == "hint" and pins is not None:
+            first_byte_s = max(MIN_HINT_FIRST_BYTE_S, HINT_FIRST_BYTE_PARTS * pins.part_target_s)
+        before = window.version
+        try:
+            answer = await upstream.get(
+                resolve(base_url, fetch.uri),
+                first_byte_s=first_byte_s,
+                max_bytes=self._limits.max_object_bytes,
+                byterange=fetch.byterange,
+            )
+        except OriginError as exc:
+            window.failed(fetch, trio.current_time(), gone=False)
+            self._after(window, before)
+            log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason)
+            return
+        if answer.status in (200, 206):
+            window.arrived(fetch, answer.body, trio.current_time())
+            self._figures.fetched[fetch.kind] += 1
+        elif answer.status == 401:
+            raise OriginError("the origin's session has ended (401)")
+        else:
+            gone = answer.status in MAX_GONE_STATUS
+            window.failed(fetch, trio.current_time(), gone=gone)
+        self._after(window, before)
+
+    async def _tick(self, window: Window) -> None:
+        """Let the window give up what is missing for too long."""
+        while True:
+            await trio.sleep(TICK_S)
+            before = window.version
+            window.tick(trio.current_time())
+            self._after(window, before)
+
+    def _after(self, window: Window, version_before: int) -> None:
+        if window.version != version_before:
+            self._publish(self.stream, window)
+
+    def _found(self) -> None:
+        self._origins.worked()
+        self.stream.problem = ""
+        self.stream.fault = False
+        if self.stream.session_lost:
+            self.stream.session_lost = False
+            log.info("stream.live stream=%s", self.stream.name)
+
+    def _lost(self, problem: OriginError) -> None:
+        stream = self.stream
+        if not stream.session_lost or stream.problem != problem.reason:
+            log.warning("stream.lost stream=%s reason=%s", stream.name, problem.reason)
+        stream.session_lost = True
+        stream.problem = problem.reason
+        stream.fault = not isinstance(problem, _NobodyPublishes)
+
+    def _end(self) -> None:
+        """The origin says that nothing more will come (EXT-X-ENDLIST): so do we."""
+        if not self.stream.ended:
+            log.info("stream.ended stream=%s reason=the origin has ended it", self.stream.name)
+            self.stream.ended = True
+            for window in self.stream.windows.values():
+                self._publish(self.stream, window)
+
+
+class _NobodyPublishes(OriginError):
+    """The origin works, but there is nothing to follow: nobody's fault."""
+
+
+def _text(status: int, body: bytes, what: str) -> str:
+    if status == 404:
+        raise _NobodyPublishes(f"nobody is publishing: the origin's {what} is not there (404)")
+    if status != 200:
+        raise OriginError(f"the origin answered {status} for the {what}")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise OriginError(f"the origin's {what} is not text") from None
+
+
+def _first(group: BaseExceptionGroup[OriginError]) -> OriginError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,428 @@
+"""The fan-out loop: thousands of viewers in one epoll set, served by one Trio task.
+
+An idle viewer costs a socket and a small object, no task. The task sleeps on the epoll set's own
+descriptor; when something is ready it serves in a tight loop, for one bounded turn, and lets the
+rest of the process run before the next. What to answer is decided by `relay.core.edge`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import socket
+import time
+from collections import deque
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import trio
+
+from relay.base.errors import RequestError
+from relay.core import response
+from relay.core.deadlines import Wheel
+from relay.core.edge import Ask, Edge
+from relay.core.request import Parser
+from relay.io.connection import Connection, State, TlsConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from relay.core.counters import Counters
+    from relay.core.ledger import Viewer
+    from relay.core.request import Request
+    from relay.core.response import Reply
+    from relay.core.stream import Stream
+    from relay.core.window import Window
+    from relay.io.tls import TlsContext
+
+log = logging.getLogger(__name__)
+
+MAX_EVENTS_PER_TURN = 128
+MAX_ACCEPTS_PER_TURN = 64
+TURN_BUDGET_S = 0.004
+MAX_PIPELINED_PER_TURN = 8
+MAX_UNREAD_BYTES = 64 * 1024
+HEAD_DEADLINE_S = 10.0
+IDLE_DEADLINE_S = 75.0
+LINGER_S = 1.0
+WRITE_DEADLINE_S = 10.0
+# Whoever reads more slowly than this, over a whole object, is cut.
+MIN_READ_BYTES_PER_S = 16_000
+ACCEPT_PAUSE_S = 0.1
+HOUSEKEEPING_S = 1.0
+_IN = select.EPOLLIN | select.EPOLLRDHUP
+_GONE = select.EPOLLERR | select.EPOLLHUP
+
+
+class Reactor:
+    """All viewers' connections of one relay process."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        counters: Counters,
+        *,
+        max_connections: int,
+        tls: TlsContext | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.edge = edge
+        self._counters = counters
+        self._tls = tls
+        self._wall = wall
+        self._parser = Parser()
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._max_connections = max_connections
+        self._listeners: dict[int, socket.socket] = {}
+        self._accept_again_s: float | None = None
+        self._connections: dict[int, Connection] = {}
+        self._wheel: Wheel[Connection] = Wheel()
+        self._ready: deque[Connection] = deque()
+        self._now_s = 0.0
+        self._tail = b"\r\n"
+        self._date = b""
+        self._sent_before = 0
+        self._housekeeping_s = 0.0
+
+    # -- for the rest of the relay --------------------------------------------------------
+
+    @property
+    def open_connections(self) -> int:
+        """How many viewers' sockets are open."""
+        return len(self._connections)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of the current replies has not left yet."""
+        return sum(c.unsent_bytes for c in self._connections.values() if c.state is State.SENDING)
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept viewers on a bound, listening socket."""
+        listener.setblocking(False)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._listeners[listener.fileno()] = listener
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+
+    def stop_listening(self) -> None:
+        """Accept nobody any more; those who are connected stay."""
+        for fd, listener in self._listeners.items():
+            if self._accept_again_s is None:
+                self._epoll.unregister(fd)
+            listener.close()
+        self._listeners.clear()
+        self._accept_again_s = None
+
+    def publish(self, stream: Stream, window: Window) -> None:
+        """Answer everyone for whom a playlist has just moved on, all from the same bytes."""
+        self._set_free(self.edge.reached(stream, window))
+
+    def release(self, waiting: Iterable[Hashable]) -> None:
+        """Answer requests that are held no longer, whatever there is to say to them."""
+        self._set_free(waiting)
+
+    def turn_away(self, viewers: list[Viewer]) -> None:
+        """Close the idle connections of viewers who were revoked; held ones are told why."""
+        unwanted = set(map(id, viewers))
+        for connection in list(self._connections.values()):
+            if id(connection.viewer) not in unwanted:
+                continue
+            if connection.state is State.HELD and connection.ask is not None:
+                self.edge.drop(connection, connection.ask)
+                self._free(connection)
+            elif connection.state is State.IDLE:
+                self._close(connection)
+        self._wake()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        task_status.started()
+        try:
+            while True:
+                await self._sleep()
+                self._turn()
+        finally:
+            for connection in list(self._connections.values()):
+                self._close(connection)
+            self.stop_listening()
+            self._epoll.close()
+            os.close(self._wake_fd)
+
+    # -- one turn -------------------------------------------------------------------------
+
+    async def _sleep(self) -> None:
+        """Wait until a socket is ready, a deadline is over, or another task has woken us."""
+        if self._ready:
+            await trio.lowlevel.checkpoint()
+            return
+        until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
+        with trio.move_on_at(until_s):
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+
+    def _turn(self) -> None:
+        started_s = time.perf_counter()
+        self._now_s = trio.current_time()
+        for fd, mask in self._epoll.poll(0, MAX_EVENTS_PER_TURN):
+            connection = self._connections.get(fd)
+            if connection is not None:
+                self._contain(connection, mask)
+            elif fd in self._listeners:
+                self._accept(self._listeners[fd])
+            elif fd == self._wake_fd:
+                os.eventfd_read(fd)
+            if time.perf_counter() - started_s > TURN_BUDGET_S:
+                break
+        for late in self.edge.overdue(self._now_s):
+            self._free(late)
+        self._serve_ready(started_s)
+        for connection in self._wheel.expired(self._now_s):
+            self._late(connection)
+        if self._now_s >= self._housekeeping_s:
+            self._keep_house()
+        self._counters.turn_s.observe(time.perf_counter() - started_s)
+
+    def _serve_ready(self, started_s: float) -> None:
+        """Answer those whose wait is over, as many as the turn has time for."""
+        while self._ready:
+            self._contain(self._ready.popleft(), 0)
+            if time.perf_counter() - started_s > TURN_BUDGET_S:
+                return
+
+    def _set_free(self, waiting: Iterable[Hashable]) -> None:
+        for connection in waiting:
+            self._free(connection)
+        if self._ready:
+            self._now_s = trio.current_time()
+            self._serve_ready(time.perf_counter())
+            self._wake()
+
+    def _free(self, connection: Hashable) -> None:
+        """Queue a connection that was held; its answer is made when its turn comes."""
+        assert isinstance(connection, Connection)
+        connection.state = State.FREED
+        self._ready.append(connection)
+
+    def _wake(self) -> None:
+        if self._ready:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def _contain(self, connection: Connection, mask: int) -> None:
+        """The boundary of a connection: whatever goes wrong ends this one, and no other."""
+        if connection.state is State.CLOSED:
+            return
+        try:
+            self._advance(connection, mask)
+        except OSError:
+            self._close(connection)
+        except Exception:
+            log.exception("connection.failed")
+            self._counters.refused["internal"] += 1
+            self._close(connection)
+
+    def _advance(self, connection: Connection, mask: int) -> None:
+        state = connection.state
+        if state is State.SENDING:
+            if mask & _GONE:
+                self._close(connection)
+            elif connection.flush():
+                self._sent(connection)
+                self._serve(connection)
+        elif mask == 0:
+            if state is State.FREED:
+                self._resume(connection)
+            self._serve(connection)
+        elif self._receive(connection) and connection.state is State.IDLE:
+            self._serve(connection)
+
+    def _receive(self, connection: Connection) -> bool:
+        """Read what has come; False when there is nothing to act on."""
+        data = connection.receive()
+        if data is None:
+            self._listen_for(connection, select.EPOLLOUT if connection.wants_write() else _IN)
+            return False
+        if not data:
+            self._close(connection)
+            return False
+        if connection.state is State.LINGERING:
+            return False
+        connection.buffer += data
+        if len(connection.buffer) > MAX_UNREAD_BYTES:
+            self._close(connection)
+            return False
+        return True
+
+    def _serve(self, connection: Connection) -> None:
+        """Answer the requests that are in the buffer, in order, until one must wait."""
+        for _ in range(MAX_PIPELINED_PER_TURN):
+            if connection.state is not State.IDLE:
+                return
+            if not connection.buffer:
+                self._idle(connection)
+                return
+            request = None
+            try:
+                request = self._parser.next(connection.buffer)
+                if request is None:
+                    connection.deadline_s = min(connection.deadline_s, self._now_s + HEAD_DEADLINE_S)
+                    self._wheel.watch(connection)
+                    self._listen_for(connection, _IN)
+                    return
+                result, viewer = self.edge.answer(
+                    request, connection.address, now_s=self._now_s, wall_s=self._wall()
+                )
+            except RequestError as error:
+                self._counters.refused[str(error.status)] += 1
+                self._send(connection, response.error_reply(error), request)
+                continue
+            connection.viewer = viewer
+            if isinstance(result, Ask):
+                connection.ask = result
+                connection.state = State.HELD
+                connection.deadline_s = float("inf")
+                self.edge.hold(connection, result)
+                self._listen_for(connection, _IN)
+                return
+            self._send(connection, result, request)
+        if connection.state is State.IDLE:
+            self._ready.append(connection)
+            self._wake()
+
+    def _resume(self, connection: Connection) -> None:
+        ask = connection.ask
+        assert ask is not None
+        connection.ask = None
+        connection.state = State.IDLE
+        try:
+            reply = self.edge.resume(ask, self._now_s)
+        except RequestError as error:
+            reply = response.error_reply(error)
+        self._send(connection, reply, ask.request)
+
+    def _send(self, connection: Connection, reply: Reply, request: Request | None) -> None:
+        tail = self._tail
+        close, bare = reply.close, False
+        if request is not None:
+            close = close or not request.headers.keep_alive
+            bare = request.method != b"GET"
+            if request.headers.origin:
+                tail = self._date + self.edge.cors.lines(request.headers.origin) + b"\r\n"
+        if close:
+            tail = tail[:-2] + b"Connection: close\r\n\r\n"
+        connection.close_after = close
+        counters = self._counters
+        counters.requests[reply.kind, reply.status] += 1
+        if not bare:
+            counters.sent_bytes += reply.size_bytes
+            if connection.viewer is not None:
+                connection.viewer.sent_bytes += reply.size_bytes
+        if connection.start(reply, tail, head_only=bare):
+            self._sent(connection)
+        else:
+            connection.state = State.SENDING
+            allowed_s = WRITE_DEADLINE_S + connection.unsent_bytes / MIN_READ_BYTES_PER_S
+            connection.deadline_s = self._now_s + allowed_s
+            self._wheel.watch(connection)
+            self._listen_for(connection, select.EPOLLOUT)
+
+    def _sent(self, connection: Connection) -> None:
+        """A reply is out: close, or be ready for the next request."""
+        if not connection.close_after:
+            connection.state = State.IDLE
+            return
+        # Closing with unread input would reset the connection and lose the reply.
+        connection.state = State.LINGERING
+        connection.buffer.clear()
+        connection.shut()
+        connection.deadline_s = self._now_s + LINGER_S
+        self._wheel.watch(connection)
+        self._listen_for(connection, _IN)
+
+    def _idle(self, connection: Connection) -> None:
+        connection.deadline_s = self._now_s + IDLE_DEADLINE_S
+        self._wheel.keep(connection)
+        self._listen_for(connection, _IN)
+
+    def _late(self, connection: Connection) -> None:
+        """A deadline is over: tell a dawdling sender, cut a slow reader, drop an idle one."""
+        if connection.state is State.SENDING:
+            self._counters.slow_readers_cut += 1
+            self._close(connection)
+        elif connection.state is State.IDLE and connection.buffer:
+            error = RequestError(408, "the request came too slowly", close=True)
+            connection.buffer.clear()
+            self._send(connection, response.error_reply(error), None)
+        else:
+            self._close(connection)
+
+    # -- sockets --------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(MAX_ACCEPTS_PER_TURN):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._pause_accepting()
+                return
+            if len(self._connections) >= self._max_connections:
+                self._counters.refused["connections"] += 1
+                sock.close()
+                continue
+            sock.setblocking(False)
+            try:
+                connection = self._wrap(sock, address[0])
+            except OSError:  # the peer has gone already
+                sock.close()
+                continue
+            self._connections[connection.fd] = connection
+            connection.mask = _IN
+            self._epoll.register(connection.fd, _IN)
+            connection.deadline_s = self._now_s + HEAD_DEADLINE_S
+            self._wheel.watch(connection)
+
+    def _wrap(self, sock: socket.socket, address: str) -> Connection:
+        if self._tls is None:
+            return Connection(sock, address)
+        return TlsConnection(sock, address, self._tls.current(self._now_s))
+
+    def _pause_accepting(self) -> None:
+        """Out of descriptors: leave the rest in the kernel's queue for a moment."""
+        if self._accept_again_s is None:
+            log.warning("accept.paused reason=no descriptors left: raise the file limit")
+            for fd in self._listeners:
+                self._epoll.unregister(fd)
+            self._accept_again_s = self._now_s + ACCEPT_PAUSE_S
+            self._housekeeping_s = self._accept_again_s
+
+    def _listen_for(self, connection: Connection, mask: int) -> None:
+        if connection.mask != mask and connection.state is not State.CLOSED:
+            connection.mask = mask
+            self._epoll.modify(connection.fd, mask)
+
+    def _close(self, connection: Connection) -> None:
+        if connection.state is State.CLOSED:
+            return
+        if connection.state is State.HELD and connection.ask is not None:
+            self.edge.drop(connection, connection.ask)
+        self._wheel.forget(connection)
+        del self._connections[connection.fd]
+        connection.close()
+
+    def _keep_house(self) -> None:
+        """Once a second: the date, the egress, silent viewers, paused listeners."""
+        if self._accept_again_s is not None and self._now_s >= self._accept_again_s:
+            self._accept_again_s = None
+            for fd in self._listeners:
+                self._epoll.register(fd, select.EPOLLIN)
+        self._housekeeping_s = self._now_s + HOUSEKEEPING_S
+        self._date = b"Date: " + formatdate(self._wall(), usegmt=True).encode() + b"\r\n"
+        self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
+        sent = self._counters.sent_bytes
+        self.edge.admission.egress_bps = int((sent - self._sent_before) * 8 / HOUSEKEEPING_S)
+        self._sent_before = sent
+        self.edge.sweep(self._now_s)
