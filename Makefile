@@ -5,71 +5,91 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-VENV := $(CURDIR)/.venv
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
+# the checksum database does not know one of these modules; go.sum holds them all
+export GONOSUMDB := github.com/bluenviron/*
+export GOTOOLCHAIN := local
+export GOFLAGS := -buildvcs=false
+
 PYTHON ?= $(shell deploy/setup/find-python.sh)
 VIEWERS ?= 150
 ORIGIN := tests/origin
-
-PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path 'frontend/tests/*' 2>/dev/null)
+PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path 'frontend/tests/*')
 
 help: ## show this list
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) |
+	    while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 # ------------------------------------------------------------------------------------- set up
-setup: .venv/.installed ## create .venv and install AIRClass into it
+setup: .venv/.installed ## create .venv and install AIRClass with its tools into it
 
 .venv/.installed: pyproject.toml constraints.txt
-	deploy/setup/venv.sh "$(PYTHON)"
+	@deploy/setup/venv.sh "$(PYTHON)"
 	touch $@
 
-pages: airclass/_pages/.built ## build the web pages
+pages: airclass/_pages/.built ## build the web pages, if their sources changed
 
 frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json | .venv/.installed
-	deploy/setup/need.sh node
-	npm --prefix frontend ci
+	@deploy/setup/need.sh node
+	npm --prefix frontend ci --no-progress
 	touch $@
 
 airclass/_pages/.built: frontend/node_modules/.installed $(PAGE_SOURCES)
-	npm --prefix frontend run build
+	@npm --prefix frontend run build
 	touch $@
 
 # ---------------------------------------------------------------------------------------- run
-demo: setup pages ## a whole class on this machine: ingest, master, relay, a synthetic teacher
-	airclass demo
+demo: setup pages ## a whole class on this machine: ingest, master, relay and a synthetic teacher
+	@exec airclass demo
+
+screenshots: setup pages ## take the pictures of the README anew
+	@deploy/setup/need.sh chromium
+	python -m tests.e2e.screenshots
 
 # --------------------------------------------------------------------------------------- check
-test: setup pages ## everything that CI tests (installs Go, Chromium, FFmpeg, nginx if missing)
-	deploy/setup/need.sh go ffmpeg chromium nginx
+test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)
+	@deploy/setup/need.sh node go chromium ffmpeg nginx
 	npm --prefix frontend test
+	(cd $(ORIGIN) && go test ./...)
 	pytest tests/unit tests/property tests/policy
 	pytest tests/contract tests/integration tests/e2e
 
-test-mediamtx: setup ## the ingest tests against a real MediaMTX: MEDIAMTX_PATH=/path/to/mediamtx
-	deploy/setup/need.sh ffmpeg
-	pytest --ingest mediamtx tests/contract tests/integration
+test-mediamtx: setup ## the tests that take an ingest, against a real one: MEDIAMTX_PATH=/path/to/mediamtx
+	@pytest --ingest mediamtx tests/contract tests/integration
 
 lint: setup frontend/node_modules/.installed ## style, layers and types of Python, pages and Go
-	deploy/setup/need.sh go
+	@deploy/setup/need.sh node go
 	ruff check .
 	ruff format --check .
-	lint-imports --no-logo
+	lint-imports
 	mypy
 	npm --prefix frontend run check
-	test -z "$$(gofmt -l $(ORIGIN))" || { gofmt -d $(ORIGIN); exit 1; }
-	cd $(ORIGIN) && go vet ./...
+	cd $(ORIGIN)
+	test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	go vet ./...
+	git ls-files '*.py' '*.ts' '*.svelte' '*.go' | xargs wc -l |
+	    awk '$$2 != "total" && $$1 > 300 { print "worth a look, over 300 lines:", $$2, $$1 }'
+
+types: setup ## the types of Python alone
+	@mypy
 
 format: setup ## rewrite Python and Go in the house style
-	deploy/setup/need.sh go
+	@deploy/setup/need.sh go
 	ruff check --fix .
 	ruff format .
 	gofmt -w $(ORIGIN)
 
-types: setup ## mypy alone
-	mypy
+docs: setup ## check the documents: links resolve, settings and interfaces are described as they are
+	@pytest tests/policy
 
 # ------------------------------------------------------------------------------------- measure
-bench: setup ## viewers without a stall: VIEWERS=150
-	python -m benchmarks.viewers $(VIEWERS)
+bench: setup ## viewers of one relay without a stall: VIEWERS=150
+	@python -m benchmarks.viewers $(VIEWERS)
 
-.PHONY: help setup pages demo test test-mediamtx lint format types bench
+chaos: setup pages ## break every part of a running cluster, and count what viewers notice
+	@python -m benchmarks.chaos
+
+soak: setup pages ## run for long and watch memory, descriptors and latency
+	@python -m benchmarks.soak
+
+.PHONY: help setup pages demo screenshots test test-mediamtx lint types format docs bench chaos soak

@@ -48,7 +48,7 @@ def build_origin() -> Path:
     """Build tests/origin (Go's own cache makes the second time cheap) and return the binary."""
     binary = ROOT / "build" / "origin"
     subprocess.run(
-        ["go", "build", "-o", str(binary), "."],
+        ["go", "build", "-buildvcs=false", "-o", str(binary), "."],
         cwd=ROOT / "tests" / "origin",
         env={**os.environ, "GONOSUMDB": "github.com/bluenviron/*", "GOTOOLCHAIN": "local"},
         check=True,
