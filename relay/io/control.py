@@ -12,6 +12,7 @@ import random
 import secrets
 import ssl
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from relay.base.wire import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Reg
 from relay.core.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 log = logging.getLogger(__name__)
 
@@ -220,8 +221,12 @@ class Control:
                         wall_s=self._wall(),
                         nonce=secrets.token_hex(16),
                     )
-                    url = f"{self._url}/cluster/{verb}"
-                    async with self._client.stream("POST", url, content=body, headers=headers) as response:
+                    request = self._client.build_request(
+                        "POST", f"{self._url}/cluster/{verb}", content=body, headers=headers
+                    )
+                    request.stream = _Body(body)
+                    response = await self._client.send(request, stream=True)
+                    async with aclosing(response):
                         if response.status_code != 200:
                             raise _refusal(response.status_code)
                         text = await _read(response)
@@ -232,6 +237,21 @@ class Control:
             raise ClusterError(f"the master cannot be reached ({type(exc).__name__})") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ClusterError("the master's answer cannot be read: are both of the same version?") from None
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's body that may be dropped half sent; httpx's own is a generator that complains."""
+
+    def __init__(self, body: bytes) -> None:
+        self._pieces = iter((body,))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
 
 async def _read(response: httpx.Response) -> bytes:
