@@ -1,6 +1,7 @@
 """The relay's calls to the master, in virtual time against a fake master."""
 
 import logging
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -245,23 +246,30 @@ async def test_no_epoch_without_a_master(fault: object, autojump_clock: MockCloc
 
 
 async def test_cancelled_calls_leave_nothing_behind() -> None:
-    """With a bounded pool httpx 0.28 would end with its slots stuck in CONNECTING."""
+    """With a bounded pool httpx 0.28 ends with slots stuck in CONNECTING."""
+    dice = random.Random(7)
 
     async def slow(request: Request, stream: trio.abc.Stream) -> None:
-        await trio.sleep_forever()
+        await trio.sleep(0.005)
+        await answer_epoch(request, stream)
+
+    async def impatient(relay: Control) -> None:
+        with trio.move_on_after(dice.uniform(0, 0.03)):
+            while True:
+                await relay.epoch(ASK)
 
     server = FakeServer(slow)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: server.run(sockets=True, task_status=task_status))
             relay = Control(server.url, "n1", SECRET)
-            for round_no in range(20):
-                with trio.move_on_after(0.002 * (round_no % 5)):
-                    async with trio.open_nursery() as calls:
-                        for _ in range(20):
-                            calls.start_soon(relay.epoch, ASK)
-            server.handler = answer_epoch
+            for _ in range(15):
+                async with trio.open_nursery() as calls:
+                    for _ in range(20):
+                        calls.start_soon(impatient, relay)
             assert await relay.epoch(ASK) == BASE
+            pool = relay._client._transport._pool
+            assert pool.connections == []
             nursery.cancel_scope.cancel()
 
 
