@@ -117,7 +117,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
     reactor = Reactor(edge, counters, max_connections=_max_sockets(settings), tls=tls)
     reactor.listen(viewers)
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
-    control = Control(settings) if settings.master_url else None
+    control = _control(settings)
     streams = Streams(edge, reactor, counters, decide=control.epoch if control else None)
     node = Node(settings, edge, streams, reactor, counters, blobs, relay_url=relay_url, admin_url=admin_url)
     if options.origins:
@@ -134,6 +134,13 @@ async def run(settings: RelaySettings, options: Options) -> None:
         if options.ready_file is not None:
             write_ready_file(options.ready_file, {"relay_url": relay_url, "relay_admin_url": admin_url})
     log.info("relay.stopped")
+
+
+def _control(settings: RelaySettings) -> Control | None:
+    if not settings.master_url or settings.cluster_secret is None:
+        return None
+    secret = settings.cluster_secret.get_secret_value().encode()
+    return Control(settings.master_url, settings.node_name, secret)
 
 
 def _max_sockets(settings: RelaySettings) -> int:

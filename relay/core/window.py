@@ -8,7 +8,7 @@ are here, or as EXT-X-GAP once it is given up.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from relay.core.entries import (
@@ -24,6 +24,7 @@ from relay.core.entries import (
     part_name,
     segment_name,
 )
+from relay.core.playlist import with_absolute_uri, with_explicit_iv
 from relay.core.waiting import Edge
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Window:
         self.size_bytes = 0
         self.hint_name = ""
         self.newest_at_s: float | None = None
+        self.base_url = ""  # of the origin's playlist: what its relative URIs count from
         self._timeline = timeline
         self._new_body = new_body
         self._max_bytes = max_bytes
@@ -197,6 +199,9 @@ class Window:
         self, segment: Segment, msn: int, epoch: Epoch, discontinuity_seq: int, target_s: float, now_s: float
     ) -> Entry:
         last = self._entries[-1] if self._entries else None
+        if last is not None and last.init is not None and segment.map is None:
+            self._restart()  # HLS cannot say that an initialization section no longer applies
+            last = None
         if last is not None and msn > last.msn + 1:
             if msn - last.msn > self._window_segments:
                 self._restart()
@@ -206,14 +211,17 @@ class Window:
                     gap = Entry(missing, last.epoch, last.discontinuity_seq, False, now_s)
                     gap.closed = gap.gap = True
                     gap.duration_s = target_s
-                    gap.init = last.init
+                    gap.init, gap.keys = last.init, last.keys
                     gap.pdt_s = last.pdt_s + last.duration_s if last.pdt_s is not None else None
                     self.tally.gaps += 1
                     self._entries.append(gap)
                     last = gap
         fresh = last is not None and last.epoch is not epoch
         entry = Entry(msn, epoch, discontinuity_seq, segment.discontinuity or fresh, now_s)
-        entry.keys = segment.keys
+        # Numbers and place change here, the encryption must not: implied IVs and key addresses are spelt out.
+        entry.keys = tuple(
+            with_absolute_uri(with_explicit_iv(line, segment.msn), self.base_url) for line in segment.keys
+        )
         entry.init = self._init(segment.map, epoch)
         if last is not None and not fresh and not segment.discontinuity and last.closed and last.pdt_s:
             entry.pdt_s = segment.program_date_time_s or last.pdt_s + last.duration_s
@@ -236,7 +244,8 @@ class Window:
         if init is None:
             return None
         name = init_name(self.rendition, epoch, init)
-        return self._inits.setdefault(name, InitEntry(init, name))
+        keys = tuple(with_absolute_uri(line, self.base_url) for line in init.keys)
+        return self._inits.setdefault(name, InitEntry(replace(init, keys=keys), name))
 
     def _date_backwards(self, epoch: Epoch, wall_s: float) -> None:
         """Date every segment; an origin that says no time gets this machine's (PDT on all)."""

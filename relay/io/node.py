@@ -111,8 +111,6 @@ class Node:
         key = secret.get_secret_value().encode()
         before = self._orders
         self._orders = orders
-        if orders.warning and (before is None or before.warning != orders.warning):
-            log.warning("master.warning reason=%s", orders.warning)
         if before is None or before.viewer_keys != orders.viewer_keys:
             self._edge.admission.keys = tuple(unseal(key, sealed) for sealed in orders.viewer_keys)
         for order in orders.streams:

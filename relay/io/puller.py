@@ -91,13 +91,14 @@ class Puller:
                 url, first_byte_s=INDEX_FIRST_BYTE_S, max_bytes=self._limits.max_playlist_bytes
             )
             index = pl.parse(_text(answer.status, answer.body, "index"))
-            sources = self.stream.describe(index, url)
+            base_url = answer.url  # where redirects ended: relative URIs count from there
+            sources = self.stream.describe(index, base_url)
         finally:
             with trio.move_on_after(1, shield=True):
                 await upstream.aclose()
         async with trio.open_nursery() as nursery:
             for source in sources:
-                nursery.start_soon(partial(self._rendition, nursery.cancel_scope, source, url))
+                nursery.start_soon(partial(self._rendition, nursery.cancel_scope, source, base_url))
 
     def _upstream(self, url: str) -> Upstream:
         return Upstream(url, bearer=self._bearer, limits=self._limits, counters=self._counters)
@@ -115,7 +116,7 @@ class Puller:
 
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._fetch_objects, upstream, window, url, lambda: work)
+                nursery.start_soon(self._fetch_objects, upstream, window, lambda: work)
                 nursery.start_soon(self._tick, window)
                 await self._follow(upstream, window, url, changed)
                 round_scope.cancel()
@@ -143,6 +144,7 @@ class Puller:
             if any(not s.gap for s in playlist.segments) or playlist.open_segment:
                 epoch = await self._epoch(window, playlist)
                 before = window.version
+                window.base_url = answer.url
                 window.update(playlist, epoch, trio.current_time(), self._wall())
                 self._after(window, before)
                 changed()
@@ -179,7 +181,7 @@ class Puller:
             return epoch
 
     async def _fetch_objects(
-        self, upstream: Upstream, window: Window, base_url: str, work: Callable[[], trio.Event]
+        self, upstream: Upstream, window: Window, work: Callable[[], trio.Event]
     ) -> None:
         """Fetch what the window wants, one object at a time, on the rendition's second connection."""
         while True:
@@ -189,9 +191,9 @@ class Puller:
                 with trio.move_on_at(window.retry_at_s(trio.current_time())):
                     await waiting.wait()
                 continue
-            await self._fetch(upstream, window, base_url, fetch)
+            await self._fetch(upstream, window, fetch)
 
-    async def _fetch(self, upstream: Upstream, window: Window, base_url: str, fetch: Fetch) -> None:
+    async def _fetch(self, upstream: Upstream, window: Window, fetch: Fetch) -> None:
         pins = self.stream.timeline.pins
         first_byte_s = PLAIN_FIRST_BYTE_S
         if fetch.kind == "hint" and pins is not None:
@@ -199,7 +201,7 @@ class Puller:
         before = window.version
         try:
             answer = await upstream.get(
-                resolve(base_url, fetch.uri),
+                resolve(window.base_url, fetch.uri),
                 first_byte_s=first_byte_s,
                 max_bytes=self._limits.max_object_bytes,
                 byterange=fetch.byterange,

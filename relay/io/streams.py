@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from relay.base.errors import ClusterError
 from relay.core.counters import StreamFigures
 from relay.io.puller import Puller
 from relay.io.upstream import Limits
@@ -125,11 +126,11 @@ class Streams:
             if self._decide is not None:
                 try:
                     return await self._decide(ask)
-                except ConnectionError as exc:
+                except ClusterError as exc:
                     log.warning(
                         "epoch.alone stream=%s reason=%s: numbers continue from what this relay has listed",
                         ask.stream,
-                        exc,
+                        exc.reason,
                     )
             return stream.timeline.decide_alone(ask)
 

@@ -5,7 +5,7 @@
 
 from relay.base.errors import PlaylistError
 from relay.core.playlist.attributes import Attributes, attribute
-from relay.core.playlist.keys import with_explicit_iv
+from relay.core.playlist.keys import with_absolute_uri, with_explicit_iv
 from relay.core.playlist.parse import parse
 from relay.core.playlist.render import render
 from relay.core.playlist.types import (
@@ -41,5 +41,6 @@ __all__ = [
     "attribute",
     "parse",
     "render",
+    "with_absolute_uri",
     "with_explicit_iv",
 ]

@@ -5,6 +5,8 @@ Lines stay as the origin wrote them; nothing here decrypts.
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 from relay.core.playlist.attributes import Fields, attribute, parse_attributes, print_attributes
 
 KEY = "#EXT-X-KEY:"
@@ -39,6 +41,19 @@ def with_explicit_iv(line: str, msn: int) -> str:
     if not implied or _format(line) != _IDENTITY:
         return line
     return KEY + print_attributes((*attributes, ("IV", f"0x{msn:032x}")))
+
+
+def with_absolute_uri(line: str, base_url: str) -> str:
+    """Return a key line whose relative URI was made absolute; the key stays with its own server."""
+    attributes = parse_attributes(line.removeprefix(KEY), 0)
+    uri = attribute(attributes, "URI")
+    if uri is None or not base_url:
+        return line
+    absolute = (
+        ("URI", f'"{urljoin(base_url, uri)}"') if name == "URI" else (name, value)
+        for name, value in attributes
+    )
+    return KEY + print_attributes(tuple(absolute))
 
 
 def _format(line: str) -> str:
