@@ -1,0 +1,55 @@
+"""What the commands on the database share: open it, work, print."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from airclass.config import load_master
+from airclass.io.store import Event, Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airclass.config import MasterSettings
+
+T = TypeVar("T")
+
+
+def at_database(work: Callable[[MasterSettings, Store], Awaitable[T]]) -> T:
+    """Run `work` with the settings and the database they name."""
+
+    async def body() -> T:
+        settings = load_master()
+        store = await open_store(settings)
+        try:
+            return await work(settings, store)
+        finally:
+            await store.close()
+
+    return trio.run(body)
+
+
+def event(action: str, target: str, detail: str = "") -> Event:
+    """Return a line of the audit log for something done on the command line."""
+    return Event(time.time(), "command line", action, target, detail)
+
+
+def entropy(count: int) -> bytes:
+    """Return random bytes."""
+    return secrets.token_bytes(count)
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON."""
+    say(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,43 @@
+"""`airclass healthcheck`: for Docker and scripts, without curl."""
+
+from __future__ import annotations
+
+import http.client
+from urllib.parse import urlsplit
+
+from airclass.cli.desk import say
+from relay.base.settings import environment
+
+WAIT_S = 3.0
+
+
+def healthcheck(url: str = "") -> int:
+    """Ask `/readyz` of the server on this machine; exit code 1 when it is not ready.
+
+    Parameters
+    ----------
+    url
+        The server's address; by default the master's or, with MODE=slave, the relay's own port.
+    """
+    target = urlsplit(url or _local())
+    connection = http.client.HTTPConnection(target.hostname or "127.0.0.1", target.port, timeout=WAIT_S)
+    try:
+        connection.request("GET", "/readyz")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as exc:
+        say(f"not reachable: {type(exc).__name__}")
+        return 1
+    finally:
+        connection.close()
+    say("ready" if status == 200 else f"not ready (status {status})")
+    return 0 if status == 200 else 1
+
+
+def _local() -> str:
+    environ = environment()
+    if environ.get("MODE") == "slave":
+        bind = environ.get("RELAY_ADMIN_BIND") or "127.0.0.1:8081"
+    else:
+        bind = environ.get("MASTER_BIND") or "0.0.0.0:8000"  # noqa: S104
+    host, _, port = bind.rpartition(":")
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{port}"  # noqa: S104

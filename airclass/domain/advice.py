@@ -1,0 +1,110 @@
+"""Sentences that tell an operator or a teacher what to do, from plain figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airclass.domain.health import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ADD_ABOVE = 80.0
+SCALE_DOWN_BELOW = 30.0
+BALANCED = "Cluster is well-balanced."
+MAX_KEYFRAME_S = 4.0
+MIN_BITRATE_BPS = 150_000
+MAX_BITRATE_BPS = 8_000_000
+GOOD_VIDEO = ("H264",)
+GOOD_AUDIO = ("MPEG-4 Audio", "AAC")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFigures:
+    """One node for the summary."""
+
+    id: str
+    status: Status
+    reason: str
+    connections: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The cluster in six figures, as `/cluster/nodes` shows it; loads in percent."""
+
+    total_nodes: int
+    active_nodes: int
+    total_capacity: int
+    current_load: int
+    average_load: float
+    recommendation: str
+
+
+def summarize(nodes: Sequence[NodeFigures]) -> Summary:
+    """Return totals and the recommendation; capacity counts nodes that take or serve students."""
+    serving = [n for n in nodes if n.status in (Status.ACTIVE, Status.DRAINING)]
+    active = [n for n in nodes if n.status is Status.ACTIVE]
+    capacity = sum(n.capacity for n in active)
+    load = sum(n.connections for n in serving)
+    average = 100.0 * load / capacity if capacity else (100.0 if load else 0.0)
+    return Summary(
+        total_nodes=len(nodes),
+        active_nodes=len(active),
+        total_capacity=capacity,
+        current_load=load,
+        average_load=round(average, 1),
+        recommendation=recommend(nodes, average),
+    )
+
+
+def recommend(nodes: Sequence[NodeFigures], average_load: float) -> str:
+    """Return what to do next: broken nodes first, then too full, too empty, or nothing."""
+    if not nodes:
+        return "No node has registered: start one with `airclass slave`, or add a node."
+    broken = [n for n in nodes if n.status in (Status.UNHEALTHY, Status.OFFLINE)]
+    if broken:
+        worst = min(broken, key=lambda n: (n.status is not Status.OFFLINE, n.id))
+        others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        return f"Check {worst.id} ({worst.status}){others}: {worst.id} {worst.reason}."
+    if average_load > ADD_ABOVE:
+        return f"Average load is {average_load:.1f} %: add a node."
+    if average_load < SCALE_DOWN_BELOW and len(nodes) > 1:
+        return f"Average load is {average_load:.1f} %: the cluster can scale down."
+    return BALANCED
+
+
+def advise_teacher(
+    *,
+    bitrate_bps: float | None,
+    keyframe_s: float | None,
+    video_codec: str,
+    audio_codec: str,
+    is_publishing: bool,
+) -> list[str]:
+    """Return what the teacher should change in OBS; empty when everything looks right."""
+    if not is_publishing:
+        return []
+    advice = []
+    if not video_codec:
+        advice.append("No picture arrives: add a source in OBS and check that it is visible.")
+    elif video_codec not in GOOD_VIDEO:
+        advice.append(f"The picture is {video_codec}, which many phones cannot play: choose H.264 in OBS.")
+    if not audio_codec:
+        advice.append("No sound arrives: check the microphone in OBS.")
+    elif audio_codec not in GOOD_AUDIO:
+        advice.append(f"The sound is {audio_codec}: choose AAC in OBS.")
+    if keyframe_s is not None and keyframe_s > MAX_KEYFRAME_S:
+        advice.append(f"A key frame comes every {keyframe_s:.0f} s: set the key-frame interval to 2 in OBS.")
+    if bitrate_bps is not None and bitrate_bps < MIN_BITRATE_BPS:
+        advice.append(
+            f"Only {bitrate_bps / 1000:.0f} kb/s arrive: check the network cable, "
+            "or lower the picture size in OBS."
+        )
+    elif bitrate_bps is not None and bitrate_bps > MAX_BITRATE_BPS:
+        advice.append(
+            f"{bitrate_bps / 1e6:.1f} Mb/s is more than a class needs: 2.5 Mb/s saves everybody's Wi-Fi."
+        )
+    return advice

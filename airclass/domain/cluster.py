@@ -1,0 +1,253 @@
+"""The master's picture of everything that is going on: classes, nodes, seats, who watches.
+
+One synchronous object; `notify` is called with a topic whenever something that others wait for
+has changed: "orders", "nodes", "class:<id>" (who is in it), "state:<id>" (what it is),
+"seat:<subject>".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
+from airclass.domain.epochs import Epochs
+from airclass.domain.health import Status
+from airclass.domain.nodes import Node, Nodes, StatusChange
+from airclass.domain.tokens import token_generation
+from airclass.domain.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airclass.domain.routing import Address
+    from relay.base.wire import Rendition, Variant, ViewerReport
+
+LEFT_KEEP_S = 60.0
+HISTORY_EVERY_S = 10.0
+HISTORY_POINTS = 360
+MAX_GUESTS = 200_000
+_WORKING = (Status.ACTIVE, Status.DRAINING)
+_STATE_ORDER = (StreamState.LIVE, StreamState.RECONNECTING, StreamState.WAITING)
+
+
+@dataclass(slots=True)
+class Guest:
+    """Somebody who entered a class; `joined_at_s` is Unix time, `until_s` when the token ends."""
+
+    subject: str
+    classroom_id: str
+    name: str
+    joined_at_s: float
+    until_s: float
+    preview: bool = False
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What happens in one class beyond what the database says."""
+
+    members: set[str] = field(default_factory=set)
+    tokens: dict[str, float] = field(default_factory=dict)
+    history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
+
+
+class Cluster:
+    """Classes, nodes, seats and viewers, and the rules between them."""
+
+    def __init__(self, wall_s: float, notify: Callable[[str], None]) -> None:
+        self.view = View()
+        self.nodes = Nodes(self._viewer_changed)
+        self.epochs = Epochs()
+        self.guests: dict[str, Guest] = {}
+        self.version = int(wall_s * 1000)  # above every version of an earlier master
+        self.left: dict[str, float] = {}
+        self.revoked: dict[str, float] = {}
+        self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
+        self.waiting: dict[str, float] = {}
+        self._ledgers: dict[str, Ledger] = {}
+        self._states: dict[str, StreamState] = {}
+        self._history_at_s = float("-inf")
+        self._notify = notify
+
+    def see(self, view: View, now_s: float) -> None:
+        """Take in a new picture of the database and carry out what changed."""
+        before, self.view = self.view, view
+        if before.revision == view.revision:
+            return
+        for old in before.classrooms.values():
+            new = view.classrooms.get(old.id)
+            if new is None or (old.status is ClassStatus.OPEN and new.status is not ClassStatus.OPEN):
+                self.left[old.id] = now_s + LEFT_KEEP_S
+            if new is None or new.generation != old.generation or new.status is ClassStatus.ENDED:
+                self._revoke_tokens(old.id)
+            if new is None:
+                self.epochs.forget(old.id)
+                self._notify(f"state:{old.id}")
+        for new in view.classrooms.values():
+            if new != before.classrooms.get(new.id):
+                if new.status is ClassStatus.OPEN:
+                    self.left.pop(new.id, None)
+                self._notify(f"state:{new.id}")
+        if view.revoked != before.revoked:
+            for kind, value in view.revoked - before.revoked:
+                if kind == "subject":
+                    self._leave(value)
+        self._bump()
+        self._notify("nodes")
+
+    def state(self, classroom: Classroom) -> StreamState:
+        """Return what students of the class see now."""
+        if classroom.status is ClassStatus.ENDED:
+            return StreamState.ENDED
+        return self._states.get(classroom.id, StreamState.WAITING)
+
+    def ledger(self, classroom_id: str) -> Ledger:
+        """Return the class's ledger."""
+        return self._ledgers.setdefault(classroom_id, Ledger())
+
+    def viewers(self, classroom_id: str) -> int:
+        """Return how many students are in the class (seated or on their way)."""
+        ledger = self._ledgers.get(classroom_id)
+        return 0 if ledger is None else len(ledger.members)
+
+    def admit(self, guest: Guest, token_id: str, address: Address | None, now_s: float) -> str | None:
+        """Give a guest a seat; returns the node's id, or None when the cluster is full."""
+        site = self.nodes.seating.reserve(guest.subject, address, now_s)
+        if site is None:
+            self.waiting[str(address)] = now_s + 60.0
+            return None
+        if len(self.guests) < MAX_GUESTS:
+            self.guests[guest.subject] = guest
+        ledger = self.ledger(guest.classroom_id)
+        ledger.tokens[token_id] = guest.until_s
+        if not guest.preview:
+            ledger.members.add(guest.subject)
+        self._notify(f"class:{guest.classroom_id}")
+        return site.id
+
+    def is_valid(self, classroom: Classroom, subject: str, token_id: str) -> bool:
+        """Tell whether a viewer's token still counts: not revoked, made with today's class code."""
+        return (
+            classroom.status is not ClassStatus.ENDED
+            and token_generation(token_id) == classroom.generation
+            and token_id not in self.revoked
+            and ("subject", subject) not in self.view.revoked
+            and ("token", token_id) not in self.view.revoked
+        )
+
+    def stream_shape(self, classroom_id: str) -> tuple[tuple[Variant, ...], tuple[Rendition, ...]]:
+        """Return variants and renditions as the relays that play the stream report them."""
+        best: tuple[int, tuple[Variant, ...], tuple[Rendition, ...]] = (-1, (), ())
+        for node in self.nodes.all.values():
+            report = node.streams.get(classroom_id)
+            if report is not None and report.variants:
+                rank = 2 * (node.health.status in _WORKING) + (report.state == StreamState.LIVE)
+                best = max(best, (rank, report.variants, report.renditions), key=lambda b: b[0])
+        return best[1], best[2]
+
+    def heard(self, node: Node) -> None:
+        """Draw conclusions from a node's newest report."""
+        for stream in set(node.streams) | {s for s in self._states if s not in node.streams}:
+            self._follow_state(stream)
+
+    def tick(self, now_s: float, wall_s: float) -> list[StatusChange]:
+        """Let time pass: judge nodes, free seats, move students; returns nodes' status changes."""
+        changes = self.nodes.judge(now_s, self.view.drained)
+        seating = self.nodes.seating
+        for change in changes:
+            if change.before in _WORKING and change.after is not Status.ACTIVE:
+                for subject in seating.move(change.node_id, now_s):
+                    self._notify(f"seat:{subject}")
+        if changes:
+            self._notify("nodes")
+            for stream in list(self._states):
+                self._follow_state(stream)
+        for subject in seating.expire(now_s):
+            self._leave(subject)
+        self._prune(now_s, wall_s)
+        if now_s - self._history_at_s >= HISTORY_EVERY_S:
+            self._history_at_s = now_s
+            self._sample(wall_s)
+        return changes
+
+    def drain_changed(self) -> None:
+        """Wake relays whose drain order changed."""
+        self._bump()
+
+    def _bump(self) -> None:
+        self.version += 1
+        self._notify("orders")
+
+    def _follow_state(self, stream: str) -> None:
+        reports = [
+            n.streams[stream].state
+            for n in self.nodes.all.values()
+            if stream in n.streams and n.health.status in _WORKING
+        ]
+        state = next((s for s in _STATE_ORDER if s in reports), StreamState.WAITING)
+        if self._states.get(stream, StreamState.WAITING) is not state:
+            self._states[stream] = state
+            self._notify(f"state:{stream}")
+            self._notify("nodes")
+
+    def _viewer_changed(self, node: Node, report: ViewerReport, arrived: bool) -> None:
+        if not arrived:
+            if report.subject not in self.nodes.seating.seat_of:
+                self._leave(report.subject)
+            return
+        classroom = self.view.classrooms.get(report.stream)
+        if classroom is None:
+            return
+        if not self.is_valid(classroom, report.subject, report.token_id):
+            self._revoke(report.token_id, float("inf"))
+            return
+        guest = self.guests.get(report.subject)
+        if guest is None and len(self.guests) < MAX_GUESTS:
+            guest = Guest(report.subject, classroom.id, "", report.since_s, float("inf"))
+            self.guests[report.subject] = guest
+        ledger = self.ledger(classroom.id)
+        ledger.tokens.setdefault(report.token_id, float("inf"))
+        if guest is None or not guest.preview:
+            ledger.members.add(report.subject)
+        self._notify(f"class:{classroom.id}")
+        self._notify(f"seat:{report.subject}")
+
+    def _leave(self, subject: str) -> None:
+        self.nodes.seating.release(subject)
+        guest = self.guests.get(subject)
+        if guest is not None:
+            self.ledger(guest.classroom_id).members.discard(subject)
+            self._notify(f"class:{guest.classroom_id}")
+            self._notify(f"seat:{subject}")
+
+    def _revoke_tokens(self, classroom_id: str) -> None:
+        ledger = self._ledgers.get(classroom_id)
+        if ledger is not None:
+            for token_id, until_s in ledger.tokens.items():
+                self._revoke(token_id, until_s)
+            for subject in list(ledger.members):
+                self._leave(subject)
+            ledger.tokens.clear()
+
+    def _revoke(self, token_id: str, until_s: float) -> None:
+        if token_id not in self.revoked:
+            self.revoked[token_id] = until_s
+            self._bump()
+
+    def _prune(self, now_s: float, wall_s: float) -> None:
+        for kept, limit_s in ((self.left, now_s), (self.waiting, now_s), (self.revoked, wall_s)):
+            for name in [n for n, until_s in kept.items() if until_s <= limit_s]:
+                del kept[name]
+
+    def _sample(self, wall_s: float) -> None:
+        at_s = round(wall_s)
+        self.load_history.append((at_s, self.nodes.summary().average_load))
+        for classroom in self.view.open_classes():
+            self.ledger(classroom.id).history.append((at_s, self.viewers(classroom.id)))
+        here = self.nodes.seating.seat_of
+        for subject in [s for s, g in self.guests.items() if g.until_s <= wall_s and s not in here]:
+            del self.guests[subject]
+        for ledger in self._ledgers.values():
+            ledger.tokens = {t: until_s for t, until_s in ledger.tokens.items() if until_s > wall_s}

@@ -1,0 +1,141 @@
+"""Tokens that only the master reads: sessions, service tokens, one-time links; and viewers' token ids.
+
+Each kind has its own key, derived from JWT_SECRET_KEY; a token of one kind is worthless as another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import jwt
+
+from airclass.domain.people import Role
+from relay.base.errors import TokenError
+from relay.base.signing import derive
+from relay.base.tokens import ALGORITHM, ISSUER, LEEWAY_S, MAX_TOKEN_BYTES, mint_viewer, verify_viewer
+
+if TYPE_CHECKING:
+    from jwt.types import Options
+
+    from relay.base.tokens import ViewerClaims
+
+AUDIENCE = "master"
+VIEWER_TOKEN_S = 4 * 3600.0
+SESSION_S = 12 * 3600.0
+LINK_S = 24 * 3600.0
+SERVICE_TOKEN_S = 365 * 86400.0
+_PURPOSE = "airclass {} token"
+_OPTIONS: Options = {
+    "require": ["iss", "aud", "sub", "jti", "iat", "exp"],
+    "strict_aud": True,
+    "enforce_minimum_key_length": True,
+    "verify_exp": False,  # checked below against the caller's clock
+    "verify_iat": False,
+}
+
+
+class Kind(StrEnum):
+    """What a token is for; also its `typ` claim."""
+
+    SESSION = "session"
+    ADMIN = "admin"
+    MONITOR = "monitor"
+    LINK = "link"
+
+
+SERVICE_KINDS = {Kind.ADMIN: Role.ADMIN, Kind.MONITOR: Role.MONITOR}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A verified token of the master; `extra` is the session's generation or the link's target."""
+
+    kind: Kind
+    subject: str
+    token_id: str
+    expires_at_s: float
+    extra: str = ""
+
+
+class TokenDesk:
+    """Makes and checks tokens with the current secret, and checks with the previous one."""
+
+    def __init__(self, secret: bytes, previous: bytes | None = None) -> None:
+        secrets = [secret] if previous is None else [secret, previous]
+        self.viewer_keys = tuple(derive(s, _PURPOSE.format("viewer")) for s in secrets)
+        self._keys = {kind: tuple(derive(s, _PURPOSE.format(kind)) for s in secrets) for kind in Kind}
+
+    def mint(
+        self, kind: Kind, *, subject: str, token_id: str, wall_s: float, life_s: float, extra: str = ""
+    ) -> str:
+        """Return a token of the master's own, valid for `life_s` seconds."""
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "typ": str(kind),
+            "sub": subject,
+            "jti": token_id,
+            "iat": int(wall_s),
+            "exp": int(wall_s + life_s),
+            "ext": extra,
+        }
+        return jwt.encode(claims, self._keys[kind][0], ALGORITHM)
+
+    def read(self, token: str, kinds: tuple[Kind, ...], wall_s: float) -> Claims:
+        """Return the claims of a token of one of `kinds`, or raise TokenError(401)."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise TokenError(401, "The token is too long: sign in again.")
+        for kind in kinds:
+            for key in self._keys[kind]:
+                claims = _decode(token, key)
+                if claims is not None:
+                    return _checked(claims, kind, wall_s)
+        raise TokenError(401, "The token is not valid here: sign in again.")
+
+    def mint_viewer(
+        self, *, subject: str, token_id: str, classroom: str, wall_s: float, life_s: float = VIEWER_TOKEN_S
+    ) -> str:
+        """Return a viewer token, which relays can read."""
+        return mint_viewer(
+            self.viewer_keys[0],
+            subject=subject,
+            token_id=token_id,
+            classroom=classroom,
+            issued_at_s=wall_s,
+            expires_at_s=wall_s + life_s,
+        )
+
+    def read_viewer(self, token: str) -> ViewerClaims:
+        """Return a viewer token's claims, or raise TokenError(401)."""
+        return verify_viewer(token, self.viewer_keys)
+
+
+def viewer_token_id(generation: int, nonce: str) -> str:
+    """Return a token id that tells with which of the class's codes it was made."""
+    return f"{generation}-{nonce}"
+
+
+def token_generation(token_id: str) -> int:
+    """Return the class generation of a viewer's token id; -1 when it names none."""
+    number = token_id.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 9 else -1
+
+
+def _decode(token: str, key: bytes) -> dict[str, object] | None:
+    try:
+        return jwt.decode(token, key, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS)
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _checked(claims: dict[str, object], kind: Kind, wall_s: float) -> Claims:
+    expires, token_id, extra = claims["exp"], claims["jti"], claims.get("ext", "")
+    if claims.get("typ") != kind or not isinstance(token_id, str) or not isinstance(extra, str):
+        raise TokenError(401, "The token is of another kind: sign in again.")
+    if not isinstance(expires, int | float) or isinstance(expires, bool):
+        raise TokenError(401, "The token has no end: sign in again.")
+    if wall_s > expires + LEEWAY_S:
+        raise TokenError(401, "The token has expired: sign in again.")
+    return Claims(kind, str(claims["sub"]), token_id, float(expires), extra)

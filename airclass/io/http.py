@@ -1,0 +1,57 @@
+"""The HTTP client for control traffic: one per process, bounded by a limiter of our own.
+
+httpx 0.28 loses places of a bounded pool when requests are cancelled; so the pool is unbounded
+and this module is the only one that knows httpx.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+MAX_CALLS = 32
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+READ_S = 5.0
+CONNECT_S = 2.0
+
+
+class CallFailed(Exception):  # noqa: N818  says what happened
+    """The other side did not answer; the text is fit for a sentence."""
+
+
+class HttpClient:
+    """GETs of bounded size; follows no redirects, uses no proxy from the environment."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._limiter = trio.CapacityLimiter(MAX_CALLS)
+
+    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        """Return status and body, or raise CallFailed."""
+        try:
+            async with self._limiter, self._client.stream("GET", url, headers=headers) as response:
+                body = b""
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise CallFailed("the answer is too long")
+                return response.status_code, body
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
+            raise CallFailed(f"{type(exc).__name__}") from None
+
+
+@asynccontextmanager
+async def open_client() -> AsyncIterator[HttpClient]:
+    """Open the process's one client."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=4)
+    timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
+    async with httpx.AsyncClient(
+        limits=limits, timeout=timeout, follow_redirects=False, trust_env=False
+    ) as client:
+        yield HttpClient(client)

@@ -1,0 +1,79 @@
+"""Wakes whoever waits for a change of the cluster: relays' watches and the pages' sockets.
+
+Topics that change with every student are calm: their waiters are woken together, every CALM_S.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CALM_S = 1.0
+CALM_TOPICS = ("class", "nodes", "tick")
+
+
+class Waker:
+    """One waiter; changes that happen while it works are not lost."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def wake(self) -> None:
+        """Let the waiter run once more."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait for the next change since the last call."""
+        await self._event.wait()
+        self._event = trio.Event()
+
+
+class Hub:
+    """Topics and their waiters."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, set[Waker]] = {}
+        self._dirty: set[str] = set()
+
+    def notify(self, topic: str) -> None:
+        """Wake those who wait for a topic: now, or with the next flush when it is a calm one."""
+        if topic not in self._waiters:
+            return
+        if topic.partition(":")[0] in CALM_TOPICS:
+            self._dirty.add(topic)
+        else:
+            self._wake(topic)
+
+    @contextmanager
+    def listen(self, *topics: str) -> Iterator[Waker]:
+        """Wait for several topics at once, inside the block."""
+        waker = Waker()
+        for topic in topics:
+            self._waiters.setdefault(topic, set()).add(waker)
+        try:
+            yield waker
+        finally:
+            for topic in topics:
+                waiters = self._waiters[topic]
+                waiters.discard(waker)
+                if not waiters:
+                    del self._waiters[topic]
+
+    async def run(self) -> None:
+        """Flush the calm topics, for ever."""
+        while True:
+            await trio.sleep(CALM_S)
+            dirty, self._dirty = self._dirty | {"tick"}, set()
+            for topic in dirty:
+                self._wake(topic)
+
+    def _wake(self, topic: str) -> None:
+        for waker in self._waiters.get(topic, ()):
+            waker.wake()

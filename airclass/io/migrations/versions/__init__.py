@@ -1,0 +1,1 @@
+"""Alembic's scripts; `airclass.io.migrate` runs them at start."""

@@ -1,0 +1,341 @@
+"""The database, behind a handful of verbs; every call runs in a thread under one limiter.
+
+Each write counts `revision` up in its own transaction, so that every master notices it
+(`Store.revision`) and reads the whole picture anew (`Store.load`): the tables are small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import trio
+from sqlalchemy import create_engine, delete, event, exc, insert, select, update
+
+from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.people import Role, User
+from airclass.domain.view import Revocation, View
+from airclass.io import schema
+from airclass.io.migrate import migrate
+from relay.base.errors import RequestError, StartError
+from relay.base.wire import EpochBase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection, Engine, Executable
+
+    from airclass.config import MasterSettings
+
+MAX_THREADS = 4
+MAX_EVENTS = 1000
+KEEP_EVENTS_S = 400 * 86400.0
+KEEP_EPOCHS = 8
+_SQLITE_BUSY_MS = 10_000
+_EPOCH = tuple(schema.epochs.c[name] for name in EpochBase.__struct_fields__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the audit log: who did what to whom."""
+
+    at_s: float
+    actor: str
+    action: str
+    target: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A student entered a class under a name."""
+
+    subject: str
+    classroom_id: str
+    name: str
+    joined_at_s: float
+
+
+class Conflict(RequestError):
+    """Somebody else has this name or code, or used this link."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(409, reason)
+
+
+class Store:
+    """All that is kept on disk."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._limiter = trio.CapacityLimiter(MAX_THREADS)
+
+    async def close(self) -> None:
+        """Close the connections; may wait for a running query."""
+        await trio.to_thread.run_sync(self._engine.dispose, limiter=self._limiter)
+
+    async def revision(self) -> int:
+        """Return the number of writes so far, by anyone."""
+        return await self._read(_revision)
+
+    async def load(self, wall_s: float) -> View:
+        """Return the whole picture; revocations that ended before `wall_s` are left out."""
+        return await self._read(partial(_load, wall_s))
+
+    async def add_user(self, user: User, event: Event) -> None:
+        """Store a new account; Conflict when the name is taken."""
+        row = {**asdict(user), "name_key": user.name.casefold()}
+        await self._write([insert(schema.users).values(row)], event, f"The name {user.name} is taken.")
+
+    async def change_user(self, user_id: str, changes: dict[str, object], event: Event) -> None:
+        """Set columns of an account."""
+        if "name" in changes:
+            changes = {**changes, "name_key": str(changes["name"]).casefold()}
+        statement = update(schema.users).where(schema.users.c.id == user_id).values(changes)
+        await self._write([statement], event, "The name is taken.")
+
+    async def delete_user(self, user_id: str, event: Event) -> None:
+        """Remove an account; its classes stay, for an admin to hand on."""
+        await self._write(
+            [
+                delete(schema.co_teachers).where(schema.co_teachers.c.user_id == user_id),
+                delete(schema.users).where(schema.users.c.id == user_id),
+            ],
+            event,
+        )
+
+    async def add_classroom(self, classroom: Classroom, event: Event) -> None:
+        """Store a new class; Conflict when its code is taken."""
+        await self._write(
+            [insert(schema.classrooms).values(_class_row(classroom)), *_teacher_rows(classroom)],
+            event,
+            "This class code is taken: try again.",
+        )
+
+    async def save_classroom(self, classroom: Classroom, event: Event) -> None:
+        """Replace a class by its new form; Conflict when its new code is taken."""
+        table, links = schema.classrooms, schema.co_teachers
+        await self._write(
+            [
+                update(table).where(table.c.id == classroom.id).values(_class_row(classroom)),
+                delete(links).where(links.c.classroom_id == classroom.id),
+                *_teacher_rows(classroom),
+            ],
+            event,
+            "This class code is taken: try again.",
+        )
+
+    async def delete_classroom(self, classroom_id: str, event: Event) -> None:
+        """Remove a class and everything about it."""
+        await self._write(
+            [
+                delete(schema.co_teachers).where(schema.co_teachers.c.classroom_id == classroom_id),
+                delete(schema.visits).where(schema.visits.c.classroom_id == classroom_id),
+                delete(schema.epochs).where(schema.epochs.c.stream == classroom_id),
+                delete(schema.classrooms).where(schema.classrooms.c.id == classroom_id),
+            ],
+            event,
+        )
+
+    async def revoke(self, revocations: Iterable[Revocation], event: Event | None = None) -> None:
+        """Refuse these from now on; Conflict when one is refused already (a link used twice)."""
+        table = schema.revocations
+        rows = [asdict(r) for r in revocations]
+        if rows:
+            await self._write([insert(table).values(rows)], event, "This was used or refused already.")
+
+    async def forget_expired(self, wall_s: float) -> None:
+        """Delete revocations whose tokens have ended, and very old audit lines."""
+        await self._write(
+            [
+                delete(schema.revocations).where(schema.revocations.c.until_s < wall_s),
+                delete(schema.events).where(schema.events.c.at_s < wall_s - KEEP_EVENTS_S),
+            ],
+            None,
+        )
+
+    async def set_drained(self, node_id: str, drained: bool, event: Event) -> None:
+        """Remember that an operator drains a node (or does no longer)."""
+        table = schema.drained_nodes
+        statements: list[Executable] = [delete(table).where(table.c.node_id == node_id)]
+        if drained:
+            statements.append(insert(table).values(node_id=node_id))
+        await self._write(statements, event)
+
+    async def log(self, event: Event) -> None:
+        """Write a line of the audit log that changes nothing else."""
+        await self._write([], event, count=False)
+
+    async def events(self, limit: int) -> list[Event]:
+        """Return the newest lines of the audit log, newest first."""
+        table = schema.events
+        columns = (table.c.at_s, table.c.actor, table.c.action, table.c.target, table.c.detail)
+        query = select(*columns).order_by(table.c.id.desc()).limit(min(limit, MAX_EVENTS))
+        return await self._read(lambda c: [Event(*row) for row in c.execute(query)])
+
+    async def add_visits(self, visits: list[Visit]) -> None:
+        """Remember who entered which class; called in batches, behind the answers."""
+        if visits:
+            await self._write([insert(schema.visits).values([asdict(v) for v in visits])], None, count=False)
+
+    async def visits(self, since_s: float) -> list[Visit]:
+        """Return who entered since `since_s`."""
+        table = schema.visits
+        columns = (table.c.subject, table.c.classroom_id, table.c.name, table.c.joined_at_s)
+        query = select(*columns).where(table.c.joined_at_s >= since_s)
+        return await self._read(lambda c: [Visit(*row) for row in c.execute(query)])
+
+    async def forget_visits(self, before_s: float) -> None:
+        """Delete names of students who entered before `before_s`."""
+        await self._write(
+            [delete(schema.visits).where(schema.visits.c.joined_at_s < before_s)], None, count=False
+        )
+
+    async def add_epoch(self, base: EpochBase, at_s: float) -> EpochBase:
+        """Keep the numbers of one origin session; returns the ones that were kept first."""
+        return await self._run(partial(_add_epoch, base, at_s))
+
+    async def epochs(self) -> list[EpochBase]:
+        """Return all kept number lines, oldest first."""
+        query = select(*_EPOCH).order_by(schema.epochs.c.at_s)
+        return await self._read(lambda c: [EpochBase(*row) for row in c.execute(query)])
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._run(work, begin=self._engine.connect)
+
+    async def _write(
+        self, statements: list[Executable], event: Event | None, conflict: str = "", *, count: bool = True
+    ) -> None:
+        def work(connection: Connection) -> None:
+            if count:
+                connection.execute(update(schema.revision).values(value=schema.revision.c.value + 1))
+            for statement in statements:
+                connection.execute(statement)
+            if event is not None:
+                connection.execute(insert(schema.events).values(asdict(event)))
+
+        try:
+            await self._run(work)
+        except exc.IntegrityError:
+            raise Conflict(conflict or "This changed meanwhile: load the page again.") from None
+
+    async def _run(
+        self,
+        work: Callable[[Connection], T],
+        begin: Callable[[], AbstractContextManager[Connection]] | None = None,
+    ) -> T:
+        def run() -> T:
+            with (begin or self._engine.begin)() as connection:
+                return work(connection)
+
+        return await trio.to_thread.run_sync(run, limiter=self._limiter)
+
+
+async def open_store(settings: MasterSettings) -> Store:
+    """Open the database that the settings name and bring it up to date; StartError if that fails."""
+    return await trio.to_thread.run_sync(_open, settings)
+
+
+def _open(settings: MasterSettings) -> Store:
+    url = settings.database
+    try:
+        if settings.database_url is None:
+            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = create_engine(url, pool_size=MAX_THREADS, pool_pre_ping=True)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+        migrate(engine)
+    except (OSError, exc.OperationalError) as error:
+        where = settings.data_dir if settings.database_url is None else "DATABASE_URL"
+        raise StartError(f"The database cannot be opened ({where}): {_short(error)}") from None
+    except exc.ArgumentError:
+        raise StartError("DATABASE_URL is not a database address: see .env.example.") from None
+    return Store(engine)
+
+
+def _short(error: Exception) -> str:
+    return str(getattr(error, "orig", error)).splitlines()[0]
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in (f"busy_timeout={_SQLITE_BUSY_MS}", "journal_mode=WAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _revision(connection: Connection) -> int:
+    return int(connection.execute(select(schema.revision.c.value)).scalar_one())
+
+
+def _load(wall_s: float, connection: Connection) -> View:
+    # Read the counter first: a write in between makes the picture newer than it says, never older.
+    number = _revision(connection)
+    helpers: dict[str, set[str]] = {}
+    for classroom_id, user_id in connection.execute(select(schema.co_teachers)):
+        helpers.setdefault(classroom_id, set()).add(user_id)
+    revocations = [
+        Revocation(*row)
+        for row in connection.execute(
+            select(schema.revocations).where(schema.revocations.c.until_s >= wall_s)
+        )
+    ]
+    return View(
+        revision=number,
+        users={r.id: _user(r) for r in connection.execute(select(schema.users))},
+        classrooms={
+            r.id: _classroom(r, helpers.get(r.id, set()))
+            for r in connection.execute(select(schema.classrooms))
+        },
+        revoked=frozenset((r.kind, r.value) for r in revocations),
+        revocations=tuple(revocations),
+        drained=frozenset(connection.execute(select(schema.drained_nodes.c.node_id)).scalars()),
+    )
+
+
+def _user(row: object) -> User:
+    fields = {k: v for k, v in row._mapping.items() if k != "name_key"}  # type: ignore[attr-defined]
+    return User(**{**fields, "role": Role(fields["role"])})
+
+
+def _classroom(row: object, helpers: set[str]) -> Classroom:
+    fields = dict(row._mapping)  # type: ignore[attr-defined]
+    roster = frozenset(fields.pop("roster").splitlines())
+    status = ClassStatus(fields.pop("status"))
+    return Classroom(**fields, status=status, roster=roster, co_teachers=frozenset(helpers))
+
+
+def _class_row(classroom: Classroom) -> dict[str, object]:
+    row = asdict(classroom)
+    del row["co_teachers"]
+    return {**row, "roster": "\n".join(sorted(classroom.roster))}
+
+
+def _teacher_rows(classroom: Classroom) -> list[Executable]:
+    return [
+        insert(schema.co_teachers).values(classroom_id=classroom.id, user_id=user_id)
+        for user_id in sorted(classroom.co_teachers)
+    ]
+
+
+def _add_epoch(base: EpochBase, at_s: float, connection: Connection) -> EpochBase:
+    table = schema.epochs
+    mine = (table.c.stream == base.stream) & (table.c.key == base.key)
+    found = connection.execute(select(*_EPOCH).where(mine)).first()
+    if found is not None:
+        return EpochBase(*found)
+    connection.execute(insert(table).values({**msgspec.structs.asdict(base), "at_s": at_s}))
+    newest = (
+        select(table.c.key)
+        .where(table.c.stream == base.stream)
+        .order_by(table.c.at_s.desc())
+        .limit(KEEP_EPOCHS)
+    )
+    keep = list(connection.execute(newest).scalars())
+    connection.execute(delete(table).where(table.c.stream == base.stream, table.c.key.not_in(keep)))
+    return base

@@ -1,0 +1,254 @@
+"""The master process: one nursery, and in reading order everything that runs in it.
+
+Starts: database, memory view, then the services, then the web server; the ready file last.
+Stops: sockets and watches are told, the server finishes what it has begun, then all is cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from airclass.domain.classrooms import make_id
+from airclass.domain.cluster import Cluster, Guest
+from airclass.domain.orders import OrderDesk
+from airclass.domain.people import Role, User
+from airclass.domain.tokens import VIEWER_TOKEN_S, TokenDesk
+from airclass.io.clock import Clock
+from airclass.io.http import open_client
+from airclass.io.hub import Hub
+from airclass.io.mediamtx import Ingest
+from airclass.io.passwords import Passwords
+from airclass.io.probe import Prober
+from airclass.io.store import open_store
+from airclass.web.accounts import login_link
+from airclass.web.app import create_app
+from airclass.web.metrics import Metrics
+from airclass.web.server import GRACEFUL_S, serve
+from airclass.web.services import Services
+from relay.base.errors import StartError
+from relay.base.signing import Verifier, derive, seal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airclass.config import MasterSettings
+    from airclass.io.http import HttpClient
+    from airclass.io.store import Store
+
+log = logging.getLogger(__name__)
+
+FOLLOW_EVERY_S = 0.4
+JUDGE_EVERY_S = 0.5
+WRITE_BEHIND_EVERY_S = 1.0
+TIDY_EVERY_S = 600.0
+HARD_STOP_S = GRACEFUL_S + 1.5
+KEEP_VISITS_S = 24 * 3600.0
+EVENTS_SHOWN = 50
+MAX_VISITS_BEHIND = 50_000
+
+
+async def run(
+    settings: MasterSettings,
+    *,
+    ready_file: Path | None = None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the master until SIGTERM or SIGINT; reports its address. Raises StartError if it cannot."""
+    store = await open_store(settings)
+    try:
+        async with open_client() as client:
+            await _run(settings, store, client, ready_file, task_status)
+    finally:
+        with trio.move_on_after(2, shield=True):
+            await store.close()
+
+
+async def _run(
+    settings: MasterSettings,
+    store: Store,
+    client: HttpClient,
+    ready_file: Path | None,
+    task_status: trio.TaskStatus[str],
+) -> None:
+    services = await build(settings, store, client)
+    app = create_app(services)
+    trigger = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_follow_database, services)
+        nursery.start_soon(_write_behind, services)
+        nursery.start_soon(_judge, services)
+        nursery.start_soon(_tidy, services)
+        nursery.start_soon(services.hub.run)
+        nursery.start_soon(services.prober.run, services.cluster.nodes)
+        nursery.start_soon(services.ingest.run)
+        contained = partial(services.metrics.error, "connection")
+        start = partial(serve, app, settings, stop=trigger.wait, on_contained=contained)
+        async with trio.open_nursery() as server:
+            try:
+                bound: list[str] = await server.start(start)
+            except OSError as exc:
+                raise StartError(
+                    f"MASTER_BIND {settings.master_bind} cannot be used ({exc.strerror}): "
+                    "is another master running? Choose another port."
+                ) from None
+            address = _address(bound[0])
+            await _first_admin(services, address)
+            if ready_file is not None:
+                _write_ready(ready_file, {"master_url": address, "pid": os.getpid()})
+            log.info("master.ready url=%s", address)
+            task_status.started(address)
+            await _wait_for_signal()
+            log.info("master.stopping reason=signal")
+            services.stopping.set()
+            services.hub.notify("stop")
+            await trio.sleep(0.1)  # the sockets' closing words go out before their server stops
+            trigger.set()
+            server.cancel_scope.deadline = trio.current_time() + HARD_STOP_S
+        nursery.cancel_scope.cancel()
+    await _flush(services)
+
+
+async def build(
+    settings: MasterSettings, store: Store, client: HttpClient, clock: Clock | None = None
+) -> Services:
+    """Put the master's parts together and fill its memory from the database."""
+    clock = clock or Clock()
+    secret = settings.jwt_secret_key.get_secret_value().encode()
+    previous = settings.jwt_secret_key_previous
+    cluster_secret = settings.cluster_secret.get_secret_value().encode()
+    hub = Hub()
+    cluster = Cluster(clock.wall_s(), hub.notify)
+    tokens = TokenDesk(secret, previous.get_secret_value().encode() if previous else None)
+    cdn = settings.hls_cdn_secret
+    desk = OrderDesk(
+        settings.ingest_hls_url,
+        seal(cluster_secret, cdn.get_secret_value().encode()) if cdn else "",
+        [seal(cluster_secret, key) for key in tokens.viewer_keys],
+        settings.heartbeat_interval_s,
+    )
+    services = Services(
+        settings=settings,
+        clock=clock,
+        store=store,
+        cluster=cluster,
+        hub=hub,
+        desk=desk,
+        tokens=tokens,
+        passwords=Passwords(derive(secret, "airclass shared passwords")),
+        verifier=Verifier(cluster_secret),
+        prober=Prober(client, clock, settings.health_interval_s),
+        ingest=Ingest(settings, client, clock, hub),
+        metrics=Metrics(),
+    )
+    await services.reload()
+    for epoch in await store.epochs():
+        cluster.epochs.learn(epoch)
+    for visit in await store.visits(clock.wall_s() - KEEP_VISITS_S):
+        cluster.guests[visit.subject] = Guest(
+            visit.subject, visit.classroom_id, visit.name, visit.joined_at_s, clock.wall_s() + VIEWER_TOKEN_S
+        )
+    return services
+
+
+async def _follow_database(services: Services) -> None:
+    """Notice what the command line and other masters write."""
+    trouble = ""
+    while True:
+        await trio.sleep(FOLLOW_EVERY_S)
+        try:
+            if await services.store.revision() != services.cluster.view.revision:
+                await services.reload()
+            problem = ""
+        except Exception as exc:  # noqa: BLE001  classes go on from memory while the database is away
+            problem = type(exc).__name__
+        if problem != trouble:
+            log.warning("database.changed problem=%s", problem or "none any more")
+            trouble = problem
+
+
+async def _write_behind(services: Services) -> None:
+    """Write what need not be on disk before an answer: who entered, what the ingest did."""
+    while True:
+        await trio.sleep(WRITE_BEHIND_EVERY_S)
+        await _flush(services)
+
+
+async def _flush(services: Services) -> None:
+    visits, notes = list(services.visits), list(services.ingest.notes)
+    services.visits.clear()
+    services.ingest.notes.clear()
+    try:
+        with trio.fail_after(10):
+            await services.store.add_visits(visits)
+            for note in notes:
+                await services.store.log(note)
+            services.recent_events[:] = await services.store.events(EVENTS_SHOWN)
+    except Exception as exc:  # noqa: BLE001  names in a list are not worth stopping a class
+        services.metrics.error("database")
+        log.warning("database.write_failed reason=%s", type(exc).__name__)
+
+
+async def _judge(services: Services) -> None:
+    while True:
+        services.judge()
+        await trio.sleep(JUDGE_EVERY_S)
+
+
+async def _tidy(services: Services) -> None:
+    """Delete what has run out: revocations of dead tokens, names of yesterday's students."""
+    while True:
+        try:
+            wall_s = services.clock.wall_s()
+            await services.store.forget_expired(wall_s)
+            await services.store.forget_visits(wall_s - KEEP_VISITS_S)
+        except Exception as exc:  # noqa: BLE001  it is tried again in ten minutes
+            log.warning("database.tidy_failed reason=%s", type(exc).__name__)
+        await trio.sleep(TIDY_EVERY_S)
+
+
+async def _first_admin(services: Services, address: str) -> None:
+    """With no admin there is a one-time link to become one; never a default password."""
+    users = services.cluster.view.users.values()
+    admins = [u for u in users if u.role is Role.ADMIN]
+    if any(u.password_hash for u in admins):
+        return
+    if not admins:
+        admin = User(
+            make_id(services.entropy(8), "u"), "admin", Role.ADMIN, created_at_s=services.clock.wall_s()
+        )
+        await services.store.add_user(admin, services.event("master", "user.add", "admin", "first start"))
+        await services.reload()
+        admins = [admin]
+    link = login_link(services, admins[0], services.settings.master_url or address, "/admin")
+    _tell(f"No admin has a password yet. Sign in once by this link, then set one:\n  {link}\n")
+
+
+def _tell(text: str) -> None:
+    # To the terminal and not to the log: the link is a secret.
+    os.write(2, text.encode())
+
+
+async def _wait_for_signal() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            return
+
+
+def _address(bound: str) -> str:
+    return bound.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104
+
+
+def _write_ready(path: Path, content: dict[str, object]) -> None:
+    try:
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(json.dumps(content))
+        fresh.replace(path)
+    except OSError as exc:
+        raise StartError(f"The ready file cannot be written ({exc.strerror}): {path}") from None

@@ -1,0 +1,188 @@
+"""One request as a handler sees it: who calls, from where, with which parameters and body."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from airclass.domain.classrooms import Classroom, may_manage
+from airclass.domain.people import Caller, User
+from airclass.domain.tokens import SERVICE_KINDS, Kind
+from airclass.web.problems import Problem
+from relay.base.errors import TokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quart import Request, Websocket
+
+    from airclass.web.services import Services
+    from relay.base.tokens import ViewerClaims
+
+COOKIE = "airclass_session"
+_HOST = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
+B = TypeVar("B")
+
+
+@dataclass(slots=True)
+class Call:
+    """A request after its route's policy was enforced."""
+
+    services: Services
+    request: Request | Websocket
+    params: Mapping[str, str]
+    address: str
+    caller: Caller | None = None
+    raw: bytes = b""
+    body: Any = None
+
+    @property
+    def who(self) -> Caller:
+        """The signed-in caller; only on routes that ask for a role."""
+        if self.caller is None:
+            raise Problem(401, "Sign in first.")
+        return self.caller
+
+    def arg(self, name: str, max_chars: int = 2048) -> str:
+        """Return a query parameter, empty when absent or absurdly long."""
+        value = self.request.args.get(name, "")
+        return value if len(value) <= max_chars else ""
+
+    def classroom(self) -> Classroom:
+        """Return the class that the path names; 404 also for classes of others."""
+        classroom = self.services.cluster.view.classrooms.get(self.params["classroom_id"])
+        if classroom is None or not may_manage(self.who, classroom):
+            raise Problem(404, "There is no such class, or it belongs to somebody else.")
+        return classroom
+
+    def viewer(self, classroom_id: str) -> tuple[ViewerClaims, Classroom]:
+        """Return who holds the viewer token of this request, and their class."""
+        token = self.arg("token") or bearer(self.request.headers.get("Authorization", ""))
+        if not token:
+            raise Problem(401, "The address holds no token: join the class again.")
+        return read_viewer(self.services, token, classroom_id)
+
+    def base_url(self) -> str:
+        """Return the address under which the caller reaches this master, without a slash."""
+        if self.services.settings.master_url:
+            return self.services.settings.master_url
+        return f"{scheme(self.services, self.request)}://{host(self.services, self.request)}"
+
+
+def read_viewer(services: Services, token: str, classroom_id: str = "") -> tuple[ViewerClaims, Classroom]:
+    """Check a viewer token against the memory view; 401 when bad, 403 when it no longer counts."""
+    try:
+        claims = services.tokens.read_viewer(token)
+    except TokenError as exc:
+        raise Problem(exc.status, exc.reason) from None
+    if classroom_id and claims.classroom != classroom_id:
+        raise Problem(403, "This token is for another class.")
+    classroom = services.cluster.view.classrooms.get(claims.classroom)
+    if classroom is None:
+        raise Problem(403, "This class is over.", "class-ended")
+    if not services.cluster.is_valid(classroom, claims.subject, claims.token_id):
+        ended = classroom.status == "ended"
+        raise Problem(
+            403,
+            "This class is over." if ended else "You were taken out of this class: ask your teacher.",
+            "class-ended" if ended else "forbidden",
+        )
+    return claims, classroom
+
+
+def bearer(header: str) -> str:
+    """Return the token of an Authorization header, empty when it holds none."""
+    kind, _, token = header.partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
+
+
+def identify(services: Services, request: Request | Websocket) -> Caller | None:
+    """Return who calls, by bearer token or session cookie; None for nobody. 401 for a bad token."""
+    token = bearer(request.headers.get("Authorization", ""))
+    by_cookie = False
+    if not token:
+        token, by_cookie = request.cookies.get(COOKIE, ""), True
+    if not token:
+        return None
+    try:
+        return read_caller(services, token, by_cookie=by_cookie)
+    except TokenError as exc:
+        if by_cookie:
+            return None  # an old cookie must not keep anybody from the login page
+        raise Problem(401, exc.reason) from None
+
+
+def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> Caller:
+    """Return whose session or service token this is; raises TokenError."""
+    view = services.cluster.view
+    claims = services.tokens.read(token, (Kind.SESSION, Kind.ADMIN, Kind.MONITOR), services.clock.wall_s())
+    if ("session", claims.token_id) in view.revoked:
+        raise TokenError(401, "You have signed out: sign in again.")
+    role = SERVICE_KINDS.get(claims.kind)
+    if role is not None:
+        name = f"{role} token"
+        return Caller(role, "", name, claims.token_id, claims.expires_at_s, by_cookie)
+    user: User | None = view.users.get(claims.subject)
+    if user is None or user.disabled or str(user.generation) != claims.extra:
+        raise TokenError(401, "This session has ended: sign in again.")
+    return Caller(user.role, user.id, user.name, claims.token_id, claims.expires_at_s, by_cookie)
+
+
+def check_same_site(services: Services, request: Request | Websocket) -> None:
+    """Refuse a change that another site asks a signed-in browser to make."""
+    origin = request.headers.get("Origin", "")
+    site = request.headers.get("Sec-Fetch-Site", "")
+    foreign = site not in ("", "same-origin", "none")
+    if origin and not foreign:
+        foreign = urlsplit(origin).netloc.lower() != host(services, request).lower()
+    if foreign:
+        raise Problem(403, "Another site may not do this in your name.")
+
+
+def client_address(services: Services, request: Request | Websocket) -> str:
+    """Return the caller's address; a proxy's word counts only from TRUSTED_PROXIES."""
+    peer = request.remote_addr or ""
+    if not _is_trusted(services, peer):
+        return peer
+    hops = [h.strip() for h in request.headers.get("X-Forwarded-For", "").split(",") if h.strip()]
+    while hops:
+        peer = hops.pop()
+        if not _is_trusted(services, peer):
+            break
+    return peer
+
+
+def scheme(services: Services, request: Request | Websocket) -> str:
+    """Return http or https, as the client sees it."""
+    if _is_trusted(services, request.remote_addr or ""):
+        told = request.headers.get("X-Forwarded-Proto", "")
+        if told in ("http", "https"):
+            return told
+    return "https" if request.scheme in ("https", "wss") else "http"
+
+
+def host(services: Services, request: Request | Websocket) -> str:
+    """Return the host and port that the client used, safe to print into an address."""
+    told = request.headers.get("Host", "")
+    if _is_trusted(services, request.remote_addr or ""):
+        told = request.headers.get("X-Forwarded-Host", told)
+    return told if _HOST.fullmatch(told) else "localhost"
+
+
+def _is_trusted(services: Services, address: str) -> bool:
+    proxies = services.settings.trusted_proxies
+    if not proxies:
+        return False
+    try:
+        peer = ipaddress.ip_address(address)
+        return any(peer in ipaddress.ip_network(p, strict=False) for p in proxies)
+    except ValueError:
+        return False
+
+
+def role_names(access: object) -> str:
+    """Return who may, for an error's sentence."""
+    return " or ".join(sorted(str(r) for r in access)) if isinstance(access, frozenset) else str(access)

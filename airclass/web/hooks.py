@@ -1,0 +1,64 @@
+"""MediaMTX asks whether somebody may publish, read or use its API; answered from memory, at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airclass.domain.classrooms import StreamState
+from airclass.domain.ingest import decide
+from airclass.web import routes
+from airclass.web.problems import Problem
+from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.shapes import HookIn
+
+if TYPE_CHECKING:
+    from airclass.web.call import Call
+
+log = logging.getLogger(__name__)
+
+
+async def auth(call: Call) -> Reply:
+    """Allow (204) or refuse (401); one log line for every publisher."""
+    ask: HookIn = call.body
+    services = call.services
+    verdict = decide(
+        action=ask.action,
+        path=ask.path,
+        user=ask.user,
+        password=ask.password,
+        token=ask.token,
+        query=ask.query,
+        view=services.cluster.view,
+        cluster_tokens=services.ingest.cluster_tokens,
+    )
+    if not verdict.allowed:
+        services.metrics.error(f"ingest-{verdict.reason}")
+        log.warning(
+            "ingest.refused action=%s address=%s reason=%s", ask.action[:16], ask.ip[:64], verdict.reason
+        )
+        raise Problem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
+    if ask.action == "publish":
+        classroom = services.cluster.view.classrooms[verdict.classroom_id]
+        takeover = services.cluster.state(classroom) is StreamState.LIVE
+        event = "ingest.takeover" if takeover else "ingest.publish"
+        services.ingest.note(services.event("ingest", event, verdict.classroom_id, ask.ip[:64]))
+        log.info("%s stream=%s address=%s", event, verdict.classroom_id, ask.ip[:64])
+    return Reply(None, 204)
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/hooks/mediamtx/auth",
+        handler=auth,
+        summary="MediaMTX's authentication hook.",
+        access=Open.INGEST,
+        limit=routes.MACHINES,
+        max_bytes=routes.FORM_BYTES,
+        cors=Cors.NONE,
+        body=HookIn,
+        status=204,
+        problems=(400, 401),
+    ),
+)

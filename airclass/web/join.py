@@ -1,0 +1,250 @@
+"""Students enter a class, keep their place in it, and renew their tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, on_roster, read_code
+from airclass.domain.cluster import Guest
+from airclass.domain.people import Role, clean_name
+from airclass.domain.routing import read_address, retry_after_s
+from airclass.domain.tokens import SERVICE_TOKEN_S, SESSION_S, VIEWER_TOKEN_S, Kind, viewer_token_id
+from airclass.io.store import Visit
+from airclass.web import routes, words
+from airclass.web.accounts import check_password
+from airclass.web.call import Call, read_viewer
+from airclass.web.problems import Problem
+from airclass.web.routes import Cors, Open, Route
+from airclass.web.services import MAX_WAITING_VISITS
+from airclass.web.shapes import ClassBrief, JoinIn, JoinOut, TokenIn, TokenOut
+
+if TYPE_CHECKING:
+    from airclass.web.services import Services
+
+
+async def join(call: Call) -> JoinOut:
+    """Give a student a seat, a token and the addresses to play from."""
+    form: JoinIn = call.body
+    return await enter(call, form)
+
+
+async def enter(call: Call, form: JoinIn) -> JoinOut:
+    """Check code, list, password and room, then let the student in."""
+    services = call.services
+    classroom = services.cluster.view.by_code.get(read_code(form.code))
+    if classroom is None:
+        services.metrics.error("unknown-code")
+        raise Problem(404, "No class has this code: check it with your teacher.", "unknown-code")
+    _check_open(classroom)
+    name = clean_name(form.name)
+    if not name:
+        raise Problem(400, "Type your name.")
+    if not on_roster(classroom, name):
+        raise Problem(403, "This class has a list of names and yours is not on it: ask your teacher.")
+    await _check_class_password(call, classroom, form.password)
+    subject = _earlier_subject(services, form.rejoin, classroom) or "s" + services.token_id()[:20]
+    _check_room(services, classroom, subject)
+    return admit(call, classroom, subject, name)
+
+
+def admit(call: Call, classroom: Classroom, subject: str, name: str, *, preview: bool = False) -> JoinOut:
+    """Seat somebody and return all that a player needs; 503 when the cluster is full."""
+    services = call.services
+    now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
+    until_s = wall_s + VIEWER_TOKEN_S
+    token_id = viewer_token_id(classroom.generation, services.token_id())
+    known = services.cluster.guests.get(subject)
+    joined_at_s = known.joined_at_s if known is not None else wall_s
+    guest = Guest(subject, classroom.id, name, joined_at_s, until_s, preview)
+    if services.cluster.admit(guest, token_id, read_address(call.address), now_s) is None:
+        services.metrics.error("cluster-full")
+        capacity = services.cluster.nodes.summary().total_capacity
+        raise Problem(
+            503,
+            "All places are taken: you are in the waiting room and will be let in by itself."
+            if capacity
+            else "No relay is ready yet: try again in a moment.",
+            "cluster-full",
+            retry_after_s=retry_after_s(len(services.cluster.waiting), capacity),
+        )
+    if known is None and not preview and len(services.visits) < MAX_WAITING_VISITS:
+        services.visits.append(Visit(subject, classroom.id, name, wall_s))
+    services.metrics.tokens["teacher" if preview else "student"].inc()
+    token = services.tokens.mint_viewer(
+        subject=subject, token_id=token_id, classroom=classroom.id, wall_s=wall_s
+    )
+    return _answer(call, classroom, subject, token, until_s)
+
+
+async def renew(call: Call) -> JoinOut:
+    """Give a viewer a fresh token before the old one ends; the seat stays."""
+    claims, classroom = call.viewer("")
+    _check_open(classroom)
+    guest = call.services.cluster.guests.get(claims.subject)
+    name, preview = (guest.name, guest.preview) if guest is not None else ("", False)
+    return admit(call, classroom, claims.subject, name, preview=preview)
+
+
+async def preview(call: Call) -> JoinOut:
+    """Let a teacher see their own class through a relay, uncounted."""
+    classroom = call.classroom()
+    _check_open(classroom)
+    subject = "p" + (call.who.user_id or str(call.who.role)) + "." + classroom.id
+    return admit(call, classroom, subject, call.who.name, preview=True)
+
+
+async def token(call: Call) -> TokenOut:
+    """Issue a token of the asked kind to whoever may have it."""
+    form: TokenIn = call.body
+    services = call.services
+    wall_s = services.clock.wall_s()
+    if form.user_type == "student":
+        if not (form.code and form.name):
+            raise Problem(400, "A student's token needs `code` and `name`.")
+        joined = await enter(call, JoinIn(form.code, form.name, form.password))
+        return TokenOut(joined.token, joined.expires_at, "student", joined)
+    if form.user_type == "monitor":
+        if call.caller is None:
+            raise Problem(401, "Sign in as admin or monitor first.")
+        if call.caller.role not in (Role.ADMIN, Role.MONITOR):
+            raise Problem(403, "Only admins and monitors may have a monitor's token.")
+        made = services.tokens.mint(
+            Kind.MONITOR,
+            subject=call.caller.user_id or "service",
+            token_id=services.token_id(),
+            wall_s=wall_s,
+            life_s=SERVICE_TOKEN_S,
+        )
+        services.metrics.tokens["monitor"].inc()
+        return TokenOut(made, words.iso(wall_s + SERVICE_TOKEN_S), "monitor")
+    user = await check_password(call, form.username, form.password)
+    if user.role not in (Role.TEACHER, Role.ADMIN):
+        raise Problem(403, "This account is not a teacher's.")
+    made = services.tokens.mint(
+        Kind.SESSION,
+        subject=user.id,
+        token_id=services.token_id(),
+        wall_s=wall_s,
+        life_s=SESSION_S,
+        extra=str(user.generation),
+    )
+    services.metrics.tokens["teacher"].inc()
+    return TokenOut(made, words.iso(wall_s + SESSION_S), "teacher")
+
+
+def _check_open(classroom: Classroom) -> None:
+    if classroom.status is ClassStatus.CLOSED:
+        raise Problem(409, "This class is closed: ask your teacher to open it.", "class-closed")
+    if classroom.status is ClassStatus.ENDED:
+        raise Problem(409, "This class is over.", "class-ended")
+
+
+async def _check_class_password(call: Call, classroom: Classroom, given: str) -> None:
+    if not classroom.password_hash:
+        return
+    services, now_s = call.services, call.services.clock.now_s()
+    if not given:
+        raise Problem(403, "This class asks for a password.", "wrong-password")
+    wait_s = services.patience.wait_s("class", classroom.id, call.address, now_s)
+    if wait_s:
+        services.metrics.error("too-many-tries")
+        raise Problem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
+    services.patience.wrong("class", classroom.id, call.address, now_s)
+    if not await services.passwords.matches_shared(given, classroom.password_hash):
+        services.metrics.error("wrong-password")
+        raise Problem(403, "This is not the class's password.", "wrong-password")
+    services.patience.right("class", classroom.id, call.address, now_s)
+
+
+def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> str:
+    if not rejoin:
+        return ""
+    try:
+        claims, _ = read_viewer(services, rejoin, classroom.id)
+    except Problem:
+        return ""
+    return "" if claims.subject.startswith("p") else claims.subject
+
+
+def _check_room(services: Services, classroom: Classroom, subject: str) -> None:
+    members = services.cluster.ledger(classroom.id).members
+    if classroom.capacity and subject not in members and len(members) >= classroom.capacity:
+        services.metrics.error("class-full")
+        raise Problem(
+            503,
+            f"This class has room for {classroom.capacity} and is full: it lets you in when somebody leaves.",
+            "class-full",
+            retry_after_s=retry_after_s(0, classroom.capacity),
+        )
+
+
+def _answer(call: Call, classroom: Classroom, subject: str, token: str, until_s: float) -> JoinOut:
+    services, base_url = call.services, call.base_url()
+    paths = words.pathways(services, subject, token, classroom.id)
+    state = services.cluster.state(classroom)
+    return JoinOut(
+        token=token,
+        expires_at=words.iso(until_s),
+        classroom=ClassBrief(classroom.id, classroom.name, classroom.language),
+        state=str(state),
+        live=state is StreamState.LIVE,
+        playback_url=f"{base_url}/live/{classroom.id}/index.m3u8?token={token}",
+        pathways=words.pathways_out(paths),
+        priority=[p.id for p in paths],
+        steering_url=f"{base_url}/steering/{classroom.id}?token={token}",
+        websocket_url=f"ws{base_url.removeprefix('http')}/ws/student?token={token}",
+    )
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/api/join",
+        handler=join,
+        summary="Enter a class by its code.",
+        access=Open.ANYONE,
+        limit=routes.JOINS,
+        max_bytes=routes.SMALL_BYTES,
+        cors=Cors.CONFIGURED,
+        body=JoinIn,
+        answer=JoinOut,
+        problems=(400, 403, 404, 409, 503),
+    ),
+    Route(
+        method="POST",
+        path="/api/renew",
+        handler=renew,
+        summary="Renew a viewer token before it ends (bearer: the old token).",
+        access=Open.VIEWER,
+        limit=routes.JOINS,
+        max_bytes=0,
+        cors=Cors.CONFIGURED,
+        answer=JoinOut,
+        problems=(401, 403, 409, 503),
+    ),
+    Route(
+        method="POST",
+        path="/api/token",
+        handler=token,
+        summary="Issue a teacher's, student's or monitor's token.",
+        access=Open.MAYBE_SIGNED_IN,
+        limit=routes.JOINS,
+        max_bytes=routes.SMALL_BYTES,
+        cors=Cors.NONE,
+        body=TokenIn,
+        answer=TokenOut,
+        problems=(400, 401, 403, 404, 409, 503),
+    ),
+    Route(
+        method="POST",
+        path="/api/classrooms/<classroom_id>/preview",
+        handler=preview,
+        summary="Watch one's own class through a relay, uncounted.",
+        access=routes.STAFF,
+        limit=routes.OFFICE,
+        max_bytes=0,
+        cors=Cors.NONE,
+        answer=JoinOut,
+        problems=(404, 409, 503),
+    ),
+)

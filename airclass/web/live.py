@@ -1,0 +1,83 @@
+"""What players load from the master: the multivariant playlist and the steering manifest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from airclass.domain import steering
+from airclass.domain.routing import read_address
+from airclass.web import routes, words
+from airclass.web.problems import Problem
+from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.shapes import SteeringOut
+
+if TYPE_CHECKING:
+    from airclass.web.call import Call
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+STEERING_TYPE = "application/json"
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def multivariant(call: Call) -> Reply:
+    """Return the playlist with one pathway per relay; 503 while there is no picture yet."""
+    stream = call.params["classroom_id"]
+    claims, classroom = call.viewer(stream)
+    services = call.services
+    variants, renditions = services.cluster.stream_shape(classroom.id)
+    token = call.arg("token")
+    services.cluster.nodes.seating.reserve(claims.subject, read_address(call.address), services.clock.now_s())
+    paths = words.pathways(services, claims.subject, token, stream)
+    if not variants or not paths:
+        raise Problem(503, "The class has no picture yet.", "no-picture", retry_after_s=1)
+    text = steering.multivariant(paths, variants, renditions, _steering_url(call, stream, token))
+    return Reply(text, headers={"Content-Type": PLAYLIST_TYPE, **NO_STORE})
+
+
+async def manifest(call: Call) -> Reply:
+    """Return which relay to play from; never 410 or 429, which end steering in hls.js."""
+    stream = call.params["classroom_id"]
+    claims, _ = call.viewer(stream)
+    services = call.services
+    priority = services.cluster.nodes.seating.pathways(claims.subject, read_address(call.address))
+    if not priority:
+        raise Problem(503, "No relay is ready: keep the one you have.", retry_after_s=2)
+    body = steering.manifest(priority, _steering_url(call, stream, call.arg("token")))
+    return Reply(msgspec.json.encode(body), headers={"Content-Type": STEERING_TYPE, **NO_STORE})
+
+
+def _steering_url(call: Call, stream: str, token: str) -> str:
+    return f"{call.base_url()}/steering/{stream}?token={token}"
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/live/<classroom_id>/index.m3u8",
+        handler=multivariant,
+        summary="Multivariant playlist with one pathway per relay.",
+        access=Open.VIEWER,
+        limit=routes.PLAYERS,
+        max_bytes=0,
+        cors=Cors.CONFIGURED,
+        answer=str,
+        answer_type=PLAYLIST_TYPE,
+        query=("token",),
+        problems=(401, 403, 503),
+    ),
+    Route(
+        method="GET",
+        path="/steering/<classroom_id>",
+        handler=manifest,
+        summary="Steering manifest: the student's own relay first.",
+        access=Open.VIEWER,
+        limit=routes.PLAYERS,
+        max_bytes=0,
+        cors=Cors.CONFIGURED,
+        answer=SteeringOut,
+        query=("token",),
+        problems=(401, 403, 503),
+    ),
+)

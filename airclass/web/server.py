@@ -1,0 +1,115 @@
+"""Hypercorn on Trio, with the walls it lacks: one connection can never take the server down.
+
+Hypercorn 0.18 lets an exception of one connection cancel all of them, and waits for ever for a
+peer that does not read. `GuardedServer` swallows, logs and counts the first and bounds the second.
+It replaces a private name, so the tests hold one request per known killer.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import hypercorn.trio.run
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, RawData
+from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.trio.tcp_server import TCPServer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hypercorn.events import Event
+
+    from airclass.config import MasterSettings
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_S = 15.0  # well above the relays' heartbeat, or connection reuse races
+GRACEFUL_S = 3.0
+WRITE_DEADLINE_S = 10.0
+TLS_HANDSHAKE_S = 10.0
+MAX_HEAD_BYTES = 16 * 1024
+MAX_SOCKET_MESSAGE_BYTES = 4 * 1024
+BACKLOG = 2048
+
+
+class GuardedServer(TCPServer):
+    """One connection, contained; `on_contained` counts what was swallowed."""
+
+    on_contained: Callable[[], None]
+
+    async def run(self) -> None:
+        """Serve the connection; nothing but cancellation leaves it."""
+        try:
+            await super().run()
+        except (Exception, BaseExceptionGroup) as exc:  # noqa: BLE001  the connection's error boundary
+            cancelled, rest = _split(exc)
+            if rest is not None:
+                self.on_contained()
+                log.warning("connection.failed reason=%s", _innermost(rest))
+            if cancelled is not None:
+                raise cancelled from None
+
+    async def protocol_send(self, event: Event) -> None:
+        """Write under a deadline; a peer that does not read is cut off."""
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        async with self.send_lock:
+            try:
+                with trio.fail_after(WRITE_DEADLINE_S, shield=True):
+                    await self.stream.send_all(event.data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                await self.protocol.handle(Closed())
+                await self.stream.aclose()
+
+
+def _split(
+    exc: BaseException,
+) -> tuple[BaseExceptionGroup[trio.Cancelled] | None, BaseException | None]:
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(trio.Cancelled)
+    return None, exc
+
+
+def _innermost(exc: BaseException) -> str:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return f"{type(exc).__name__}: {exc}"[:200]
+
+
+def config(settings: MasterSettings) -> Config:
+    """Return Hypercorn's settings: our limits, no server header, no access log."""
+    result = Config()
+    result.bind = [settings.master_bind]
+    result.backlog = BACKLOG
+    result.keep_alive_timeout = KEEP_ALIVE_S
+    result.graceful_timeout = GRACEFUL_S
+    result.ssl_handshake_timeout = TLS_HANDSHAKE_S
+    result.h11_max_incomplete_size = MAX_HEAD_BYTES
+    result.h2_max_header_list_size = MAX_HEAD_BYTES
+    result.websocket_max_message_size = MAX_SOCKET_MESSAGE_BYTES
+    result.websocket_ping_interval = None  # the pages' own pings tell who is gone
+    result.include_server_header = False
+    result.accesslog = None
+    result.errorlog = None
+    if settings.tls_cert is not None:
+        result.certfile = str(settings.tls_cert)
+        result.keyfile = str(settings.tls_key)
+    return result
+
+
+async def serve(
+    app: Any,
+    settings: MasterSettings,
+    *,
+    stop: Callable[[], Awaitable[None]],
+    on_contained: Callable[[], None],
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `stop` returns; reports the bound addresses as `http://host:port`."""
+    guarded = type("Guarded", (GuardedServer,), {"on_contained": staticmethod(on_contained)})
+    setattr(hypercorn.trio.run, "TCPServer", guarded)  # noqa: B010  a private name, see above
+    await hypercorn_serve(app, config(settings), shutdown_trigger=stop, task_status=task_status)

@@ -1,0 +1,84 @@
+"""Everything that the web layer needs, made once by `airclass.master` and passed in."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from airclass.domain.limits import Buckets, Patience
+from airclass.io.store import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airclass.config import MasterSettings
+    from airclass.domain.cluster import Cluster
+    from airclass.domain.orders import OrderDesk
+    from airclass.domain.people import Caller
+    from airclass.domain.tokens import TokenDesk
+    from airclass.io.clock import Clock
+    from airclass.io.hub import Hub
+    from airclass.io.mediamtx import Ingest
+    from airclass.io.passwords import Passwords
+    from airclass.io.probe import Prober
+    from airclass.io.store import Store, Visit
+    from airclass.web.metrics import Metrics
+    from relay.base.signing import Verifier
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_VISITS = 10_000
+
+
+@dataclass(frozen=True)
+class Services:
+    """The master's parts, by name."""
+
+    settings: MasterSettings
+    clock: Clock
+    store: Store
+    cluster: Cluster
+    hub: Hub
+    desk: OrderDesk
+    tokens: TokenDesk
+    passwords: Passwords
+    verifier: Verifier
+    prober: Prober
+    ingest: Ingest
+    metrics: Metrics
+    stopping: trio.Event = field(default_factory=trio.Event)
+    buckets: Buckets = field(default_factory=Buckets)
+    patience: Patience = field(default_factory=Patience)
+    visits: list[Visit] = field(default_factory=list)
+    recent_events: list[Event] = field(default_factory=list)
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+
+    async def reload(self) -> None:
+        """Bring the memory view up to date with the database."""
+        view = await self.store.load(self.clock.wall_s())
+        if view.revision > self.cluster.view.revision:
+            self.cluster.see(view, self.clock.now_s())
+
+    def judge(self) -> None:
+        """Bring the nodes' status up to date and tell the log what changed."""
+        for change in self.cluster.tick(self.clock.now_s(), self.clock.wall_s()):
+            log.info(
+                "node.changed node=%s before=%s after=%s reason=%s",
+                change.node_id,
+                change.before,
+                change.after,
+                change.reason or "-",
+            )
+
+    def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> Event:
+        """Return a line for the audit log."""
+        name = actor if isinstance(actor, str) else actor.name or str(actor.role)
+        return Event(self.clock.wall_s(), name[:80], action, target[:80], detail[:200])
+
+    def token_id(self) -> str:
+        """Return 96 random bits as text."""
+        return self.entropy(12).hex()
