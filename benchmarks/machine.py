@@ -1,0 +1,93 @@
+"""What a process costs, read from /proc, and what machine this is. Linux only."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds since a process began (user, system) and the memory that it holds now."""
+
+    user_s: float
+    system_s: float
+    rss_bytes: int
+    memfd_bytes: int
+
+    @property
+    def cpu_s(self) -> float:
+        """User and system time together."""
+        return self.user_s + self.system_s
+
+
+def cost(pids: list[int]) -> Cost:
+    """Return what these processes have used together; those that are gone count as nothing."""
+    parts = [_cost(pid) for pid in pids]
+    return Cost(
+        sum(part.user_s for part in parts),
+        sum(part.system_s for part in parts),
+        sum(part.rss_bytes for part in parts),
+        sum(part.memfd_bytes for part in parts),
+    )
+
+
+def _cost(pid: int) -> Cost:
+    folder = Path(f"/proc/{pid}")
+    try:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        status = (folder / "status").read_text()
+        descriptors = list((folder / "fd").iterdir())
+    except OSError:
+        return Cost(0.0, 0.0, 0, 0)
+    rss_kb = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
+    return Cost(
+        int(fields[11]) / _TICKS_PER_S,
+        int(fields[12]) / _TICKS_PER_S,
+        rss_kb * 1024,
+        sum(_memfd_bytes(descriptor) for descriptor in descriptors),
+    )
+
+
+def _memfd_bytes(descriptor: Path) -> int:
+    try:
+        if not os.readlink(descriptor).startswith("/memfd:"):
+            return 0
+        return descriptor.stat().st_blocks * _BLOCK_BYTES
+    except OSError:
+        return 0
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that `pid` started (nginx' workers)."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def describe() -> dict[str, str]:
+    """Return processor, cores, memory, kernel and Python: no figure stands without them."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory_kb = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "cpu": cpu,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory_kb / 1024**2:.0f} GiB",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }

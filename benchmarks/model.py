@@ -1,0 +1,355 @@
+"""One viewer that behaves like hls.js: what it asks for, when it plays, when it stalls. No I/O.
+
+Feed it answers with the time of their arrival; it returns what to get next. Playback is computed,
+not sampled, so a stall is known exactly. `now_s` is Unix time in seconds, so that latency can be
+read from EXT-X-PROGRAM-DATE-TIME. Does not decode, does not change quality or pathway.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from benchmarks.listing import Listing, Piece, aligned_s, slide_s
+from relay.base.errors import PlaylistError
+from relay.core.playlist import MultivariantPlaylist, attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START_BUFFER_S = 0.25  # what a browser wants on every track before the picture moves
+MIN_STALL_S = 0.1  # shorter standstills are not seen as such
+MIN_FORWARD_S = 1.0  # hls.js plays faster only with more than this in its buffer
+RATE_STEEPNESS = 0.75
+RATE_STEPS = 20  # rates are multiples of 1/20
+RETRY_S = 0.5
+MAX_DATES = 64
+
+Page = Listing | MultivariantPlaylist
+
+
+class Kind(Enum):
+    """What a request is for."""
+
+    MULTIVARIANT = "multivariant"
+    PLAYLIST = "playlist"
+    INIT = "init"
+    MEDIA = "media"
+
+
+class State(Enum):
+    """What the picture does."""
+
+    STARTING = "starting"
+    PLAYING = "playing"
+    STALLED = "stalled"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Something to fetch; hand it back to `answered` with the answer."""
+
+    kind: Kind
+    url: str
+    track: int = 0
+    piece: Piece | None = None
+    asked_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """How this viewer's player is set up: hls.js' liveSyncDuration (None: the playlist's hold-back)
+    and maxLiveSyncPlaybackRate."""
+
+    latency_s: float | None = None
+    max_rate: float = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A standstill: when it began (Unix time) and how long it lasted."""
+
+    at_s: float
+    lasted_s: float
+
+
+@dataclass(slots=True)
+class Facts:
+    """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests."""
+
+    startup_s: float | None = None
+    stalls: list[Stall] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Track:
+    """One rendition: its last listing and what of it is in the buffer, on the viewer's line of time."""
+
+    url: str
+    folder: str
+    body: bytes = b""
+    listing: Listing | None = None
+    origin_s: float = 0.0  # where the listing's first segment lies
+    to_s: float = 0.0
+    map_uri: str | None = None
+    busy: bool = False
+    retry_s: float | None = None
+
+    def absolute(self, uri: str) -> str:
+        """Resolve a URI against the playlist's; plain names, the usual case, without the full rules."""
+        if "/" in uri or ":" in uri or "?" in uri:
+            return urljoin(self.url, uri)
+        return self.folder + uri
+
+    def edge_s(self) -> float:
+        return self.origin_s + (self.listing.edge_s if self.listing else 0.0)
+
+    def take(self, listing: Listing) -> None:
+        """Put a new version of the playlist where the old one says that it lies."""
+        if self.listing is not None:
+            if listing.next_msn < self.listing.next_msn:
+                raise PlaylistError(0, "the media sequence went back")
+            self.origin_s += slide_s(self.listing, listing)
+        self.listing = listing
+
+
+class Viewer:
+    """One player; `read` turns a playlist's body into a page (share a cached one among viewers)."""
+
+    def __init__(self, url: str, read: Callable[[bytes], Page], taste: Taste | None = None) -> None:
+        self.facts = Facts()
+        self.state = State.STARTING
+        self.rate = 1.0
+        self.position_s = 0.0
+        self._url = url
+        self._read = read
+        self._taste = taste or Taste()
+        self._more_latency_s = 0.0
+        self._tracks: list[_Track] = []
+        self._placed = False
+        self._began_s = self._last_s = self._stalled_s = self._edge_seen_s = 0.0
+        self._dates: deque[tuple[float, float]] = deque(maxlen=MAX_DATES)
+        self._later: list[tuple[float, Get]] = []
+
+    @property
+    def due_s(self) -> float | None:
+        """When `tick` will have something to return, or None."""
+        times = [when for when, _ in self._later]
+        times += [track.retry_s for track in self._tracks if track.retry_s is not None]
+        return min(times, default=None)
+
+    @property
+    def forward_s(self) -> float:
+        """How many seconds can be played without anything new."""
+        return min((track.to_s for track in self._tracks), default=0.0) - self.position_s
+
+    def start(self, now_s: float) -> list[Get]:
+        """Press play."""
+        self._began_s = self._last_s = now_s
+        return [Get(Kind.MULTIVARIANT, self._url, asked_s=now_s)]
+
+    def tick(self, now_s: float) -> list[Get]:
+        """Return the requests that were put off until now."""
+        gets = [replace(get, asked_s=now_s) for when, get in self._later if when <= now_s]
+        self._later = [(when, get) for when, get in self._later if when > now_s]
+        for n, track in enumerate(self._tracks):
+            if track.retry_s is not None and track.retry_s <= now_s:
+                track.retry_s, track.busy = None, False
+                gets += self._media(n, now_s)
+        return gets
+
+    def answered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
+        """Take an answer (status 0: the connection failed) and return what to get next."""
+        self._advance(now_s)
+        if status != 200:
+            return self._failed(get, f"{get.kind.value} {status}", now_s)
+        try:
+            if get.kind is Kind.MULTIVARIANT:
+                return self._multivariant(get, body, now_s)
+            if get.kind is Kind.PLAYLIST:
+                return self._playlist(get, body, now_s)
+        except PlaylistError as error:
+            return self._failed(get, f"{get.kind.value}: {error.reason}", now_s)
+        track = self._tracks[get.track]
+        track.busy = False
+        assert get.piece is not None
+        if get.kind is Kind.INIT:
+            track.map_uri = get.piece.map_uri
+        else:
+            self._append(get.track, get.piece, now_s)
+        return self._media(get.track, now_s)
+
+    def finish(self, now_s: float) -> Facts:
+        """Stop watching and return what was seen; a stall that still lasts is counted."""
+        self._advance(now_s)
+        if self.state is State.STALLED:
+            self._stall_over(now_s)
+        return self.facts
+
+    def _failed(self, get: Get, what: str, now_s: float) -> list[Get]:
+        self.facts.failures[what] += 1
+        if get.kind in (Kind.INIT, Kind.MEDIA):
+            self._tracks[get.track].retry_s = now_s + RETRY_S
+        else:
+            self._later.append((now_s + RETRY_S, get))
+        return []
+
+    def _multivariant(self, get: Get, body: bytes, now_s: float) -> list[Get]:
+        page = self._read(body)
+        uris = _renditions(page) if isinstance(page, MultivariantPlaylist) else [""]
+        urls = [urljoin(get.url, uri) for uri in uris]
+        self._tracks = [_Track(url, urljoin(url, ".")) for url in urls]
+        return [Get(Kind.PLAYLIST, track.url, n, asked_s=now_s) for n, track in enumerate(self._tracks)]
+
+    def _playlist(self, get: Get, body: bytes, now_s: float) -> list[Get]:
+        track = self._tracks[get.track]
+        changed = body != track.body
+        if changed:
+            page = self._read(body)
+            if not isinstance(page, Listing):
+                raise PlaylistError(0, "a media playlist was expected")
+            track.take(page)
+            track.body = body
+            if get.track == 0:
+                self._edge_seen_s = now_s
+        gets = self._reload(get, track, changed, now_s)
+        return gets + (self._media(get.track, now_s) if self._placed else self._place(now_s))
+
+    def _reload(self, get: Get, track: _Track, changed: bool, now_s: float) -> list[Get]:
+        """Ask again: at once when the server holds the answer back, else at the pace of §6.3.4."""
+        listing = track.listing
+        if listing is None or listing.ended:
+            return []
+        url = track.url
+        if listing.blocking:
+            url += ("&" if "?" in url else "?") + listing.directives()
+        following = Get(Kind.PLAYLIST, url, get.track, asked_s=now_s)
+        if changed and listing.blocking:
+            return [following]
+        wait_s = listing.target_s if changed else listing.target_s / 2
+        self._later.append((max(now_s, get.asked_s + wait_s), following))
+        return []
+
+    def _place(self, now_s: float) -> list[Get]:
+        """Choose where to begin, once every track's playlist is there."""
+        listings = [track.listing for track in self._tracks if track.listing and track.listing.pieces]
+        if len(listings) < len(self._tracks):
+            return []
+        wanted_s = max(0.0, listings[0].edge_s - self._target_latency_s(listings[0]))
+        for track, listing in zip(self._tracks, listings, strict=True):
+            track.origin_s = aligned_s(listings[0], listing)
+            track.to_s = track.origin_s + listing.start_at(wanted_s - track.origin_s).start_s
+        self.position_s = max(wanted_s, *(track.to_s for track in self._tracks))
+        self._placed = True
+        return [get for n in range(len(self._tracks)) for get in self._media(n, now_s)]
+
+    def _media(self, n: int, now_s: float) -> list[Get]:
+        """Return the next thing to load of one track, one at a time as hls.js does."""
+        track = self._tracks[n]
+        listing = track.listing
+        while listing is not None and not track.busy:
+            piece = listing.piece_at(track.to_s - track.origin_s)
+            if piece is None:
+                break
+            if piece.gap:
+                # A gap, and below what the window has lost, is jumped: the line of time closes up.
+                track.origin_s -= piece.end_s - (track.to_s - track.origin_s)
+                continue
+            track.origin_s = min(track.origin_s, track.to_s - piece.start_s)
+            track.busy = True
+            if piece.map_uri is not None and piece.map_uri != track.map_uri:
+                return [Get(Kind.INIT, track.absolute(piece.map_uri), n, piece, now_s)]
+            return [Get(Kind.MEDIA, track.absolute(piece.uri), n, piece, now_s)]
+        self._resume(now_s)
+        return []
+
+    def _append(self, n: int, piece: Piece, now_s: float) -> None:
+        track = self._tracks[n]
+        track.to_s = max(track.to_s, track.origin_s + piece.end_s)
+        if n == 0 and piece.date_s is not None:
+            self._dates.append((track.origin_s + piece.start_s, piece.date_s))
+        self._resume(now_s)
+        self._set_rate(now_s)
+        if n == 0 and self.state is State.PLAYING:
+            self._note_latency(now_s)
+
+    def _note_latency(self, now_s: float) -> None:
+        for at_s, date_s in reversed(self._dates):
+            if at_s <= self.position_s:
+                self.facts.latencies_s.append(now_s - (date_s + self.position_s - at_s))
+                return
+
+    def _target_latency_s(self, listing: Listing) -> float:
+        wanted_s = listing.hold_back_s if self._taste.latency_s is None else self._taste.latency_s
+        return wanted_s + self._more_latency_s
+
+    def _set_rate(self, now_s: float) -> None:
+        """Play a little faster while behind, by the curve of hls.js' latency controller."""
+        track = self._tracks[0]
+        assert track.listing is not None
+        latency_s = track.edge_s() + now_s - self._edge_seen_s - self.position_s
+        target_s = self._target_latency_s(track.listing)
+        behind_s = latency_s - target_s
+        self.rate = 1.0
+        if 0.05 < behind_s < target_s + track.listing.target_s and self.forward_s > MIN_FORWARD_S:
+            rate = 2 / (1 + math.exp(-RATE_STEEPNESS * behind_s))
+            self.rate = min(self._taste.max_rate, max(1.0, round(rate * RATE_STEPS) / RATE_STEPS))
+
+    def _advance(self, now_s: float) -> None:
+        """Let the picture run until now, or to where the buffer ended."""
+        elapsed_s, self._last_s = now_s - self._last_s, now_s
+        if self.state is not State.PLAYING:
+            return
+        left_s = max(0.0, self.forward_s)
+        if elapsed_s * self.rate <= left_s:
+            self.position_s += elapsed_s * self.rate
+            return
+        self.position_s += left_s
+        self._stalled_s = now_s - elapsed_s + left_s / self.rate
+        self.state = State.ENDED if self._all_there() else State.STALLED
+
+    def _all_there(self) -> bool:
+        return all(
+            track.listing is not None
+            and track.listing.ended
+            and track.listing.piece_at(track.to_s - track.origin_s) is None
+            for track in self._tracks
+        )
+
+    def _resume(self, now_s: float) -> None:
+        if self.state not in (State.STARTING, State.STALLED) or not self._placed:
+            return
+        if self.forward_s < START_BUFFER_S and not self._all_there():
+            return
+        if self.state is State.STARTING:
+            self.facts.startup_s = now_s - self._began_s
+        else:
+            self._stall_over(now_s)
+        self.state = State.PLAYING
+
+    def _stall_over(self, now_s: float) -> None:
+        lasted_s = now_s - self._stalled_s
+        listing = self._tracks[0].listing
+        assert listing is not None
+        if lasted_s >= MIN_STALL_S:
+            self.facts.stalls.append(Stall(self._stalled_s, lasted_s))
+            # hls.js keeps a second more distance after each stall, at most a target duration.
+            self._more_latency_s = min(self._more_latency_s + 1.0, listing.target_s)
+
+
+def _renditions(page: MultivariantPlaylist) -> list[str]:
+    """Return the playlists to play: the first variant's and its audio's, if that is apart."""
+    if not page.variants:
+        raise PlaylistError(0, "the multivariant playlist lists no variant")
+    variant = page.variants[0]
+    group = attribute(variant.attributes, "AUDIO")
+    apart = [media for media in page.media if media.group_id == group and media.uri]
+    apart.sort(key=lambda media: attribute(media.attributes, "DEFAULT") != "YES")
+    return [variant.uri, *(media.uri or "" for media in apart[:1])]

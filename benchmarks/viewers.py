@@ -1,0 +1,233 @@
+"""`python -m benchmarks.viewers 150`: do so many students see a picture without one stall?
+
+Starts a teacher, an ingest and a relay by itself, or takes `--url`. The viewers are real HTTP
+clients that behave like hls.js, in processes of their own. Exit code 0 only if all of them started
+and none saw a stall.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cyclopts
+from cyclopts import Parameter
+
+from benchmarks import report, servers
+from benchmarks.crowd import Orders
+from benchmarks.machine import cost, describe
+from benchmarks.scrape import fetches
+from relay.base.errors import AirclassError, StartError
+
+SETTLE_S = 4.0
+RESULTS = Path(__file__).parent / "results"
+FIRST_PICTURE_S = 30.0
+MOST_A_PROCESS = 500  # viewers that one Python process plays without being late itself
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the viewers watch, and the processes whose cost is of interest."""
+
+    urls: list[str]
+    relay: servers.Relay | None = None
+    ingest: servers.Ingest | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
+    """Let the crowd watch; returns what it saw, with the cost of the relay while all were watching."""
+    crowds = [_start(part) for part in _split(orders, processes)]
+    try:
+        for crowd in crowds:
+            _line(crowd)
+        before = _costs(target)
+        seen = [json.loads(_line(crowd)) for crowd in crowds]
+        after = _costs(target)
+    finally:
+        for crowd in crowds:
+            crowd.kill()
+            crowd.wait()
+    result = _merged(seen)
+    for name, (first, last) in {name: (before[name], after[name]) for name in before}.items():
+        cpu_s = last.cpu_s - first.cpu_s
+        result[name] = {
+            "cpu_s": cpu_s,
+            "user_s": last.user_s - first.user_s,
+            "system_s": last.system_s - first.system_s,
+            "cpu_percent": 100 * cpu_s / result["elapsed_s"],
+            "us_per_request": 1e6 * cpu_s / max(1, result["requests"]),
+            "rss_mb": last.rss_bytes / 1e6,
+            "memfd_mb": last.memfd_bytes / 1e6,
+        }
+    return result
+
+
+def _split(orders: Orders, processes: int) -> list[Orders]:
+    counts = [orders.viewers // processes + (n < orders.viewers % processes) for n in range(processes)]
+    parts, first = [], 0
+    for count in counts:
+        urls = orders.urls if len(orders.urls) == 1 else orders.urls[first : first + count]
+        parts.append(replace(orders, viewers=count, urls=urls))
+        first += count
+    return parts
+
+
+def _start(orders: Orders) -> subprocess.Popen[str]:
+    crowd = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.crowd"],
+        cwd=servers.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if crowd.stdin is not None:
+        crowd.stdin.write(json.dumps(asdict(orders)) + "\n")
+        crowd.stdin.flush()
+    return crowd
+
+
+def _line(crowd: subprocess.Popen[str]) -> str:
+    line = crowd.stdout.readline() if crowd.stdout else ""
+    if not line:
+        raise StartError("the viewers' process ended early: its error stands above")
+    return line
+
+
+def _costs(target: Target) -> dict[str, Any]:
+    found = {"relay": target.relay, "ingest": target.ingest}
+    return {name: cost([process.pid]) for name, process in found.items() if process is not None}
+
+
+def _merged(seen: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what several crowds saw."""
+    elapsed_s = max(part["elapsed_s"] for part in seen)
+    asked: dict[str, int] = {}
+    for part in seen:
+        for kind, count in part["asked"].items():
+            asked[kind] = asked.get(kind, 0) + count
+    return {
+        "elapsed_s": elapsed_s,
+        "requests": int(sum(part["requests"] for part in seen)),
+        "body_bytes": int(sum(part["body_bytes"] for part in seen)),
+        "client_busy": max(part["busy_s"] / part["elapsed_s"] for part in seen),
+        "asked": asked,
+        **report.summary([viewer for part in seen for viewer in part["viewers"]]),
+        "spread_ms": report.spread_ms([spread for part in seen for spread in part["spreads_s"]]),
+    }
+
+
+def viewers(
+    count: int = 150,
+    *,
+    url: str = "",
+    seconds: float = 30.0,
+    ramp: float = 5.0,
+    ingest: Literal["embedded", "origin", "mediamtx"] = "embedded",
+    mediamtx: str | None = None,
+    variant: Literal["lowLatency", "fmp4", "mpegts"] = "lowLatency",
+    part_s: float = 0.5,
+    segment_s: float = 2.0,
+    size: str = "1280x720",
+    bitrate_kbps: int = 2000,
+    latency: float | None = None,
+    direct: bool = False,
+    processes: int = 0,
+    result: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> int:
+    """Let viewers watch a relay and say whether anyone saw a stall.
+
+    Parameters
+    ----------
+    count
+        How many viewers.
+    url
+        A relay's multivariant playlist, with its token in the path; without it everything is started here.
+    seconds
+        How long to measure once all viewers are there.
+    ramp
+        Over how many seconds the viewers arrive.
+    ingest
+        What makes the HLS: the embedded ingest, the Go origin of the tests, or a MediaMTX binary.
+    mediamtx
+        Path of a MediaMTX binary, for --ingest mediamtx.
+    variant
+        Kind of HLS that the ingest makes.
+    part_s
+        Length of a part in seconds.
+    segment_s
+        Length of a segment in seconds.
+    size
+        Size of the picture in pixels.
+    bitrate_kbps
+        Bit rate of the picture in kilobits a second.
+    latency
+        How far behind live the viewers stay, in seconds; the playlist's hold-back if not given.
+    direct
+        Watch the ingest itself, without a relay, for comparison.
+    processes
+        How many processes the viewers share; 0: one per 500.
+    result
+        Where to write the figures as JSON; a file in benchmarks/results if not given.
+    """
+    picture = servers.Picture(variant, part_s, segment_s, size, bitrate_kbps)
+    with ExitStack() as stack:
+        target = Target([url])
+        if not url:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airclass-bench-")))
+            target = _started(stack, folder, count, picture, ingest, mediamtx, direct)
+        fetched = fetches(target.relay)
+        orders = Orders(target.urls, count, ramp, SETTLE_S, seconds, latency, headers=dict(target.headers))
+        seen = run_crowd(target, orders, processes or -(-count // MOST_A_PROCESS))
+        if target.relay is not None:
+            seen["relay_fetches"] = fetches(target.relay) - fetched
+    setup = {"url": url.partition("/t/")[0] or ("ingest" if direct else "relay"), "viewers": count}
+    setup |= {"ingest": "" if url else ingest, **asdict(picture), "latency_s": latency}
+    record = {"machine": describe(), "setup": setup, "result": seen}
+    report.show_viewers(record)
+    report.save(record, result or RESULTS / f"viewers-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    return 0 if seen["started"] == count and not seen["stalls"] else 1
+
+
+def _started(
+    stack: ExitStack,
+    folder: Path,
+    count: int,
+    picture: servers.Picture,
+    kind: str,
+    mediamtx: str | None,
+    direct: bool,
+) -> Target:
+    source = stack.enter_context(servers.ingest(kind, picture, folder, mediamtx))
+    stack.enter_context(servers.teacher(source, picture, folder))
+    bearer = ("Authorization", f"Bearer {source.secret}")
+    if direct:
+        servers.playable(source.origin_url, dict([bearer]), FIRST_PICTURE_S)
+        return Target([source.origin_url], ingest=source, headers=(bearer,))
+    relay = stack.enter_context(servers.relay(source.origin_url, source.secret, folder, viewers=count))
+    urls = relay.viewer_urls(count)
+    servers.playable(urls[0], {}, FIRST_PICTURE_S)
+    return Target(urls, relay, source)
+
+
+def main() -> None:
+    """Run with this process's command line; exit code 2 when something cannot start."""
+    app = cyclopts.App(name="python -m benchmarks.viewers", result_action="return_value")
+    app.default(viewers)
+    try:
+        code = app()
+    except AirclassError as error:
+        sys.stderr.write(f"{error.reason}\n")
+        code = 2
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
