@@ -10,7 +10,6 @@ import resource
 import signal
 import socket
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,6 +17,7 @@ import trio
 from relay.base.errors import ConfigError, StartError
 from relay.base.process import write_ready_file
 from relay.config import RelaySettings, split_address
+from relay.core.address import parse_origin
 from relay.core.admission import Admission
 from relay.core.counters import Counters
 from relay.core.edge import Edge
@@ -61,6 +61,11 @@ def check(settings: RelaySettings, options: Options) -> None:
         problems.append("--origin and MASTER_URL exclude each other: the master names the origins")
     if not (settings.master_url or settings.viewer_key or options.public):
         problems.append("nobody could watch: set VIEWER_KEY to check tokens, or give --public")
+    for url in options.origins:
+        try:
+            parse_origin(url)
+        except ConfigError as exc:
+            problems += [f"--origin {url}: {problem}" for problem in exc.problems]
     if problems:
         raise ConfigError(problems)
 
@@ -119,13 +124,23 @@ async def run(settings: RelaySettings, options: Options) -> None:
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
     control = _control(settings)
     streams = Streams(edge, reactor, counters, decide=control.epoch if control else None)
-    node = Node(settings, edge, streams, reactor, counters, blobs, relay_url=relay_url, admin_url=admin_url)
+    node = Node(
+        settings,
+        edge,
+        streams,
+        reactor,
+        counters,
+        blobs,
+        relay_url=relay_url,
+        admin_url=admin_url,
+        connected=lambda: control is not None and control.connected,
+    )
     if options.origins:
         secret = settings.hls_cdn_secret
         streams.follow(options.name, options.origins, bearer=secret.get_secret_value() if secret else "")
     async with trio.open_nursery() as nursery:
         await nursery.start(reactor.run)
-        await nursery.start(partial(serve_admin, admin, counters, node))
+        await nursery.start(serve_admin, admin, counters, node)
         await nursery.start(streams.run)
         if control is not None:
             await nursery.start(control.run, node)

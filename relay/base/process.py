@@ -6,11 +6,11 @@ import ctypes
 import json
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 

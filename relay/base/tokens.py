@@ -7,11 +7,14 @@ revoked, or the class full, is decided elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jwt
-from jwt.types import Options
 
 from relay.base.errors import TokenError
+
+if TYPE_CHECKING:
+    from jwt.types import Options
 
 ISSUER = "airclass"
 AUDIENCE = "relay"

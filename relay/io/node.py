@@ -45,6 +45,7 @@ class Node:
         *,
         relay_url: str,
         admin_url: str,
+        connected: Callable[[], bool] = lambda: False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -55,6 +56,7 @@ class Node:
         self._blobs = blobs
         self._relay_url = relay_url
         self._admin_url = admin_url
+        self._connected = connected
         self._wall = wall
         self._started_s = wall()
         self._orders: wire.Orders | None = None
@@ -190,6 +192,7 @@ class Node:
         counters.send_queue_bytes = self._reactor.unsent_bytes
         counters.cache_bytes = self._blobs.live_bytes
         counters.egress_bps = edge.admission.egress_bps
+        counters.master_connected = self._connected()
         counters.draining = edge.admission.draining
         for name, stream in edge.streams.items():
             figures = counters.streams.get(name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from relay.base.errors import OriginError
+from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
 from relay.core.follow import (
     INDEX_FIRST_BYTE_S,
@@ -80,6 +80,8 @@ class Puller:
                 await self._round(url)
             except* OriginError as group:
                 problem = _first(group)
+            except* ConfigError as group:  # the master named an address that cannot be used
+                problem = OriginError(str(group.exceptions[0]))
             self._lost(problem)
             await trio.sleep(self._origins.failed())
 

@@ -86,6 +86,7 @@ class Reactor:
         self._tail = b"\r\n"
         self._date = b""
         self._sent_before = 0
+        self._push_since_s: float | None = None
         self._housekeeping_s = 0.0
 
     # -- for the rest of the relay --------------------------------------------------------
@@ -190,13 +191,18 @@ class Reactor:
             self._contain(self._ready.popleft(), 0)
             if time.perf_counter() - started_s > TURN_BUDGET_S:
                 return
+        if self._push_since_s is not None:
+            self._counters.push_s.observe(time.perf_counter() - self._push_since_s)
+            self._push_since_s = None
 
     def _set_free(self, waiting: Iterable[Hashable]) -> None:
         for connection in waiting:
             self._free(connection)
         if self._ready:
             self._now_s = trio.current_time()
-            self._serve_ready(time.perf_counter())
+            started_s = time.perf_counter()
+            self._push_since_s = self._push_since_s or started_s
+            self._serve_ready(started_s)
             self._wake()
 
     def _free(self, connection: Hashable) -> None:
@@ -355,6 +361,7 @@ class Reactor:
             connection.buffer.clear()
             self._send(connection, response.error_reply(error), None)
         else:
+            self._counters.idle_closed += connection.state is State.IDLE
             self._close(connection)
 
     # -- sockets --------------------------------------------------------------------------
@@ -379,6 +386,7 @@ class Reactor:
             except OSError:  # the peer has gone already
                 sock.close()
                 continue
+            self._counters.accepted += 1
             self._connections[connection.fd] = connection
             connection.mask = _IN
             self._epoll.register(connection.fd, _IN)
@@ -422,6 +430,8 @@ class Reactor:
         self._housekeeping_s = self._now_s + HOUSEKEEPING_S
         self._date = b"Date: " + formatdate(self._wall(), usegmt=True).encode() + b"\r\n"
         self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
+        if self._tls is not None:
+            self._counters.tls_reloads = self._tls.reloads
         sent = self._counters.sent_bytes
         self.edge.admission.egress_bps = int((sent - self._sent_before) * 8 / HOUSEKEEPING_S)
         self._sent_before = sent
