@@ -8,8 +8,9 @@ key is checked: this is for loopback.
 from __future__ import annotations
 
 import logging
+import re
 import socket
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,13 +28,44 @@ CONNECT_PAUSE_S = 0.02
 IDLE_S = 10.0
 CHUNK_BYTES = 65_536
 MAX_KNOCKING = 16
+MAX_PREAMBLE_BYTES = 16_384
+
+# AMF0: the property `app` of `connect`, and the name in `publish` (number, null, string).
+_APP = re.compile(rb"\x00\x03app\x02..([^\x00-\x1f\x7f-\xff?]*)(?=[\x00-\x1f\x7f-\xff?])", re.DOTALL)
+_NAME = re.compile(
+    rb"\x02\x00\x07publish\x00.{8}\x05\x02..([^\x00-\x1f\x7f-\xff?]*)(?=[\x00-\x1f\x7f-\xff?])", re.DOTALL
+)
+
+
+def published_path(preamble: bytes) -> str | None:
+    """Return `app/name` as soon as a client's first bytes hold both, without query; else None.
+
+    A chunk header may stand inside a name longer than about 90 characters, which is cut there.
+    """
+    app, name = _APP.search(preamble), _NAME.search(preamble)
+    if app is None or name is None:
+        return None
+    return "/".join(piece.strip("/") for piece in (app[1].decode(), name[1].decode()) if piece.strip("/"))
 
 
 class Door:
-    """Lets publishers in, one after another; `receive(url)` is blocking and runs in a thread."""
+    """Lets publishers in, one after another.
 
-    def __init__(self, receive: Callable[[str], None]) -> None:
-        self._receive = receive
+    `receive(url)` is blocking and runs in a thread; `named(path)` is told where the publisher wants
+    to go, before the first media. Who says no hello within `hello_s`, or nothing for `idle_s`, is
+    shown out.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[str], None],
+        named: Callable[[str], None],
+        *,
+        hello_s: float = HELLO_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._receive, self._named = receive, named
+        self._hello_s, self._idle_s = hello_s, idle_s
         self._busy = False
         self._knocking = 0
 
@@ -49,67 +81,78 @@ class Door:
         if self._knocking >= MAX_KNOCKING:
             await guest.aclose()
             return
-        self._knocking += 1
         try:
-            hello = await _hello(guest)
-        finally:
-            self._knocking -= 1
-        if not hello or self._busy:
-            if hello:
+            hello = b""
+            self._knocking += 1
+            try:
+                with trio.move_on_after(self._hello_s):
+                    hello = await _hello(guest)
+            finally:
+                self._knocking -= 1
+            if hello and self._busy:
                 log.warning("publisher.refused another one is live: end that one first")
-            await guest.aclose()
-            return
-        self._busy = True
-        try:
-            await self._publication(guest, hello)
+            elif hello:
+                await self._publication(guest, hello)
+        except Exception:  # noqa: BLE001 - the boundary: one publisher's failure is its own
+            log.exception("publisher.failed")
         finally:
-            self._busy = False
+            await trio.aclose_forcefully(guest)
 
     async def _publication(self, guest: trio.SocketStream, hello: bytes) -> None:
         port = _free_port()
-        async with guest, trio.open_nursery() as nursery:
-            nursery.start_soon(_carry, guest, hello, port)
-            url = f"rtmp://127.0.0.1:{port}/live/x"
-            # Abandoned on cancellation: its sockets are closed with ours, which ends it soon after.
-            await trio.to_thread.run_sync(partial(self._receive, url), abandon_on_cancel=True)
+        self._busy = True
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._carry, guest, hello, port)
+                url = f"rtmp://127.0.0.1:{port}/live/x"
+                # Abandoned on cancellation: its sockets are closed with ours, which ends it soon after.
+                await trio.to_thread.run_sync(self._receive, url, abandon_on_cancel=True)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._busy = False
+
+    async def _carry(self, guest: trio.SocketStream, hello: bytes, port: int) -> None:
+        """Connect to FFmpeg and copy both ways until the publisher leaves or falls silent."""
+        inner = await _connected(port)
+        if inner is None:
+            return
+        preamble: bytes | None = b""
+        async with inner, trio.open_nursery() as nursery:
+            nursery.start_soon(_copy_back, inner, guest)
+            with suppress(trio.BrokenResourceError), trio.move_on_after(self._idle_s) as idle:
+                chunk = hello
+                while chunk:
+                    idle.deadline = trio.current_time() + self._idle_s
+                    preamble = None if preamble is None else self._overheard(preamble + chunk)
+                    await inner.send_all(chunk)
+                    chunk = await guest.receive_some(CHUNK_BYTES)
             nursery.cancel_scope.cancel()
+
+    def _overheard(self, preamble: bytes) -> bytes | None:
+        """Tell the path once it was said; return what to remember, None when all is known."""
+        path = published_path(preamble)
+        if path is not None:
+            self._named(path)
+        return preamble if path is None and len(preamble) < MAX_PREAMBLE_BYTES else None
+
+
+async def _copy_back(inner: trio.SocketStream, guest: trio.SocketStream) -> None:
+    with suppress(trio.BrokenResourceError):
+        async for chunk in inner:
+            await guest.send_all(chunk)
 
 
 async def _hello(guest: trio.SocketStream) -> bytes:
     """Return the first bytes of an RTMP client, or nothing when this is none."""
     hello = b""
-    with trio.move_on_after(HELLO_S):
-        try:
-            while len(hello) < HELLO_BYTES:
-                chunk = await guest.receive_some(HELLO_BYTES - len(hello))
-                if not chunk or (hello or chunk)[0] != RTMP_VERSION:
-                    return b""
+    while len(hello) < HELLO_BYTES:
+        with suppress(trio.BrokenResourceError):
+            chunk = await guest.receive_some(HELLO_BYTES - len(hello))
+            if chunk and (hello or chunk)[0] == RTMP_VERSION:
                 hello += chunk
-        except trio.BrokenResourceError:
-            return b""
-    return hello if len(hello) == HELLO_BYTES else b""
-
-
-async def _carry(guest: trio.SocketStream, hello: bytes, port: int) -> None:
-    """Connect to FFmpeg and copy both ways until the publisher leaves or falls silent."""
-    inner = await _connected(port)
-    if inner is None:
-        return
-    async with inner, trio.open_nursery() as nursery:
-        with trio.move_on_after(IDLE_S) as idle:
-            nursery.start_soon(_copy, inner, guest, trio.CancelScope())
-            await inner.send_all(hello)
-            await _copy(guest, inner, idle)
-        nursery.cancel_scope.cancel()
-
-
-async def _copy(source: trio.SocketStream, target: trio.SocketStream, idle: trio.CancelScope) -> None:
-    try:
-        while chunk := await source.receive_some(CHUNK_BYTES):
-            idle.deadline = trio.current_time() + IDLE_S
-            await target.send_all(chunk)
-    except trio.BrokenResourceError:
-        return
+                continue
+        return b""
+    return hello
 
 
 async def _connected(port: int) -> trio.SocketStream | None:

@@ -44,6 +44,9 @@ def _receive(origin: Origin, url: str) -> None:
         )
     except OriginError as exc:
         log.warning("publisher.refused %s", exc.reason)
+    else:
+        if not publication.began:
+            log.warning("publisher.left before the first picture")
     finally:
         publication.close()
 
@@ -56,7 +59,7 @@ async def serve(
     task_status: trio.TaskStatus[dict[str, str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run door and HTTP server until cancelled; reports `rtmp_url` and `hls_url` once bound."""
-    door = Door(partial(_receive, origin))
+    door = Door(partial(_receive, origin), origin.named)
     urls = {}
     async with trio.open_nursery() as nursery:
         services = (
@@ -91,7 +94,7 @@ def embedded(
     hls
         Address of the HLS server; port 0: the kernel chooses.
     path
-        The one path that is served, `live/<id>`; empty: every path shows what is published.
+        The one path that is served, `live/<id>`; empty: the publisher's.
     part_s
         Length of a part in seconds.
     segment_s
@@ -121,9 +124,9 @@ def embedded(
 async def _main(origin: Origin, rtmp: tuple[str, int], hls: tuple[str, int], ready_file: str) -> None:
     async with trio.open_nursery() as nursery:
         urls: dict[str, str] = await nursery.start(serve, origin, rtmp, hls)
-        log.info("ingest.ready %s %s", urls["rtmp_url"], urls["hls_url"])
         if ready_file:
             _write_ready(Path(ready_file), urls)
+        log.info("ingest.ready %s %s", urls["rtmp_url"], urls["hls_url"])
 
 
 def _write_ready(path: Path, urls: dict[str, str]) -> None:

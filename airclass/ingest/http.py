@@ -63,7 +63,7 @@ class _Parser:
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
         self.requests: list[tuple[Request, bool]] = []
-        self.on_message_begin()
+        self._begin()
 
     def feed(self, data: bytes) -> bool:
         """Take bytes; False when they are no acceptable request."""
@@ -74,7 +74,7 @@ class _Parser:
             return False
         return self._head_bytes <= MAX_HEAD_BYTES
 
-    def on_message_begin(self) -> None:
+    def _begin(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
@@ -94,7 +94,7 @@ class _Parser:
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, unquote(url.path), query, self._headers)
         self.requests.append((request, self._parser.should_keep_alive()))
-        self.on_message_begin()
+        self._begin()
 
 
 async def serve(

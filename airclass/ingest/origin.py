@@ -38,16 +38,20 @@ LATE = Response(503, b"nothing new came in time: try again\n", headers={**ANYONE
 
 
 class Origin:
-    """Answers for one path (`live/<id>`; empty: whatever path is asked for)."""
+    """Answers for one path: `live/<id>`; empty: the one that the publisher names."""
 
     def __init__(
         self, *, path: str, flavour: Flavour, part_s: float, segment_s: float, secret: str = ""
     ) -> None:
-        self._path = path.strip("/")
+        self._path = self._fixed_path = path.strip("/")
         self.flavour, self.part_s, self.segment_s = flavour, part_s, segment_s
         self._wanted = f"Bearer {secret}".encode() if secret else b""
         self._window: Window | None = None
         self._changed = trio.Event()
+
+    def named(self, path: str) -> None:
+        """Take note of where the publisher wants to go, unless the path is fixed."""
+        self._path = self._fixed_path or path
 
     def begin(self, shape: Shape, start_wall_s: float) -> Window:
         """Replace what was published by an empty window with a new prefix."""
@@ -74,6 +78,7 @@ class Origin:
         """Forget the publication: what is blocked is answered with 404."""
         if self._window is not None:
             log.info("publisher.left")
+        self._path = self._fixed_path
         self._show(None)
 
     def _show(self, window: Window | None) -> None:
@@ -90,7 +95,7 @@ class Origin:
             return Response(401, b"send Authorization: Bearer with the HLS_CDN_SECRET\n")
         folder, _, name = request.path.strip("/").rpartition("/")
         window = self._window
-        if window is None or not folder or folder != (self._path or folder):
+        if window is None or not folder or folder != self._path:
             return NOBODY
         if name == MULTIVARIANT_PLAYLIST:
             return await self._first_playlist(window)
@@ -148,6 +153,11 @@ class Publication:
         self._origin = origin
         self._shape: Shape | None = None
         self._window: Window | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether any picture came."""
+        return self._window is not None
 
     def opened(self, shape: Shape) -> None:
         """Remember the shape: the window begins with the first fragment, whose age is known."""

@@ -60,13 +60,18 @@ def receive(url: str, sink: Sink, *, flavour: Flavour, part_s: float, segment_s:
     }
     try:
         with av.open(url, options=options, timeout=(LISTEN_S, READ_S)) as source:
-            if flavour is Flavour.MPEGTS:
-                _copy_segments(source, sink, segment_s)
-            else:
-                _copy_parts(source, sink, part_s)
+            copy(source, sink, flavour=flavour, part_s=part_s, segment_s=segment_s)
     except av.FFmpegError as exc:
         # The end of a publication arrives as an I/O error: what came until then was passed on.
         log.debug("publication ended: %s", exc.strerror)
+
+
+def copy(source: InputContainer, sink: Sink, *, flavour: Flavour, part_s: float, segment_s: float) -> None:
+    """Feed the sink from an open input until its end; raises as `receive` does."""
+    if flavour is Flavour.MPEGTS:
+        _copy_segments(source, sink, segment_s)
+    else:
+        _copy_parts(source, sink, part_s)
 
 
 def _wanted(source: InputContainer) -> list[Stream]:
