@@ -82,7 +82,7 @@ async def test_rates_need_two_looks() -> None:
         reply(b"<html>"),
         reply(b"airclass_relay_viewers nonsense\n"),
         reply(b"\xff"),
-        b"SSH-2.0\r\n",
+        b"SSH-2.0\r\n\r\n",
     ],
 )
 async def test_what_is_no_relay_is_said_so(answer: bytes) -> None:
