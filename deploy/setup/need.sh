@@ -40,3 +40,6 @@ echo "Installing ${apt_missing[*]} with apt"
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq install --no-install-recommends "${apt_missing[@]}" >/dev/null
+for tool in "${apt_missing[@]}"; do
+    command -v "$tool" >/dev/null || { echo "apt installed $tool, but it is not on PATH" >&2; exit 1; }
+done
