@@ -6,10 +6,10 @@ Stops: sockets and watches are told, the server finishes what it has begun, then
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from airclass.web.metrics import Metrics
 from airclass.web.server import GRACEFUL_S, serve
 from airclass.web.services import Services
 from relay.base.errors import StartError
+from relay.base.process import write_ready_file
 from relay.base.signing import Verifier, derive, seal
 
 if TYPE_CHECKING:
@@ -54,31 +55,42 @@ EVENTS_SHOWN = 50
 MAX_VISITS_BEHIND = 50_000
 
 
+@dataclass(frozen=True)
+class Running:
+    """A master at work."""
+
+    url: str
+    services: Services
+
+
 async def run(
     settings: MasterSettings,
     *,
     ready_file: Path | None = None,
-    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+    stop: trio.Event | None = None,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the master until SIGTERM or SIGINT; reports its address. Raises StartError if it cannot."""
+    """Run the master until `stop` (by default SIGTERM or SIGINT); reports its address and parts.
+
+    Raises StartError when it cannot start.
+    """
     store = await open_store(settings)
     try:
         async with open_client() as client:
-            await _run(settings, store, client, ready_file, task_status)
+            services = await build(settings, store, client)
+            await _run(services, ready_file, stop, task_status)
     finally:
         with trio.move_on_after(2, shield=True):
             await store.close()
 
 
 async def _run(
-    settings: MasterSettings,
-    store: Store,
-    client: HttpClient,
+    services: Services,
     ready_file: Path | None,
-    task_status: trio.TaskStatus[str],
+    stop: trio.Event | None,
+    task_status: trio.TaskStatus[Running],
 ) -> None:
-    services = await build(settings, store, client)
-    app = create_app(services)
+    settings, app = services.settings, create_app(services)
     trigger = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_database, services)
@@ -101,11 +113,11 @@ async def _run(
             address = _address(bound[0])
             await _first_admin(services, address)
             if ready_file is not None:
-                _write_ready(ready_file, {"master_url": address, "pid": os.getpid()})
+                _announce(ready_file, {"master_url": address, "pid": os.getpid()})
             log.info("master.ready url=%s", address)
-            task_status.started(address)
-            await _wait_for_signal()
-            log.info("master.stopping reason=signal")
+            task_status.started(Running(address, services))
+            await (_signal() if stop is None else stop.wait())
+            log.info("master.stopping url=%s", address)
             services.stopping.set()
             services.hub.notify("stop")
             await trio.sleep(0.1)  # the sockets' closing words go out before their server stops
@@ -235,7 +247,7 @@ def _tell(text: str) -> None:
     os.write(2, text.encode())
 
 
-async def _wait_for_signal() -> None:
+async def _signal() -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             return
@@ -245,10 +257,8 @@ def _address(bound: str) -> str:
     return bound.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104
 
 
-def _write_ready(path: Path, content: dict[str, object]) -> None:
+def _announce(path: Path, record: dict[str, object]) -> None:
     try:
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(json.dumps(content))
-        fresh.replace(path)
+        write_ready_file(path, record)
     except OSError as exc:
         raise StartError(f"The ready file cannot be written ({exc.strerror}): {path}") from None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import trio
 
 from airclass import master as process
 from airclass.config import load_master
+from relay.base import process as process_habits
 from relay.base.errors import AirclassError
 
 
-def master(*, bind: str | None = None, ready_file: Path | None = None) -> None:
+def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_parent: bool = False) -> None:
     """Run the master until Ctrl-C or SIGTERM; settings come from the environment and `.env`.
 
     Parameters
@@ -20,7 +22,11 @@ def master(*, bind: str | None = None, ready_file: Path | None = None) -> None:
         HOST:PORT instead of MASTER_BIND; port 0 lets the kernel choose.
     ready_file
         JSON {"master_url"} is written here once the master answers.
+    die_with_parent
+        End when the process that started this one ends.
     """
+    if die_with_parent:
+        process_habits.die_with_parent(os.getppid())
     settings = load_master(master_bind=bind)
 
     async def body() -> None:

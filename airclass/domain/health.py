@@ -89,7 +89,6 @@ class Health:
         if before in _WORKING and status not in _WORKING:
             self._went_down(now_s)
         elif status in _WORKING:
-            self.needed_beats = GOOD_BEATS
             if before not in _WORKING:
                 self.last_active_s = now_s
             if now_s - self.last_active_s >= FLAP_MEMORY_S:
@@ -99,7 +98,7 @@ class Health:
 
     def _went_down(self, now_s: float) -> None:
         self.flaps += 1
-        self.good_beats = 0
+        self.good_beats, self.needed_beats = 0, GOOD_BEATS
         # The first fall is forgiven at once; each further one within FLAP_MEMORY_S doubles the watch.
         hold_s = 0.0 if self.flaps == 1 else FIRST_HOLD_S * 2.0 ** min(self.flaps - 2, 16)
         self.held_until_s = now_s + min(hold_s, MAX_HOLD_S)

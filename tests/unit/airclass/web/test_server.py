@@ -1,0 +1,56 @@
+"""One bad request can never take the server down: the three known killers, and others of their kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from tests.fakes.control import running_master
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+UPGRADE = f"GET /ws/student HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{KEY}"
+KILLERS = {
+    "bytes after a WebSocket upgrade": f"{UPGRADE}\r\nGET / HTTP/1.1\r\n\r\n".encode(),
+    "bad HTTP2-Settings": (
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n"
+    ),
+    "extension that is not ASCII": f"{UPGRADE}Sec-WebSocket-Extensions: \xff\r\n\r\n".encode("latin1"),
+    "path that is not ASCII": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "query that is not UTF-8": b"GET /live/x/index.m3u8?token=%ff%fe HTTP/1.1\r\nHost: x\r\n\r\n",
+    "cookie that is not ASCII": b"GET /api/me HTTP/1.1\r\nHost: x\r\nCookie: airclass_session=\xff\r\n\r\n",
+    "HTTP/2 preface and rubbish": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00" * 40,
+}
+
+
+@pytest.mark.parametrize("request_bytes", KILLERS.values(), ids=KILLERS.keys())
+async def test_server_survives(tmp_path: Path, request_bytes: bytes) -> None:
+    async with running_master(tmp_path) as control:
+        port = int(control.url.rpartition(":")[2])
+        for _ in range(3):
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            async with stream:
+                await stream.send_all(request_bytes)
+                with trio.move_on_after(0.3):
+                    while await stream.receive_some(4096):
+                        pass
+        assert (await control.call("GET", "/healthz")).status_code == 200
+
+
+async def test_a_peer_that_does_not_read_is_cut_off_and_does_not_hold_the_stop(tmp_path: Path) -> None:
+    """Many answers are asked for and none is read: the server still stops within its hard limit."""
+    async with running_master(tmp_path) as control:
+        port = int(control.url.rpartition(":")[2])
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        ask = b"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+        with trio.move_on_after(2):
+            await stream.send_all(ask * 2000)
+        assert (await control.call("GET", "/healthz")).status_code == 200
+        began_s = trio.current_time()
+    assert trio.current_time() - began_s < 8
+    await stream.aclose()
