@@ -134,7 +134,9 @@ class Crowd:
         self.asked: Counter[str] = Counter()
         parts = urlsplit(orders.urls[0])
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        self.loop = Loop((parts.hostname or "127.0.0.1", port), _tls() if parts.scheme == "https" else None)
+        self.loop = Loop(
+            (parts.hostname or "127.0.0.1", port), tls_context() if parts.scheme == "https" else None
+        )
         taste = Taste(orders.latency_s, orders.max_rate)
         self._seats = [Seat(self, orders.urls[n % len(orders.urls)], taste) for n in range(orders.viewers)]
 
@@ -145,13 +147,13 @@ class Crowd:
             self.loop.at(began_s + orders.ramp_s * n / len(self._seats), seat.start)
         self.loop.run(began_s + orders.ramp_s + orders.settle_s)
         before, asked, steady_s = self._counted(), self.asked.copy(), time.time()
-        _say({"event": "steady"})
+        say({"event": "steady"})
         self.loop.run(steady_s + orders.seconds)
         end_s = time.time()
         after = self._counted()
         facts = [seat.viewer.finish(end_s) for seat in self._seats]
         self.loop.close()
-        _say(
+        say(
             {
                 "event": "done",
                 "elapsed_s": end_s - steady_s,
@@ -167,14 +169,16 @@ class Crowd:
         return {"requests": loop.requests, "body_bytes": loop.body_bytes, "busy_s": loop.busy_s}
 
 
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """Return a client's TLS settings for servers on loopback."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # loopback, with a certificate made a moment ago
     return context
 
 
-def _say(message: dict[str, object]) -> None:
+def say(message: dict[str, object]) -> None:
+    """Tell the parent something: one line of JSON."""
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 

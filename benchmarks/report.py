@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_LIMIT = 0.85
+WIDTH = 132
 MAX_ERRORS = 10
 
 
@@ -58,11 +59,16 @@ def spread_ms(spreads_s: Sequence[float]) -> dict[str, float | None]:
     return _spread([1000 * spread for spread in spreads_s])
 
 
+def console() -> Console:
+    """Return where tables go: wide enough for them even when the output is a file."""
+    return Console(width=WIDTH)
+
+
 def save(record: dict[str, Any], path: Path) -> None:
     """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    Console().print(f"[dim]{path}[/]")
+    console().print(f"[dim]{path}[/]")
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -81,8 +87,8 @@ def show_viewers(record: dict[str, Any]) -> None:
         ("new part, after the first viewer ms", "spread_ms", 1),
     ):
         table.add_row(name, *(number(seen[key][column], digits) for column in ("p50", "p95", "p99", "max")))
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     seconds = seen["elapsed_s"]
     facts = Table.grid(padding=(0, 2))
     facts.add_row("started", f"{seen['started']} of {seen['viewers']}")
@@ -110,6 +116,6 @@ def show_viewers(record: dict[str, Any]) -> None:
         f"{machine['cores']} × {machine['cpu']}, {machine['memory']}, Linux {machine['kernel']}, "
         f"Python {machine['python']}",
     )
-    console.print(facts)
+    out.print(facts)
     if seen["client_busy"] > BUSY_LIMIT:
-        console.print("[yellow]the viewers' own process was nearly full: use --processes 2[/]")
+        out.print("[yellow]the viewers' own process was nearly full: use --processes 2[/]")

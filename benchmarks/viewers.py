@@ -7,8 +7,6 @@ and none saw a stall.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,11 +18,11 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from benchmarks import report, servers
+from benchmarks import measure, report, servers
 from benchmarks.crowd import Orders
-from benchmarks.machine import cost, describe
+from benchmarks.machine import describe
 from benchmarks.scrape import fetches
-from relay.base.errors import AirclassError, StartError
+from relay.base.errors import AirclassError
 
 SETTLE_S = 4.0
 RESULTS = Path(__file__).parent / "results"
@@ -44,30 +42,10 @@ class Target:
 
 def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     """Let the crowd watch; returns what it saw, with the cost of the relay while all were watching."""
-    crowds = [_start(part) for part in _split(orders, processes)]
-    try:
-        for crowd in crowds:
-            _line(crowd)
-        before = _costs(target)
-        seen = [json.loads(_line(crowd)) for crowd in crowds]
-        after = _costs(target)
-    finally:
-        for crowd in crowds:
-            crowd.kill()
-            crowd.wait()
-    result = _merged(seen)
-    for name, (first, last) in {name: (before[name], after[name]) for name in before}.items():
-        cpu_s = last.cpu_s - first.cpu_s
-        result[name] = {
-            "cpu_s": cpu_s,
-            "user_s": last.user_s - first.user_s,
-            "system_s": last.system_s - first.system_s,
-            "cpu_percent": 100 * cpu_s / result["elapsed_s"],
-            "us_per_request": 1e6 * cpu_s / max(1, result["requests"]),
-            "rss_mb": last.rss_bytes / 1e6,
-            "memfd_mb": last.memfd_bytes / 1e6,
-        }
-    return result
+    processes_of = {"relay": target.relay, "ingest": target.ingest}
+    pids = {name: [process.pid] for name, process in processes_of.items() if process is not None}
+    seen, costs = measure.run("benchmarks.crowd", _split(orders, processes), pids)
+    return {**merged(seen), **costs}
 
 
 def _split(orders: Orders, processes: int) -> list[Orders]:
@@ -80,33 +58,7 @@ def _split(orders: Orders, processes: int) -> list[Orders]:
     return parts
 
 
-def _start(orders: Orders) -> subprocess.Popen[str]:
-    crowd = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.crowd"],
-        cwd=servers.ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if crowd.stdin is not None:
-        crowd.stdin.write(json.dumps(asdict(orders)) + "\n")
-        crowd.stdin.flush()
-    return crowd
-
-
-def _line(crowd: subprocess.Popen[str]) -> str:
-    line = crowd.stdout.readline() if crowd.stdout else ""
-    if not line:
-        raise StartError("the viewers' process ended early: its error stands above")
-    return line
-
-
-def _costs(target: Target) -> dict[str, Any]:
-    found = {"relay": target.relay, "ingest": target.ingest}
-    return {name: cost([process.pid]) for name, process in found.items() if process is not None}
-
-
-def _merged(seen: list[dict[str, Any]]) -> dict[str, Any]:
+def merged(seen: list[dict[str, Any]]) -> dict[str, Any]:
     """Add up what several crowds saw."""
     elapsed_s = max(part["elapsed_s"] for part in seen)
     asked: dict[str, int] = {}

@@ -1,0 +1,273 @@
+"""`python -m benchmarks.compare`: what one request costs the relay, and what it costs nginx, in one run.
+
+Every server gets the same paced work from the same generator on the other core, in turns. The
+relay checks a token of each viewer and counts them; nginx does neither. CPU is read from /proc.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urljoin
+
+import cyclopts
+import httpx
+from cyclopts import Parameter
+from rich.table import Table
+
+from benchmarks import measure, report, servers
+from benchmarks.certificate import self_signed
+from benchmarks.crowd import Orders
+from benchmarks.machine import describe
+from benchmarks.nginx import nginx
+from benchmarks.pace import Pace
+from benchmarks.viewers import merged
+from relay.base.errors import AirclassError, StartError
+from relay.core.playlist import MultivariantPlaylist, parse
+
+RESULTS = Path(__file__).parent / "results"
+SEGMENT_BYTES = 500_000
+CONNECTS_PER_S = 800
+SETTLE_S = 4.0
+FIRST_PICTURE_S = 30.0
+SERVER_CORE, CLIENT_CORE = 0, 1
+
+Name = Literal["mixed", "segments", "playlists", "ll", "mixed-tls", "segments-tls"]
+ALL: tuple[Name, ...] = ("mixed", "segments", "ll", "mixed-tls", "segments-tls")
+PLAYLIST_SHARE = {"mixed": 0.5, "segments": 0.0, "playlists": 1.0}
+TARGETS = {"mixed": 1.0, "segments": 0.5, "mixed-tls": 1.0, "segments-tls": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A server under test: its processes and one multivariant URL per viewer, or one for all."""
+
+    name: str
+    pids: list[int]
+    urls: list[str]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much is asked of each server; times in seconds."""
+
+    viewers: int
+    rate: float
+    tls_rate: float
+    seconds: float
+    rounds: int
+    ll_viewers: int
+    part_s: float
+    ingest: str
+    mediamtx: str | None
+
+
+def compare(
+    *names: Name,
+    viewers: int = 4000,
+    rate: float = 2000.0,
+    tls_rate: float = 600.0,
+    seconds: float = 15.0,
+    rounds: int = 2,
+    ll_viewers: int = 150,
+    part_s: float = 0.5,
+    ingest: Literal["embedded", "origin", "mediamtx"] = "origin",
+    mediamtx: str | None = None,
+    result: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> int:
+    """Compare the relay with nginx, side by side in one run.
+
+    Parameters
+    ----------
+    names
+        What to compare: mixed (half playlists, half segments of 500 kB), segments, playlists, ll (low
+        latency, viewers like hls.js), mixed-tls, segments-tls. Without names: all but playlists.
+    viewers
+        Keep-alive viewers of the paced comparisons.
+    rate
+        Requests a second that all viewers send together.
+    tls_rate
+        The same for TLS, where client and server must encrypt every byte.
+    seconds
+        How long each server is measured in each round.
+    rounds
+        How often the servers take turns; their figures are added up.
+    ll_viewers
+        Viewers of the low-latency comparison.
+    part_s
+        Length of a part in seconds in the low-latency comparison.
+    ingest
+        What makes the low-latency HLS.
+    mediamtx
+        Path of a MediaMTX binary, for --ingest mediamtx.
+    result
+        Where to write the figures as JSON; a file in benchmarks/results if not given.
+    """
+    work = Work(viewers, rate, tls_rate, seconds, rounds, ll_viewers, part_s, ingest, mediamtx)
+    found: dict[str, Any] = {}
+    for name in names or ALL:
+        with (
+            ExitStack() as stack,
+            tempfile.TemporaryDirectory(prefix="airclass-bench-") as folder,
+        ):
+            candidates = _started(stack, Path(folder), name, work)
+            found[name] = _measured(name, work, candidates)
+            show(name, found[name])
+    record = {"machine": describe(), "setup": asdict(work), "result": found}
+    report.save(record, result or RESULTS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    return 0
+
+
+def _started(stack: ExitStack, folder: Path, name: Name, work: Work) -> list[Candidate]:
+    """Start origin, relay and nginx for one comparison."""
+    tls = name.endswith("-tls")
+    certificate = self_signed(folder) if tls else None
+    settings = {"TLS_CERT": str(certificate[0]), "TLS_KEY": str(certificate[1])} if certificate else {}
+    if name == "ll":
+        picture = servers.Picture(part_s=work.part_s)
+        source = stack.enter_context(servers.ingest(work.ingest, picture, folder, work.mediamtx))
+        stack.enter_context(servers.teacher(source, picture, folder))
+        origin_url, secret, count = source.origin_url, source.secret, work.ll_viewers
+        servers.playable(origin_url, {"Authorization": f"Bearer {secret}"}, FIRST_PICTURE_S)
+    else:
+        source = None
+        origin_url = stack.enter_context(servers.exact_origin(folder, SEGMENT_BYTES)) + "/live/index.m3u8"
+        secret, count = "", work.viewers
+    relay = stack.enter_context(servers.relay(origin_url, secret, folder, viewers=count, settings=settings))
+    proxy = stack.enter_context(nginx(origin_url, folder, secret=secret, certificate=certificate))
+    path = httpx.URL(origin_url).path
+    candidates = [
+        Candidate("relay", [relay.pid], relay.viewer_urls(count)),
+        Candidate("nginx", proxy.pids, [proxy.url + path]),
+    ]
+    if source is not None:
+        bearer = ("Authorization", f"Bearer {secret}")
+        candidates.append(Candidate("ingest itself", [source.pid], [origin_url], (bearer,)))
+    for candidate in candidates:
+        servers.playable(candidate.urls[0], dict(candidate.headers), FIRST_PICTURE_S)
+        measure.pin(candidate.pids, SERVER_CORE)
+    return candidates
+
+
+def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, Any]:
+    """Let the servers take turns and add up what each round cost."""
+    rounds: dict[str, list[dict[str, Any]]] = {candidate.name: [] for candidate in candidates}
+    for _ in range(work.rounds):
+        for candidate in candidates:
+            run = _watched if name == "ll" else _paced
+            rounds[candidate.name].append(run(name, work, candidate))
+    found = {server: _together(parts) for server, parts in rounds.items()}
+    for facts in found.values():
+        facts["ratio_to_nginx"] = facts["us_per_request"] / max(1e-9, found["nginx"]["us_per_request"])
+    return found
+
+
+def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
+    kind = name.removesuffix("-tls")
+    rate = work.tls_rate if name.endswith("-tls") else work.rate
+    variant = _variant(candidate.urls[0])
+    pace = Pace(
+        urls=[urljoin(url, variant) for url in candidate.urls],
+        viewers=work.viewers,
+        requests_per_s=rate,
+        playlists=PLAYLIST_SHARE[kind],
+        ramp_s=work.viewers / CONNECTS_PER_S,
+        seconds=work.seconds,
+    )
+    (seen,), costs = measure.run(
+        "benchmarks.pace", [pace], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
+    )
+    return {**seen, **costs["server"]}
+
+
+def _variant(url: str) -> str:
+    """Return the URI of the media playlist that a multivariant one lists."""
+    answer = httpx.get(url, timeout=10.0, verify=False)  # noqa: S501 - loopback, our own certificate
+    playlist = parse(answer.text)
+    if not isinstance(playlist, MultivariantPlaylist):
+        raise StartError("the server gave no multivariant playlist")
+    return playlist.variants[0].uri
+
+
+def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
+    orders = Orders(
+        candidate.urls, work.ll_viewers, 5.0, SETTLE_S, work.seconds, headers=dict(candidate.headers)
+    )
+    seen, costs = measure.run(
+        "benchmarks.crowd", [orders], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
+    )
+    return {**merged(seen), **costs["server"]}
+
+
+def _together(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up the rounds of one server; percentiles are of the last round."""
+    requests = sum(part["requests"] for part in parts)
+    cpu_s = sum(part["cpu_s"] for part in parts)
+    added = {
+        key: sum(part[key] for part in parts) for key in ("elapsed_s", "user_s", "system_s", "body_bytes")
+    }
+    failures: dict[str, int] = {}
+    for part in parts:
+        for what, count in part["failures"].items():
+            failures[what] = failures.get(what, 0) + count
+    return {
+        **parts[-1],
+        **added,
+        "requests": requests,
+        "cpu_s": cpu_s,
+        "us_per_request": 1e6 * cpu_s / max(1, requests),
+        "cpu_percent": 100 * cpu_s / added["elapsed_s"],
+        "us_per_request_rounds": [part["us_per_request"] for part in parts],
+        "client_busy": max(part["client_busy"] for part in parts),
+        "failures": failures,
+        **({"stalls": sum(part["stalls"] for part in parts)} if "stalls" in parts[0] else {}),
+    }
+
+
+def show(name: str, found: dict[str, Any]) -> None:
+    """Print one comparison as a table."""
+    target = TARGETS.get(name)
+    aim = f" · aim: relay ≤ {target} × nginx" if target else ""
+    table = Table(title=f"{name}{aim}", title_justify="left")
+    columns = ("server", "requests/s", "Mbit/s", "µs CPU a request", "× nginx", "% of a core", "MB")
+    for column in (*columns, "answer ms p50 / p99", "stalls", "failed", "client busy"):
+        table.add_column(column, justify="left" if column == "server" else "right")
+    for server, facts in found.items():
+        seconds = facts["elapsed_s"]
+        times = facts.get("time_ms") or facts["spread_ms"]
+        table.add_row(
+            server,
+            report.number(facts["requests"] / seconds, 0),
+            report.number(facts["body_bytes"] * 8e-6 / seconds, 0),
+            report.number(facts["us_per_request"], 1),
+            report.number(facts["ratio_to_nginx"]),
+            report.number(facts["cpu_percent"], 1),
+            report.number(facts["rss_mb"] + facts["memfd_mb"], 0),
+            f"{report.number(times['p50'], 1)} / {report.number(times['p99'], 1)}",
+            str(facts.get("stalls", "–")),
+            str(sum(facts["failures"].values())),
+            f"{100 * facts['client_busy']:.0f} %",
+        )
+    report.console().print(table)
+
+
+def main() -> None:
+    """Run with this process's command line; exit code 2 when something cannot start."""
+    app = cyclopts.App(name="python -m benchmarks.compare", result_action="return_value")
+    app.default(compare)
+    try:
+        code = app()
+    except AirclassError as error:
+        sys.stderr.write(f"{error.reason}\n")
+        code = 2
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
