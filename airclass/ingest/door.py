@@ -126,7 +126,8 @@ class Door:
                     preamble = None if preamble is None else self._overheard(preamble + chunk)
                     await inner.send_all(chunk)
                     chunk = await guest.receive_some(CHUNK_BYTES)
-            nursery.cancel_scope.cancel()
+            with suppress(trio.BrokenResourceError):
+                await inner.send_eof()  # closing would throw away what FFmpeg has not read yet
 
     def _overheard(self, preamble: bytes) -> bytes | None:
         """Tell the path once it was said; return what to remember, None when all is known."""
@@ -139,7 +140,8 @@ class Door:
 async def _copy_back(inner: trio.SocketStream, guest: trio.SocketStream) -> None:
     with suppress(trio.BrokenResourceError):
         async for chunk in inner:
-            await guest.send_all(chunk)
+            with suppress(trio.BrokenResourceError):
+                await guest.send_all(chunk)
 
 
 async def _hello(guest: trio.SocketStream) -> bytes:

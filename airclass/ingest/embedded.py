@@ -6,7 +6,6 @@ thread, the window numbers what comes out, and a small HTTP server answers the r
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -23,6 +22,7 @@ from airclass.ingest.origin import Origin, Publication
 from airclass.ingest.window import Flavour
 from relay.base import settings
 from relay.base.errors import AirclassError, ConfigError, OriginError, StartError
+from relay.base.process import write_ready_file
 
 log = logging.getLogger(__name__)
 
@@ -125,14 +125,8 @@ async def _main(origin: Origin, rtmp: tuple[str, int], hls: tuple[str, int], rea
     async with trio.open_nursery() as nursery:
         urls: dict[str, str] = await nursery.start(serve, origin, rtmp, hls)
         if ready_file:
-            _write_ready(Path(ready_file), urls)
+            write_ready_file(Path(ready_file), urls)
         log.info("ingest.ready %s %s", urls["rtmp_url"], urls["hls_url"])
-
-
-def _write_ready(path: Path, urls: dict[str, str]) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(urls))
-    temporary.replace(path)
 
 
 def _is_loopback(address: str) -> bool:
