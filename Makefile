@@ -64,9 +64,8 @@ lint: setup frontend/node_modules/.installed ## style, layers and types of Pytho
 	lint-imports
 	mypy
 	npm --prefix frontend run check
-	cd $(ORIGIN)
-	test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
-	go vet ./...
+	test -z "$$(gofmt -l $(ORIGIN))" || { gofmt -d $(ORIGIN); exit 1; }
+	(cd $(ORIGIN) && go vet ./...)
 	git ls-files '*.py' '*.ts' '*.svelte' '*.go' | xargs wc -l |
 	    awk '$$2 != "total" && $$1 > 300 { print "worth a look, over 300 lines:", $$2, $$1 }'
 
