@@ -105,16 +105,18 @@ class Upstream:
         max_bytes: int,
         byterange: ByteRange | None = None,
         sink: Sink | None = None,
+        base_url: str = "",
     ) -> Answer:
-        """Return the whole answer to a GET of an absolute URL on the origin's server.
+        """Return the whole answer to a GET of a URL on the origin's server.
 
+        `url` is absolute, or a playlist's URI when `base_url` tells where the playlist was.
         With `sink`, the body of a 200 or 206 goes there piece by piece (and may have begun when
         OriginError is raised); other bodies stay in the answer. Raises OriginError with `kind`
         connect, timeout, truncated, too_large, refused or protocol.
         """
         self._counters.requests += 1
         try:
-            target = self._allowed(url)
+            target = self._allowed(resolve(base_url, url) if base_url else url)
             for _ in range(MAX_REDIRECTS + 1):
                 reader = AnswerReader(max_bytes, byterange)
                 body = await self._fetch(

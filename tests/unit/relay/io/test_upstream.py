@@ -29,7 +29,8 @@ class Bench:
 
     async def get(self, path: str = "/live/a.mp4", **how):
         how = {"first_byte_s": 2.0, "max_bytes": 1000, **how}
-        return await self.upstream.get(self.server.url + path, **how)
+        url = path if "base_url" in how else self.server.url + path
+        return await self.upstream.get(url, **how)
 
     async def kind(self, path: str = "/live/a.mp4", **how: object) -> str:
         with pytest.raises(OriginError) as caught:
@@ -147,6 +148,20 @@ async def test_no_address_but_the_origins_is_ever_asked(url: str) -> None:
             await it.upstream.get(url, first_byte_s=1, max_bytes=10)
         assert caught.value.kind == "refused"
         assert it.server.connections == 0
+
+
+@pytest.mark.parametrize("uri", ["file:///etc/passwd", "http://169.254.169.254/x", "//evil/x", "a\nb"])
+async def test_a_playlists_uri_that_leads_elsewhere_is_refused_and_counted(uri: str) -> None:
+    async with bench(hello) as it:
+        assert await it.kind(base_url=it.server.url + "/live/", path=uri) == "refused"
+        assert it.server.connections == 0
+
+
+async def test_a_playlists_uri_is_resolved() -> None:
+    async with bench(hello) as it:
+        base = it.server.url + "/live/video1_stream.m3u8"
+        answer = await it.upstream.get("../x.mp4?a=b", base_url=base, first_byte_s=1, max_bytes=10)
+        assert answer.url == "http://origin.test/x.mp4?a=b"
 
 
 async def test_redirects_stay_on_the_server_and_end() -> None:
