@@ -21,8 +21,8 @@ export function joined(changes: Partial<Joined> = {}): Joined {
 
 export function classroom(changes: Partial<Classroom> = {}): Classroom {
   return {
-    id: 'c1', name: 'Physics', code: 'K7QFM2', status: 'open', state: 'waiting', viewers: 0, capacity: null, has_password: false,
-    language: null, owner: 'Kim', created_at: '2026-11-23T01:00:00Z', join_url: 'http://localhost/join/K7QFM2', ...changes,
+    id: 'c1', name: 'Physics', code: 'K7QFM2', status: 'open', state: 'waiting', viewers: 0, capacity: 0, has_password: false,
+    language: 'ko', owner: 'Kim', created_at: '2026-11-23T01:00:00Z', join_url: 'http://localhost/join/K7QFM2', ...changes,
   };
 }
 
@@ -32,7 +32,7 @@ export function viewer(n: number, changes: Partial<Viewer> = {}): Viewer {
 
 export function node(n: number, changes: Partial<ClusterNode> = {}): ClusterNode {
   return {
-    id: `relay-${n}`, url: `http://10.0.0.${n}:8080`, status: 'active', zone: null, connections: 45, capacity: 150, load: 0.3,
+    id: `relay-${n}`, url: `http://10.0.0.${n}:8080`, status: 'active', zone: [], lag_s: 0.4, connections: 45, capacity: 150, load: 30,
     egress_mbps: 110.5, last_seen_s: 1.2, version: '0.1.0', ...changes,
   };
 }

@@ -13,6 +13,7 @@ export type Slug =
   | 'forbidden'
   | 'not-found'
   | 'invalid'
+  | 'conflict'
   | 'offline'
   | 'failed';
 
@@ -33,10 +34,12 @@ export class ApiError extends Error {
 
 const SLUGS = new Set<string>([
   'unknown-code', 'wrong-password', 'class-closed', 'class-ended', 'cluster-full', 'class-full',
-  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid',
+  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid', 'conflict',
 ]);
 
-const BY_STATUS: Record<number, Slug> = { 401: 'not-signed-in', 403: 'forbidden', 404: 'not-found', 400: 'invalid', 422: 'invalid', 429: 'too-many-tries' };
+const BY_STATUS: Record<number, Slug> = {
+  400: 'invalid', 401: 'not-signed-in', 403: 'forbidden', 404: 'not-found', 409: 'conflict', 413: 'invalid', 415: 'invalid', 429: 'too-many-tries',
+};
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 

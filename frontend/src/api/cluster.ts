@@ -8,10 +8,7 @@ export interface Cluster {
 
 export type NodeAction = 'drain' | 'undrain' | 'remove';
 
-export const getCluster = async (): Promise<Cluster> => {
-  const answer = await call<{ nodes: ClusterNode[]; summary?: ClusterSummary } & Partial<ClusterSummary>>('GET', '/cluster/nodes');
-  return { nodes: answer.nodes, summary: answer.summary ?? (answer as unknown as ClusterSummary) };
-};
+export const getCluster = (): Promise<Cluster> => call('GET', '/cluster/nodes');
 
 export const actOnNode = (id: string, action: NodeAction): Promise<void> =>
   action === 'remove'
@@ -20,14 +17,12 @@ export const actOnNode = (id: string, action: NodeAction): Promise<void> =>
 
 export const listEvents = async (): Promise<AuditEvent[]> => (await call<{ events: AuditEvent[] }>('GET', '/api/events')).events;
 
-export const getSettings = async (): Promise<Record<string, unknown>> => {
-  const answer = await call<{ settings?: Record<string, unknown> } & Record<string, unknown>>('GET', '/api/settings');
-  return answer.settings ?? answer;
-};
+export const getSettings = async (): Promise<Record<string, string>> =>
+  (await call<{ settings: Record<string, string> }>('GET', '/api/settings')).settings;
 
 export const listUsers = async (): Promise<User[]> => (await call<{ users: User[] }>('GET', '/api/users')).users;
 
-export const createUser = (user: { username: string; name: string; password: string; role: Role }): Promise<User> =>
+export const createUser = (user: { name: string; password: string; role: Role }): Promise<User> =>
   call('POST', '/api/users', { body: user });
 
 export const deleteUser = (id: string): Promise<void> => call('DELETE', `/api/users/${encodeURIComponent(id)}`);

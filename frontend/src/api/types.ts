@@ -28,9 +28,9 @@ export interface User {
   id: string;
   name: string;
   role: Role;
-  username?: string;
-  created_at?: string;
   disabled?: boolean;
+  has_password?: boolean;
+  created_at?: string;
 }
 
 export interface Classroom {
@@ -40,9 +40,10 @@ export interface Classroom {
   status: ClassStatus;
   state: StreamState;
   viewers: number;
-  capacity: number | null;
+  /** 0 means no limit of its own. */
+  capacity: number;
   has_password: boolean;
-  language: string | null;
+  language: string;
   owner: string;
   created_at: string;
   join_url: string;
@@ -69,7 +70,8 @@ export interface Viewer {
   joined_at: string;
   node: string;
   quality: Quality;
-  latency_ms: number | null;
+  /** -1 when the player told nothing. */
+  latency_ms: number;
 }
 
 /** One point of a history: [seconds since 1970, value]. */
@@ -79,14 +81,18 @@ export interface ClusterNode {
   id: string;
   url: string;
   status: NodeStatus;
-  zone: string | null;
+  zone: string[];
   connections: number;
   capacity: number;
+  /** Percent of the capacity. */
   load: number;
   egress_mbps: number;
   last_seen_s: number;
   version: string;
-  lag_ms?: number | null;
+  /** Seconds behind the ingest; null while unknown. */
+  lag_s: number | null;
+  /** Why it is not active. */
+  reason?: string;
 }
 
 export interface ClusterSummary {
@@ -102,8 +108,8 @@ export interface AuditEvent {
   at: string;
   actor: string;
   action: string;
-  target?: string | null;
-  detail?: string | null;
+  target: string;
+  detail: string;
 }
 
 export interface StudentNews {

@@ -13,7 +13,7 @@ export type Phase =
   | 'class' // inside: see `stream`
   | 'ended' | 'kicked';
 
-export type Problem = 'unknown-code' | 'wrong-password' | 'invalid' | null;
+export type Problem = 'unknown-code' | 'wrong-password' | 'invalid' | 'not-listed' | null;
 
 const CLOSED_RETRY_S = 10;
 const FULL_RETRY_S = 8;
@@ -212,7 +212,9 @@ export class Lesson {
       case 'class-ended':
         return this.#finish('ended');
       case 'forbidden':
-        return this.#finish('kicked');
+        this.problem = 'not-listed';
+        this.phase = 'name';
+        return;
       case 'class-closed':
         return this.#waitIn('closed', error.retryAfterS ?? CLOSED_RETRY_S);
       case 'class-full':
@@ -238,7 +240,14 @@ export class Lesson {
   #renewalRefused(error: ApiError): void {
     if (error.slug === 'class-ended') this.#finish('ended');
     else if (error.slug === 'forbidden') this.#finish('kicked');
+    else if (error.slug === 'class-closed') this.#closed();
     else if (error.slug === 'not-signed-in') void this.tryJoin(); // the token ran out while the tab slept
+  }
+
+  /** The teacher closed the class: outside, and back in by itself when it opens. */
+  #closed(): void {
+    this.#leaveClass();
+    this.#waitIn('closed', CLOSED_RETRY_S);
   }
 
   #finish(phase: 'ended' | 'kicked'): void {

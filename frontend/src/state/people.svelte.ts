@@ -4,7 +4,6 @@ import type { Role, User } from '../api/types';
 import { explain } from './session.svelte';
 
 export interface NewUser {
-  username: string;
   name: string;
   password: string;
   role: Role;

@@ -40,6 +40,7 @@ export class Playback {
   #player: Player | null = null;
   #recovery = new Recovery();
   #live = false;
+  #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
   #reload: ReturnType<typeof setTimeout> | undefined;
@@ -87,6 +88,11 @@ export class Playback {
   toggle(): void {
     if (this.options.video.paused) void this.play();
     else this.options.video.pause();
+  }
+
+  /** After a short pause the player catches up by itself; after a long one the student decides. */
+  #resumed(): void {
+    if (this.latency_s !== null && this.latency_s > BEHIND_LIVE_S) this.following = false;
   }
 
   /** Play with sound; where the browser forbids that, silently; where even that, ask for a tap. */
@@ -153,10 +159,15 @@ export class Playback {
     this.playing = true;
   };
 
-  readonly #onPlay = (): void => void (this.playing = true);
+  readonly #onPlay = (): void => {
+    this.playing = true;
+    if (this.#pausedByHand) this.#resumed();
+  };
 
   readonly #onPause = (): void => {
     this.playing = false;
+    // Phones pause a hidden tab by themselves: that is not a wish to stay behind.
+    this.#pausedByHand = document.visibilityState === 'visible';
   };
 
   #look(): void {
@@ -170,6 +181,7 @@ export class Playback {
     this.window_s = sample.window;
     this.position_s = sample.position_s;
     ({ quality: this.quality, cause: this.cause } = this.stats.verdict());
+    if (!this.following && sample.latency_s !== null && sample.latency_s < (sample.target_s ?? 0) + 1) this.following = true;
     this.#publish(sample);
     // Before the first picture the watchdog guards the start as well.
     this.#cure(this.#recovery.sampled(sample, this.#live && (wanted || !this.started) && this.needsTap !== 'play', this.following));

@@ -47,6 +47,7 @@ export function explain(error: unknown): string {
     'not-signed-in': tc('errorSignedOut'),
     'too-many-tries': tc('errorTooMany', { n: error.retryAfterS ?? 30 }),
     invalid: error.message,
+    conflict: error.message,
   };
   return sentences[error.slug] ?? tc('errorFailed');
 }

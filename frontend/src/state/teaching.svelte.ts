@@ -28,8 +28,8 @@ export class Teaching {
   ingest = $state.raw<Ingest | null>(null);
 
   readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {
-    const capacity = this.classroom?.capacity ?? null;
-    if (capacity === null || capacity <= 0) return 'free';
+    const capacity = this.classroom?.capacity ?? 0;
+    if (capacity === 0) return 'free';
     if (this.viewers.length >= capacity) return 'full';
     return this.viewers.length >= capacity * NEARLY_FULL ? 'nearly' : 'free';
   });

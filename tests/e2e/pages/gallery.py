@@ -1,0 +1,113 @@
+"""Photographs every page in every state, phone and desk, light and dark, Korean and English.
+
+`python -m tests.e2e.pages.gallery [FOLDER] [--only PREFIX]`, or `make screenshots`. Small palette PNGs,
+so that a change of the pages can be looked at in review.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages.scenes import SCENES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.e2e.pages.scenes import Scene
+    from tests.e2e.pages.stagehand import FakeMaster
+
+SIZES = {390: 844, 1280: 800}
+LOOKS = ("light", "dark")
+LANGUAGES = ("ko", "en")
+COLOURS = 128
+LONGEST_PX = 2600
+
+
+def shoot(browser: Browser, master: FakeMaster, scene: Scene, width: int, look: str, lang: str) -> bytes:
+    """Return one photograph as PNG."""
+    master.set(reset=True)
+    master.set(**cast.school())
+    if scene.stage:
+        master.set(**scene.stage)
+    context = browser.new_context(
+        base_url=master.url,
+        locale="ko-KR" if lang == "ko" else "en-GB",
+        timezone_id="Asia/Seoul",
+        color_scheme="dark" if look == "dark" else "light",
+        reduced_motion="reduce",
+        viewport={"width": width, "height": SIZES[width]},
+        has_touch=width < 600,
+    )
+    try:
+        page = context.new_page()
+        page.goto(scene.path)
+        if scene.act is not None:
+            scene.act(page, master)
+        else:
+            page.locator("h1").first.wait_for()
+        if page.locator("video").count() == 0:
+            page.wait_for_timeout(150)
+        if scene.whole:
+            # A window as long as the page: Chromium's own full-page picture leaves videos black.
+            length = min(LONGEST_PX, int(page.evaluate("document.documentElement.scrollHeight")))
+            page.set_viewport_size({"width": width, "height": max(SIZES[width], length)})
+            page.wait_for_timeout(500)
+        return page.screenshot()
+    finally:
+        context.close()
+
+
+def small(png: bytes) -> bytes:
+    """Return the picture with a palette."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    out = io.BytesIO()
+    picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        out, "PNG", optimize=True
+    )
+    return out.getvalue()
+
+
+def main() -> None:
+    """Photograph what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=stagehand.ROOT / "docs" / "images")
+    parser.add_argument("--only", default="", help="only scenes whose name begins so")
+    parser.add_argument(
+        "--few", action="store_true", help="phone, light, Korean and desk, dark, English only"
+    )
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    every = [(w, look, lang) for w in SIZES for look in LOOKS for lang in LANGUAGES]
+    takes = [(390, "light", "ko"), (1280, "dark", "en")] if args.few else every
+    total = 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stagehand.ingest_with_teacher(Path(folder), "lowLatency") as origin_url,
+        stagehand.fake_master(Path(folder), origin_url) as master,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=stagehand.CHROMIUM, args=stagehand.CHROMIUM_ARGS)
+        for scene in SCENES:
+            if not scene.name.startswith(args.only):
+                continue
+            for width, look, lang in takes:
+                png = small(shoot(browser, master, scene, width, look, lang))
+                (args.folder / f"{scene.name}-{width}-{look}-{lang}.png").write_bytes(png)
+                total += len(png)
+            sys.stdout.write(f"{scene.name}\n")
+            sys.stdout.flush()
+        browser.close()
+    sys.stdout.write(f"{total / 1e6:.2f} MB in {args.folder}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Every page in every state: how to bring it onto the screen. Used by the gallery and by the axe tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.pages import cast, stagehand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.e2e.pages.stagehand import FakeMaster
+
+
+#: Makes a browser behave as phones do before the first touch.
+FORBID_SOUND = """() => {
+  const play = HTMLMediaElement.prototype.play;
+  let touched = false;
+  addEventListener('click', (event) => { touched ||= event.target.closest('.tap') !== null; }, true);
+  HTMLMediaElement.prototype.play = function () {
+    if (this.muted || touched) return play.call(this);
+    return Promise.reject(new DOMException('no', 'NotAllowedError'));
+  };
+}"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One page in one state: the stage's fields, the address, then what a person does."""
+
+    name: str
+    path: str
+    stage: dict[str, Any] = field(default_factory=dict)
+    act: Callable[[Page, FakeMaster], None] | None = None
+    #: the whole length of the page is shown, not only the first screen
+    whole: bool = False
+
+
+def submit(page: Page) -> None:
+    """Press the one button of a form."""
+    page.locator("main button[type=submit]").click()
+
+
+def type_code(page: Page, _: FakeMaster) -> None:
+    """Enter a code."""
+    page.locator("main input").fill("WRONG123")
+    submit(page)
+    page.locator("main input").fill("Mina")
+    submit(page)
+    page.locator(".error", has_text=" ").wait_for()
+
+
+def enter(page: Page, _: FakeMaster) -> None:
+    """Give a name."""
+    page.locator("main input").fill("김민아")
+    submit(page)
+
+
+def noticed(page: Page, master: FakeMaster) -> None:
+    """Give a name and come to a screen without a form."""
+    enter(page, master)
+    page.locator(".notice").wait_for()
+
+
+def playing(page: Page, master: FakeMaster) -> None:
+    """Give a name and watch."""
+    enter(page, master)
+    stagehand.moving(page, 3)
+
+
+def reconnecting(page: Page, master: FakeMaster) -> None:
+    """Watch until the teacher's line breaks."""
+    playing(page, master)
+    master.set(state="reconnecting")
+    page.locator(".banner").wait_for()
+
+
+def removed(page: Page, master: FakeMaster) -> None:
+    """Be removed by the teacher."""
+    noticed(page, master)
+    master.set(push_student={"type": "kicked"})
+    page.get_by_role("heading", name="removed").or_(page.get_by_role("heading", name="나가게")).wait_for()
+
+
+def ended(page: Page, master: FakeMaster) -> None:
+    """Stay until the end."""
+    noticed(page, master)
+    master.set(push_student={"type": "ended"})
+    page.get_by_role("heading", name="ended").or_(page.get_by_role("heading", name="끝났")).wait_for()
+
+
+def silent(page: Page, master: FakeMaster) -> None:
+    """Watch in a browser that wants a tap before any sound."""
+    page.evaluate(FORBID_SOUND)
+    playing(page, master)
+
+
+def offline(page: Page, master: FakeMaster) -> None:
+    """Lose the network while watching."""
+    playing(page, master)
+    page.context.set_offline(True)
+    page.locator(".banner").wait_for()
+
+
+def refused(page: Page, _: FakeMaster) -> None:
+    """Sign in with a wrong password."""
+    page.locator("#username").fill("kim")
+    page.locator("#password").fill("wrong")
+    submit(page)
+    page.get_by_role("alert").filter(has_text=" ").wait_for()
+
+
+def ready(page: Page, _: FakeMaster) -> None:
+    """Wait until the page has its data."""
+    page.locator("h2").first.wait_for()
+    page.wait_for_timeout(400)
+
+
+def previewing(page: Page, master: FakeMaster) -> None:
+    """Wait until the teacher sees the class."""
+    ready(page, master)
+    for second in range(12):
+        rate = 2_480_000 + 90_000 * (second % 3)
+        master.set(push_teacher={"type": "change", "facts": cast.facts(bitrate_bps=rate)})
+    stagehand.moving(page, 2)
+
+
+def dropped(page: Page, master: FakeMaster) -> None:
+    """Lose the teacher's picture."""
+    previewing(page, master)
+    master.set(state="reconnecting")
+    page.locator("section.reconnecting").wait_for()
+
+
+def listed(page: Page, _: FakeMaster) -> None:
+    """Wait for the list of classes."""
+    page.locator("main li").first.wait_for()
+
+
+def adding(page: Page, master: FakeMaster) -> None:
+    """Begin a new class."""
+    listed(page, master)
+    page.locator("main .button.primary").click()
+
+
+def projecting(page: Page, master: FakeMaster) -> None:
+    """Show the code to the whole room."""
+    ready(page, master)
+    page.locator(".code + .field + .row .button").first.click()
+    page.wait_for_timeout(300)
+
+
+def press(selector: str) -> Callable[[Page, FakeMaster], None]:
+    """Press a button once the page is there."""
+
+    def act(page: Page, master: FakeMaster) -> None:
+        ready(page, master)
+        page.locator(selector).first.click()
+        page.wait_for_timeout(200)
+
+    return act
+
+
+ROOM = f"/join/{cast.CODE}"
+NODES = [
+    cast.node(1),
+    cast.node(2),
+    cast.node(3, status="draining", reason="Drained by admin."),
+    cast.node(
+        4,
+        status="offline",
+        reason="No heartbeat for 42 s.",
+        connections=0,
+        load=0.0,
+        egress_mbps=0.0,
+        last_seen_s=42.0,
+    ),
+    cast.node(
+        5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", reason="2.7 s behind the ingest."
+    ),
+]
+SICK = {"nodes": NODES, "summary": cast.summary(NODES)}
+
+
+def _teaching(**changes: Any) -> dict[str, Any]:
+    base = {"classroom": cast.classroom(), "facts": None, "viewers": [], "history": []}
+    return {"teacher": base | changes}
+
+
+def _live(**changes: Any) -> dict[str, Any]:
+    room = cast.classroom(state="live", rtmp_key="c1?token=3f9a7be2c1d84e56")
+    people = {"viewers": cast.viewers(9), "history": cast.history(90, 9), "facts": cast.facts()}
+    return {"state": "live", "classrooms": [room], **_teaching(**({"classroom": room} | people | changes))}
+
+
+SCENES = [
+    Scene("student-code", "/"),
+    Scene("student-code-unknown", "/", act=type_code),
+    Scene("student-name", ROOM),
+    Scene("student-password", ROOM, {"password": "sesame"}, enter),
+    Scene("student-waiting", ROOM, {}, noticed),
+    Scene("student-closed", ROOM, {"join_problem": {"status": 409, "slug": "class-closed"}}, noticed),
+    Scene(
+        "student-full",
+        ROOM,
+        {"join_problem": {"status": 503, "slug": "class-full", "retry_after_s": 30}},
+        noticed,
+    ),
+    Scene(
+        "student-too-many",
+        ROOM,
+        {"join_problem": {"status": 429, "slug": "too-many-tries", "retry_after_s": 40}},
+        noticed,
+    ),
+    Scene("student-unreachable", ROOM, {"join_problem": {"status": 502, "slug": "x"}}, noticed),
+    Scene("student-live", ROOM, {"state": "live"}, playing),
+    Scene("student-sound", ROOM, {"state": "live"}, silent),
+    Scene("student-reconnecting", ROOM, {"state": "live"}, reconnecting),
+    Scene("student-offline", ROOM, {"state": "live"}, offline),
+    Scene("student-ended", ROOM, {}, ended),
+    Scene("student-removed", ROOM, {}, removed),
+    Scene("login", "/login"),
+    Scene("login-wrong", "/login", {"signed_in": False}, refused),
+    Scene("teacher-classes", "/teach", {}, listed),
+    Scene("teacher-no-classes", "/teach", {"classrooms": []}, ready),
+    Scene("teacher-new-class", "/teach", {}, adding),
+    Scene(
+        "teacher-before",
+        "/teach#/c1",
+        {"classrooms": [cast.classroom(rtmp_key="c1?token=3f9a7be2c1d84e56")]},
+        ready,
+        whole=True,
+    ),
+    Scene("teacher-live", "/teach#/c1", _live(), previewing, whole=True),
+    Scene("teacher-dropped", "/teach#/c1", _live(facts=None), dropped),
+    Scene(
+        "teacher-full",
+        "/teach#/c1",
+        _live(classroom=cast.classroom(state="live", capacity=9)),
+        previewing,
+        whole=True,
+    ),
+    Scene("teacher-projector", "/teach#/c1", {}, projecting),
+    Scene("teacher-end", "/teach#/c1", {}, press(".head .danger")),
+    Scene("admin", "/admin", {}, ready, whole=True),
+    Scene("admin-trouble", "/admin", SICK, ready, whole=True),
+    Scene("admin-drain", "/admin", {}, press("td.end .button")),
+    Scene("admin-classes", "/admin#/classrooms", {}, ready),
+    Scene("admin-people", "/admin#/users", {}, ready),
+    Scene("admin-log", "/admin#/events", {}, ready),
+    Scene("admin-settings", "/admin#/settings", {}, ready),
+]

@@ -1,0 +1,276 @@
+"""The student's way through a class, in a real browser, every state on its own screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages.scenes import FORBID_SOUND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.e2e.pages.stagehand import FakeMaster
+
+    Open = Callable[..., Page]
+
+ROOM = f"/join/{cast.CODE}"
+
+
+def enter(page: Page, name: str = "Mina") -> None:
+    """Give a name and join."""
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Join").click()
+
+
+def heading(page: Page, text: str) -> None:
+    """Expect a screen with this heading."""
+    expect(page.get_by_role("heading", name=text)).to_be_visible()
+
+
+def data(page: Page, name: str) -> str:
+    """What the player tells on its video element."""
+    return page.locator("video").get_attribute(f"data-{name}") or ""
+
+
+def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live")
+    page = open_page("/")
+    page.get_by_label("Class code").fill("k7qf m2xp")
+    page.get_by_role("button", name="Next").click()
+    enter(page)
+    stagehand.moving(page, 10)
+    assert float(data(page, "latency-s")) <= 4
+    assert data(page, "stalls") == "0"
+    assert data(page, "cures") == ""
+    expect(page.get_by_role("button", name="Live", exact=True)).to_be_visible()
+    expect(page.get_by_text("Good connection")).to_be_visible()
+    assert not page.evaluate("document.querySelector('video').muted")
+    cmcd = unquote(master.told()["cmcd"])
+    assert 'cid="c1"' in cmcd
+    assert "edu.lat-ms=" in cmcd
+    assert "st=ll" in cmcd
+
+
+def test_a_wrong_code_is_said_in_a_sentence(open_page: Open) -> None:
+    page = open_page("/")
+    page.get_by_label("Class code").fill("WRONG123")
+    page.get_by_role("button", name="Next").click()
+    enter(page)
+    expect(page.get_by_text("There is no class with this code.")).to_be_visible()
+    expect(page.get_by_label("Class code")).to_have_value("WRONG123")
+
+
+def test_a_password_is_asked_for_only_where_there_is_one(open_page: Open, master: FakeMaster) -> None:
+    master.set(password="sesame")
+    page = open_page(ROOM)
+    enter(page)
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_text("That password is not right.")).to_be_visible()
+    page.get_by_label("Password").fill("sesame")
+    page.get_by_role("button", name="Join").click()
+    heading(page, "Class has not started yet")
+
+
+def test_a_class_that_has_not_started_starts_by_itself(open_page: Open, master: FakeMaster) -> None:
+    page = open_page(ROOM)
+    enter(page)
+    heading(page, "Class has not started yet")
+    assert master.told()["tokens"] == []  # nothing is loaded before there is a picture
+    master.set(state="live")
+    stagehand.moving(page)
+
+
+def test_a_full_class_lets_in_by_itself(open_page: Open, master: FakeMaster) -> None:
+    master.set(join_problem={"status": 503, "slug": "class-full", "retry_after_s": 1})
+    page = open_page(ROOM)
+    enter(page)
+    heading(page, "The class is full")
+    master.set(join_problem=None)
+    heading(page, "Class has not started yet")
+
+
+def test_a_closed_class_lets_in_when_it_opens(open_page: Open, master: FakeMaster) -> None:
+    master.set(join_problem={"status": 409, "slug": "class-closed", "retry_after_s": 1})
+    page = open_page(ROOM)
+    enter(page)
+    heading(page, "Class is closed")
+    master.set(join_problem=None)
+    heading(page, "Class has not started yet")
+
+
+def test_the_teacher_reconnects_and_the_picture_stays(
+    watching: Callable[[], Page], master: FakeMaster
+) -> None:
+    page = watching()
+    page.evaluate("document.querySelector('video').dataset.mark = 'same'")
+    master.set(state="reconnecting")
+    expect(page.get_by_text("Teacher is reconnecting")).to_be_visible()
+    expect(page.locator("video")).to_be_visible()
+    master.set(state="live")
+    expect(page.get_by_text("Teacher is reconnecting")).to_be_hidden()
+    stagehand.moving(page, 2)
+    assert data(page, "mark") == "same"
+
+
+@pytest.mark.parametrize(("news", "screen"), [("kicked", "You were removed"), ("ended", "Class has ended")])
+def test_the_end_has_its_own_screen(
+    news: str, screen: str, watching: Callable[[], Page], master: FakeMaster
+) -> None:
+    page = watching()
+    master.set(push_student={"type": news})
+    heading(page, screen)
+    expect(page.locator("video")).to_have_count(0)
+
+
+def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], master: FakeMaster) -> None:
+    page = watching()
+    stagehand.moving(page, 2)
+    assert data(page, "pathway") == "r1"
+    master.set(priority=["r2", "r1"])
+    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
+    stagehand.moving(page, 6)
+    assert data(page, "stalls") == "0"
+    assert data(page, "cures") == ""
+
+
+def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], master: FakeMaster) -> None:
+    page = watching()
+    stagehand.moving(page, 2)
+    master.set(relays_down=["r1"])
+    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
+    stagehand.moving(page, 6)
+    assert data(page, "stalls") == "0"
+
+
+def test_both_relays_gone_and_back_without_a_hand(watching: Callable[[], Page], master: FakeMaster) -> None:
+    page = watching()
+    master.set(relays_down=["r1", "r2"])
+    stagehand.until(page, "(document.querySelector('video').dataset.cures ?? '').includes('reload')", 40)
+    master.set(relays_down=[])
+    at = stagehand.position_s(page)
+    stagehand.until(page, f"document.querySelector('video').currentTime > {at} + 2", 40)
+
+
+def test_offline_and_back(watching: Callable[[], Page]) -> None:
+    page = watching()
+    page.context.set_offline(True)
+    expect(page.get_by_text("Your device is offline.")).to_be_visible()
+    page.wait_for_timeout(4000)  # the buffer runs dry
+    page.context.set_offline(False)
+    expect(page.get_by_text("Your device is offline.")).to_be_hidden()
+    at = stagehand.position_s(page)
+    stagehand.until(page, f"document.querySelector('video').currentTime > {at} + 2", 30)
+
+
+def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
+    page = watching()
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(9000)
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.get_by_text("s behind")).to_be_visible()
+    page.get_by_role("button", name="Go live").click()
+    stagehand.until(page, "Number(document.querySelector('video').dataset.latencyS) < 4")
+
+
+def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live", token_life_s=4)
+    page = open_page(ROOM)
+    enter(page)
+    stagehand.moving(page, 8)
+    assert data(page, "stalls") == "0"
+    assert len(master.told()["tokens"]) >= 3  # the relays saw every new one
+
+
+def test_without_websockets_the_state_is_asked_for(open_page: Open, master: FakeMaster) -> None:
+    master.set(sockets=False)
+    page = open_page(ROOM)
+    enter(page)
+    heading(page, "Class has not started yet")
+    master.set(state="live")
+    stagehand.moving(page)
+
+
+def test_a_reload_comes_straight_back(watching: Callable[[], Page], master: FakeMaster) -> None:
+    page = watching()
+    page.reload()
+    stagehand.moving(page)
+    assert [call for call in master.told()["calls"] if call.startswith("join")] == [f"join {cast.CODE} Mina"]
+
+
+def test_the_name_is_remembered(open_page: Open) -> None:
+    page = open_page(ROOM)
+    enter(page)
+    heading(page, "Class has not started yet")
+    page.get_by_role("button", name="Leave class").click()
+    page.get_by_label("Class code").fill(cast.CODE)
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_label("Name")).to_have_value("Mina")
+
+
+def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live")
+    page = open_page(ROOM)
+    page.evaluate(FORBID_SOUND)
+    enter(page)
+    stagehand.moving(page)
+    assert page.evaluate("document.querySelector('video').muted")
+    page.get_by_role("button", name="Turn on sound").click()
+    assert not page.evaluate("document.querySelector('video').muted")
+
+
+def test_the_language_switches_and_stays(open_page: Open) -> None:
+    page = open_page("/", lang="ko")
+    heading(page, "수업 참여하기")
+    assert page.evaluate("document.documentElement.lang") == "ko"
+    page.get_by_role("button", name="English").click()
+    heading(page, "Join a class")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.reload()
+    heading(page, "Join a class")
+
+
+def test_names_cannot_break_out(open_page: Open, master: FakeMaster) -> None:
+    master.set(class_name=cast.XSS)
+    page = open_page(ROOM)
+    enter(page, cast.XSS[:40])
+    heading(page, "Class has not started yet")
+    expect(page.get_by_text(cast.XSS)).to_be_visible()
+    assert page.locator("img").count() == 0
+
+
+def test_the_page_asks_no_other_host(open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live")
+    page = open_page("/")
+    hosts: set[str] = set()
+    page.on(
+        "request", lambda request: hosts.add(request.url.split("/")[2]) if request.url[:4] == "http" else None
+    )
+    page.reload()
+    page.goto(ROOM)
+    enter(page)
+    stagehand.moving(page)
+    assert hosts == {master.url.removeprefix("http://")}
+
+
+@pytest.mark.parametrize("size", [(320, 568), (667, 375)])
+def test_small_screens_hold_everything(size: tuple[int, int], open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live")
+    page = open_page(ROOM, width=size[0], height=size[1])
+    enter(page)
+    stagehand.moving(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    for name in ("Pause", "Full screen"):
+        box = page.get_by_role("button", name=name).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+        assert min(box["width"], box["height"]) >= 44
