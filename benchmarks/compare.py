@@ -33,6 +33,7 @@ from relay.core.playlist import MultivariantPlaylist, parse
 RESULTS = Path(__file__).parent / "results"
 SEGMENT_BYTES = 500_000
 CONNECTS_PER_S = 800
+HANDSHAKES_PER_S = 150
 SETTLE_S = 4.0
 FIRST_PICTURE_S = 30.0
 SERVER_CORE, CLIENT_CORE = 0, 1
@@ -59,6 +60,7 @@ class Work:
 
     viewers: int
     rate: float
+    tls_viewers: int
     tls_rate: float
     seconds: float
     rounds: int
@@ -72,7 +74,8 @@ def compare(
     *names: Name,
     viewers: int = 4000,
     rate: float = 2000.0,
-    tls_rate: float = 600.0,
+    tls_viewers: int = 1000,
+    tls_rate: float = 500.0,
     seconds: float = 15.0,
     rounds: int = 2,
     ll_viewers: int = 150,
@@ -92,8 +95,10 @@ def compare(
         Keep-alive viewers of the paced comparisons.
     rate
         Requests a second that all viewers send together.
+    tls_viewers
+        Viewers of the comparisons with TLS.
     tls_rate
-        The same for TLS, where client and server must encrypt every byte.
+        Requests a second with TLS, where the client must decrypt every byte.
     seconds
         How long each server is measured in each round.
     rounds
@@ -109,7 +114,7 @@ def compare(
     result
         Where to write the figures as JSON; a file in benchmarks/results if not given.
     """
-    work = Work(viewers, rate, tls_rate, seconds, rounds, ll_viewers, part_s, ingest, mediamtx)
+    work = Work(viewers, rate, tls_viewers, tls_rate, seconds, rounds, ll_viewers, part_s, ingest, mediamtx)
     found: dict[str, Any] = {}
     for name in names or ALL:
         with (
@@ -170,20 +175,21 @@ def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, 
 
 def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     kind = name.removesuffix("-tls")
-    rate = work.tls_rate if name.endswith("-tls") else work.rate
+    tls = name.endswith("-tls")
+    viewers = work.tls_viewers if tls else work.viewers
     variant = _variant(candidate.urls[0])
     pace = Pace(
         urls=[urljoin(url, variant) for url in candidate.urls],
-        viewers=work.viewers,
-        requests_per_s=rate,
+        viewers=viewers,
+        requests_per_s=work.tls_rate if tls else work.rate,
         playlists=PLAYLIST_SHARE[kind],
-        ramp_s=work.viewers / CONNECTS_PER_S,
+        ramp_s=viewers / (HANDSHAKES_PER_S if tls else CONNECTS_PER_S),
         seconds=work.seconds,
     )
     (seen,), costs = measure.run(
         "benchmarks.pace", [pace], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
     )
-    return {**seen, **costs["server"]}
+    return {**seen, **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
 
 
 def _variant(url: str) -> str:
@@ -202,7 +208,7 @@ def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     seen, costs = measure.run(
         "benchmarks.crowd", [orders], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
     )
-    return {**merged(seen), **costs["server"]}
+    return {**merged(seen), **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
 
 
 def _together(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -225,6 +231,7 @@ def _together(parts: list[dict[str, Any]]) -> dict[str, Any]:
         "cpu_percent": 100 * cpu_s / added["elapsed_s"],
         "us_per_request_rounds": [part["us_per_request"] for part in parts],
         "client_busy": max(part["client_busy"] for part in parts),
+        "rest_percent": max(part["rest_percent"] for part in parts),
         "failures": failures,
         **({"stalls": sum(part["stalls"] for part in parts)} if "stalls" in parts[0] else {}),
     }
@@ -235,8 +242,8 @@ def show(name: str, found: dict[str, Any]) -> None:
     target = TARGETS.get(name)
     aim = f" · aim: relay ≤ {target} × nginx" if target else ""
     table = Table(title=f"{name}{aim}", title_justify="left")
-    columns = ("server", "requests/s", "Mbit/s", "µs CPU a request", "× nginx", "% of a core", "MB")
-    for column in (*columns, "answer ms p50 / p99", "stalls", "failed", "client busy"):
+    columns = ("server", "requests/s", "Mbit/s", "µs a request", "× nginx", "% of core", "MB")
+    for column in (*columns, "ms p50 / p99", "stalls", "failed", "client", "rest"):
         table.add_column(column, justify="left" if column == "server" else "right")
     for server, facts in found.items():
         seconds = facts["elapsed_s"]
@@ -253,6 +260,7 @@ def show(name: str, found: dict[str, Any]) -> None:
             str(facts.get("stalls", "–")),
             str(sum(facts["failures"].values())),
             f"{100 * facts['client_busy']:.0f} %",
+            f"{facts['rest_percent']:.0f} %",
         )
     report.console().print(table)
 

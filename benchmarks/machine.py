@@ -64,6 +64,12 @@ def _memfd_bytes(descriptor: Path) -> int:
         return 0
 
 
+def busy_s() -> float:
+    """Return how many seconds all cores together have worked since the machine began."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+
+
 def children(pid: int) -> list[int]:
     """Return the processes that `pid` started (nginx' workers)."""
     try:

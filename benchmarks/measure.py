@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import Cost, cost
+from benchmarks.machine import Cost, busy_s, cost
 from benchmarks.servers import ROOT
 from relay.base.errors import StartError
 
@@ -31,21 +31,32 @@ def run(
     servers: Mapping[str, Sequence[int]],
     cores: set[int] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
-    """Run one generator per order; return what each saw, and the cost of each server (name → pids)."""
+    """Run one generator per order; return what each saw, and the cost of each server (name → pids).
+
+    The cost of `generators` has also `rest_percent`: what everything else on this machine used
+    meanwhile, in percent of a core. Where that is much, the figures are worth little.
+    """
     generators = [_start(module, order, cores) for order in orders]
+    known = {**servers, "generators": [generator.pid for generator in generators]}
     try:
         for generator in generators:
             _line(generator)
-        before = {name: cost(list(pids)) for name, pids in servers.items()}
+        before = {name: cost(list(pids)) for name, pids in known.items()}
+        busy_before_s = busy_s()
         seen = [json.loads(_line(generator)) for generator in generators]
-        after = {name: cost(list(pids)) for name, pids in servers.items()}
+        after = {name: cost(list(pids)) for name, pids in known.items()}
+        worked_s = busy_s() - busy_before_s
     finally:
         for generator in generators:
             generator.kill()
             generator.communicate()
     requests = sum(part["requests"] for part in seen)
     elapsed_s = max(part["elapsed_s"] for part in seen)
-    return seen, {name: _usage(before[name], after[name], elapsed_s, requests) for name in servers}
+    costs = {name: _usage(before[name], after[name], elapsed_s, requests) for name in known}
+    costs["generators"]["rest_percent"] = (
+        100 * max(0.0, worked_s - sum(costs[name]["cpu_s"] for name in known)) / elapsed_s
+    )
+    return seen, costs
 
 
 def pin(pids: Sequence[int], core: int) -> None:

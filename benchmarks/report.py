@@ -107,7 +107,9 @@ def show_viewers(record: dict[str, Any]) -> None:
             )
     if seen.get("relay_fetches"):
         facts.add_row("relay's fetches", number(seen["relay_fetches"], 0))
+    rest = seen["generators"]["rest_percent"]
     facts.add_row("client", f"{number(100 * seen['client_busy'], 0)} % busy")
+    facts.add_row("rest of the machine", f"{number(rest, 0)} % of a core (teacher and whatever else runs)")
     for what, count in list(seen["failures"].items())[:MAX_ERRORS]:
         facts.add_row("[yellow]failed[/]", f"{count} × {what}")
     machine = record["machine"]
