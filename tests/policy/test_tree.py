@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 
 from tests.policy.tree import ROOT, texts
 
+OWN = {"airclass", "relay", "benchmarks", "tests", "_typeshed"}
 REGISTRIES = ("registry.npmjs" + ".org", "pypi" + ".org", "pythonhosted" + ".org", "proxy.golang" + ".org")
 MACHINE = re.compile(r"(?<![\w.}])/(?:root|work|Users|home/[a-z]+)/")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -56,17 +60,39 @@ def test_links_between_documents_resolve() -> None:
     assert broken == []
 
 
-def test_every_dependency_is_locked_by_version_alone() -> None:
-    lines = (ROOT / "constraints.txt").read_text().split("\n")
-    pins = [PIN.fullmatch(line) for line in lines if line]
-    assert None not in pins, "constraints.txt holds a line that is not name==version"
-    locked = {normal(pin[1]) for pin in pins if pin}
+def requirements() -> set[str]:
+    """Return the names of all packages that pyproject.toml asks for, as PEP 503 spells them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(w for ws in project["optional-dependencies"].values() for w in ws)]
-    names = [NAME.match(requirement) for requirement in wanted]
-    assert {normal(name[0]) for name in names if name} - locked == set()
+    return {normal(NAME.findall(requirement)[0]) for requirement in wanted}
 
 
 def normal(name: str) -> str:
     """Return a package's name as PEP 503 spells it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_dependency_is_locked_by_version_alone() -> None:
+    lines = (ROOT / "constraints.txt").read_text().split("\n")
+    pins = [PIN.fullmatch(line) for line in lines if line]
+    assert None not in pins, "constraints.txt holds a line that is not name==version"
+    assert requirements() - {normal(pin[1]) for pin in pins if pin} == set()
+
+
+def test_every_package_imported_is_asked_for() -> None:
+    distributions = packages_distributions()
+    imported: dict[str, str] = {}
+    for name, text in texts("airclass/*.py", "relay/*.py", "benchmarks/*.py", "tests/*.py"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0]: name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported[node.module.partition(".")[0]] = name
+    asked = requirements()
+    missing = {
+        f"{module} in {name}"
+        for module, name in imported.items()
+        if module not in OWN and module not in sys.stdlib_module_names
+        if not asked & {normal(distribution) for distribution in distributions.get(module, ())}
+    }
+    assert missing == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def files() -> tuple[Path, ...]:
 
 
 def texts(*patterns: str) -> list[tuple[str, str]]:
-    """Return name and content of the files whose path matches a pattern (all text files without)."""
+    """Return name and content of the text files whose path matches a pattern; `*` also matches slashes."""
     found = []
     for path in files():
         name = path.relative_to(ROOT)
-        if patterns and not any(name.match(pattern) for pattern in patterns):
+        if patterns and not any(fnmatch(str(name), pattern) for pattern in patterns):
             continue
         data = path.read_bytes()
         if b"\0" not in data:
