@@ -172,10 +172,6 @@ class Cluster:
             self._sample(wall_s)
         return changes
 
-    def drain_changed(self) -> None:
-        """Wake relays whose drain order changed."""
-        self._bump()
-
     def _bump(self) -> None:
         self.version += 1
         self._notify("orders")

@@ -43,12 +43,15 @@ class Control:
     monitor: dict[str, str] = field(default_factory=dict)
 
     def relay(self, node_id: str = "slave-1", **more: Any) -> FakeRelay:
-        """Return a relay that is not registered yet; the master itself stands for its address."""
-        return FakeRelay(self.url, SECRET, self.client, node_id, **{"public_url": self.url, **more})
+        """Return a relay that is not registered yet, behind an address where nobody answers."""
+        return FakeRelay(self.url, SECRET, self.client, node_id, **more)
 
     async def node(self, node_id: str = "slave-1", **more: Any) -> FakeRelay:
-        """Return a relay at work."""
-        relay = self.relay(node_id, **more)
+        """Return a relay at work, with a door that the master can knock at."""
+        serve = partial(trio.serve_tcp, _door, 0, host="127.0.0.1")
+        (listener,) = await self.nursery.start(serve)
+        address = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        relay = self.relay(node_id, **{"public_url": address, **more})
         await relay.register()
         await relay.beat(full=True)
         self.nursery.start_soon(relay.run)
@@ -130,6 +133,13 @@ async def running_master(folder: Path, **more: str) -> AsyncIterator[Control]:
                     stop.set()
                     with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_S):
                         await client.aclose()
+
+
+async def _door(stream: trio.SocketStream) -> None:
+    async with stream:
+        with trio.move_on_after(START_S):
+            await stream.receive_some(4096)
+            await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 def _bearer(services: Services, kind: Kind) -> dict[str, str]:

@@ -25,7 +25,7 @@ async def test_a_student_joins_and_the_relay_accepts_the_token(tmp_path: Path) -
         assert body["state"] == "waiting"
         assert body["live"] is False
         assert [p["id"] for p in body["pathways"]] == ["slave-1"] == body["priority"]
-        assert body["pathways"][0]["url"] == f"{control.url}/t/{body['token']}/{made['id']}/index.m3u8"
+        assert body["pathways"][0]["url"] == f"{relay.public_url}/t/{body['token']}/{made['id']}/index.m3u8"
         assert body["websocket_url"].startswith("ws://127.0.0.1:")
         assert relay.take(body["token"], made["id"])
         await relay.beat()
@@ -106,8 +106,8 @@ async def test_multivariant_and_steering_agree_with_the_seat(tmp_path: Path) -> 
         text = answer.text
         first = joined["priority"][0]
         assert f'PATHWAY-ID="{first}"' in text.splitlines()[3]
-        for n in range(3):
-            base = f"{control.url}/t/{joined['token']}/{made['id']}/"
+        for n, relay in enumerate(relays):
+            base = f"{relay.public_url}/t/{joined['token']}/{made['id']}/"
             assert f'GROUP-ID="audio-slave-{n}"' in text
             assert f"{base}video1_stream.m3u8" in text
         steer = await control.call("GET", joined["steering_url"].removeprefix(control.url))

@@ -1,0 +1,79 @@
+"""The words that operators and teachers read."""
+
+from __future__ import annotations
+
+import pytest
+
+from airclass.domain.advice import BALANCED, NodeFigures, advise_teacher, recommend, summarize
+from airclass.domain.health import Status
+
+
+def node(n: int, load: int, status: Status = Status.ACTIVE, reason: str = "") -> NodeFigures:
+    return NodeFigures(f"slave-{n}", status, reason, load, 150)
+
+
+@pytest.mark.parametrize(
+    ("loads", "word"),
+    [
+        ([45, 40, 35], "scale down"),
+        ([60, 60, 60], BALANCED),
+        ([120, 120, 120], BALANCED),
+        ([121, 121, 121], "add a node"),
+        ([10], BALANCED),
+        ([], "start one"),
+    ],
+)
+def test_recommendation_follows_the_average(loads: list[int], word: str) -> None:
+    assert word in summarize([node(n, load) for n, load in enumerate(loads)]).recommendation
+
+
+def test_broken_nodes_come_first_with_their_reason() -> None:
+    nodes = [
+        node(1, 150),
+        node(2, 0, Status.UNHEALTHY, "has sent nothing for 7 s"),
+        node(3, 0, Status.OFFLINE, "has sent nothing for 41 s"),
+    ]
+    assert recommend(nodes, 100.0) == (
+        "Check slave-3 (offline) and 1 more: slave-3 has sent nothing for 41 s."
+    )
+    assert recommend(nodes[:2], 100.0) == "Check slave-2 (unhealthy): slave-2 has sent nothing for 7 s."
+
+
+def test_summary_counts_what_can_be_used() -> None:
+    summary = summarize([node(1, 75), node(2, 15, Status.DRAINING), node(3, 99, Status.OFFLINE)])
+    assert (summary.total_nodes, summary.active_nodes) == (3, 1)
+    assert (summary.total_capacity, summary.current_load, summary.average_load) == (150, 90, 60.0)
+    assert summarize([node(1, 5, Status.DRAINING)]).average_load == 100.0
+    assert summarize([]).average_load == 0.0
+
+
+GOOD = {
+    "bitrate_bps": 2e6,
+    "keyframe_s": 2.0,
+    "video_codec": "H264",
+    "audio_codec": "AAC",
+    "is_publishing": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"keyframe_s": 10.0}, "A key frame comes every 10 s: set the key-frame interval to 2 in OBS."),
+        ({"video_codec": "H265"}, "H.264"),
+        ({"video_codec": ""}, "No picture"),
+        ({"audio_codec": "Opus"}, "AAC"),
+        ({"audio_codec": ""}, "microphone"),
+        ({"bitrate_bps": 50_000.0}, "50 kb/s"),
+        ({"bitrate_bps": 20e6}, "20.0 Mb/s"),
+    ],
+)
+def test_one_sentence_for_each_thing_to_change(change: dict[str, object], word: str) -> None:
+    (sentence,) = advise_teacher(**{**GOOD, **change})  # type: ignore[arg-type]
+    assert word in sentence
+
+
+def test_nothing_to_say_when_all_is_well_or_nobody_publishes() -> None:
+    assert advise_teacher(**GOOD) == []  # type: ignore[arg-type]
+    assert advise_teacher(**{**GOOD, "bitrate_bps": None, "keyframe_s": None}) == []  # type: ignore[arg-type]
+    assert advise_teacher(**{**GOOD, "video_codec": "", "is_publishing": False}) == []  # type: ignore[arg-type]

@@ -1,0 +1,278 @@
+"""The whole picture: classes open and end, nodes fall, tokens die, and who waits is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from airclass.domain import cluster as module
+from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
+from airclass.domain.cluster import Cluster, Guest
+from airclass.domain.orders import OrderDesk
+from airclass.domain.view import Revocation, View
+from relay.base.wire import EpochBase, Heartbeat, Register, Rendition, StreamReport, Variant, ViewerReport
+
+if TYPE_CHECKING:
+    from airclass.domain.nodes import Node
+
+MATH = Classroom("c1", "Math", "AAAAAAA")
+ART = Classroom("c2", "Art", "BBBBBBB", capacity=1)
+
+
+class World:
+    """A cluster with nodes, in virtual time."""
+
+    def __init__(self, nodes: int = 2, capacity: int = 2) -> None:
+        self.told: list[str] = []
+        self.cluster = Cluster(1000.0, self.told.append)
+        self.desk = OrderDesk(["http://o:1"], "bearer", ["key"], 2.0)
+        self.now_s = 0.0
+        self.revision = 0
+        self.classes = {"c1": MATH, "c2": ART}
+        self.revocations: list[Revocation] = []
+        self.see()
+        for n in range(nodes):
+            record = Register(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
+            self.cluster.nodes.register(record, "10.0.0.9", 0.0)
+            self.beat(n, full=True)
+        self.tick(0.0)
+
+    def see(self, **changes: Classroom) -> None:
+        self.classes.update(changes)
+        self.revision += 1
+        pairs = frozenset((r.kind, r.value) for r in self.revocations)
+        view = View(self.revision, {}, dict(self.classes), pairs, tuple(self.revocations))
+        self.cluster.see(view, self.now_s)
+
+    def beat(self, n: int, *viewers: ViewerReport, state: str = "waiting", **more: object) -> Node:
+        shape = (
+            ((Variant("v", "u", "X", True),), (Rendition("a", "u", "Y"),)) if state == "live" else ((), ())
+        )
+        reports = (StreamReport("c1", state, 0, 1.0, "", *shape),)
+        beat = Heartbeat(f"n{n}", len(viewers), 0, True, "", False, "3", 0, reports, viewers)
+        node = self.cluster.nodes.beat(msgspec.structs.replace(beat, **more), self.now_s)
+        assert node is not None
+        self.cluster.heard(node)
+        return node
+
+    def tick(self, by_s: float) -> list[str]:
+        self.now_s += by_s
+        return [str(c.after) for c in self.cluster.tick(self.now_s, 1000.0 + self.now_s)]
+
+    def join(self, subject: str, token: str = "", stream: str = "c1", *, preview: bool = False) -> str | None:
+        guest = Guest(subject, stream, subject.upper(), 1000.0, 9000.0, preview)
+        return self.cluster.admit(guest, token or f"0-{subject}", None, self.now_s)
+
+
+def watching(subject: str, token: str = "", stream: str = "c1") -> ViewerReport:
+    return ViewerReport(stream, subject, token or f"0-{subject}", 1000.0, 0)
+
+
+def test_joining_takes_a_seat_and_a_preview_is_not_counted() -> None:
+    w = World()
+    assert {w.join("a"), w.join("b")} == {"n0", "n1"}
+    assert w.join("p1", preview=True) is not None
+    assert w.cluster.viewers("c1") == 2
+    assert w.cluster.viewers("c2") == 0
+    assert "class:c1" in w.told
+
+
+def test_full_means_waiting() -> None:
+    w = World(nodes=1, capacity=1)
+    assert w.join("a") == "n0"
+    assert w.join("b") is None
+    assert len(w.cluster.waiting) == 1
+    w.tick(70.0)
+    assert w.cluster.waiting == {}
+
+
+def test_a_student_who_never_comes_loses_the_seat() -> None:
+    w = World()
+    w.join("a")
+    for _ in range(11):
+        w.beat(0)
+        w.beat(1)
+        w.tick(2.0)
+    assert w.cluster.viewers("c1") == 0
+
+
+def test_reports_confirm_and_free_seats() -> None:
+    w = World()
+    w.join("a")
+    w.beat(0, watching("a"), full=True)
+    w.tick(100.0)
+    assert w.cluster.viewers("c1") == 0, "its node has been silent for too long"
+    w.beat(0, watching("a"), full=True)
+    assert w.cluster.viewers("c1") == 1
+    w.beat(0, full=True)
+    assert w.cluster.viewers("c1") == 0
+
+
+def test_a_viewer_from_before_a_restart_is_taken_in() -> None:
+    w = World()
+    w.beat(0, watching("old"), full=True)
+    assert w.cluster.viewers("c1") == 1
+    assert w.cluster.guests["old"].name == ""
+
+
+def test_viewers_of_unknown_classes_do_not_count() -> None:
+    w = World()
+    w.beat(0, watching("x", stream="c9"), full=True)
+    assert w.cluster.viewers("c9") == 0
+
+
+def test_a_fallen_node_sends_its_students_to_the_others() -> None:
+    w = World(capacity=5)
+    for s in "abcd":
+        w.join(s)
+    w.beat(0, *[watching(s) for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n0"], full=True)
+    w.beat(1, *[watching(s) for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n1"], full=True)
+    on_first = [s for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n0"]
+    w.told.clear()
+    w.now_s = 4.0
+    w.beat(1)
+    assert w.tick(2.5) == ["unhealthy"]
+    assert set(w.cluster.nodes.seating.seat_of.values()) == {"n1"}
+    assert {f"seat:{s}" for s in on_first} <= set(w.told)
+    assert w.cluster.viewers("c1") == 4
+
+
+def test_state_of_a_stream_is_the_best_that_working_nodes_see() -> None:
+    w = World()
+    assert w.cluster.state(MATH) is StreamState.WAITING
+    w.beat(0, state="reconnecting")
+    assert w.cluster.state(MATH) is StreamState.RECONNECTING
+    w.beat(1, state="live")
+    assert w.cluster.state(MATH) is StreamState.LIVE
+    assert "state:c1" in w.told
+    assert w.cluster.stream_shape("c1")[0][0].id == "v"
+    assert w.cluster.stream_shape("c9") == ((), ())
+    w.now_s = 5.0
+    w.beat(0, state="reconnecting")
+    w.tick(2.0)
+    assert w.cluster.state(MATH) is StreamState.RECONNECTING, "the one that saw it has fallen silent"
+    assert w.cluster.state(replace(MATH, status=ClassStatus.ENDED)) is StreamState.ENDED
+
+
+def test_a_new_code_ends_the_old_tokens_known_and_unknown() -> None:
+    w = World()
+    w.join("a")
+    w.see(c1=replace(MATH, code="CCCCCCC", generation=1))
+    assert set(w.cluster.revoked) == {"0-a"}
+    assert w.cluster.viewers("c1") == 0
+    w.beat(0, watching("b"), full=True)
+    assert set(w.cluster.revoked) == {"0-a", "0-b"}
+    version = w.cluster.version
+    w.beat(0, watching("c", "1-c"), watching("b"), full=True)
+    assert w.cluster.version == version
+    assert w.cluster.viewers("c1") == 1
+
+
+def test_kicked_subjects_lose_seat_and_token() -> None:
+    w = World()
+    w.join("a")
+    w.revocations.append(Revocation("subject", "a", 9000.0))
+    w.revocations.append(Revocation("token", "0-x", 9000.0))
+    w.see()
+    assert w.cluster.viewers("c1") == 0
+    assert not w.cluster.is_valid(MATH, "a", "0-a")
+    assert not w.cluster.is_valid(MATH, "b", "0-x")
+    assert w.cluster.is_valid(MATH, "b", "0-b")
+    assert not w.cluster.is_valid(replace(MATH, status=ClassStatus.ENDED), "b", "0-b")
+    orders = w.desk.orders(w.cluster, w.cluster.nodes.all["n0"])
+    assert orders.revoked == ("0-x", "a")
+
+
+def test_seeing_the_same_picture_changes_nothing() -> None:
+    w = World()
+    version = w.cluster.version
+    w.cluster.see(w.cluster.view, 1.0)
+    assert w.cluster.version == version
+
+
+@pytest.mark.parametrize("status", [ClassStatus.CLOSED, ClassStatus.ENDED])
+def test_leaving_classes_are_named_for_a_while(status: ClassStatus) -> None:
+    w = World()
+    w.see(c1=replace(MATH, status=status))
+    orders = w.desk.orders(w.cluster, w.cluster.nodes.all["n0"])
+    assert orders.closed == ("c1",)
+    assert {s.stream: s.ended for s in orders.streams} == (
+        {"c2": False, "c1": True} if status is ClassStatus.ENDED else {"c2": False}
+    )
+    w.tick(module.LEFT_KEEP_S + 1)
+    w.see()
+    assert w.desk.orders(w.cluster, w.cluster.nodes.all["n0"]).closed == ()
+
+
+def test_a_class_that_opens_again_is_ordered_again() -> None:
+    w = World()
+    w.see(c1=replace(MATH, status=ClassStatus.CLOSED))
+    w.see(c1=MATH)
+    orders = w.desk.orders(w.cluster, w.cluster.nodes.all["n0"])
+    assert orders.closed == ()
+    assert [s.stream for s in orders.streams] == ["c1", "c2"]
+
+
+def test_a_deleted_class_is_gone_with_its_numbers() -> None:
+    w = World()
+    w.join("a")
+    w.cluster.epochs.learn(EpochBase("c1", "k", 0, 0))
+    del w.classes["c1"]
+    w.see()
+    assert w.cluster.epochs.of("c1") == ()
+    assert w.cluster.left.keys() == {"c1"}
+    assert [s.ended for s in w.desk.orders(w.cluster, w.cluster.nodes.all["n0"]).streams] == [False, True]
+
+
+def test_orders_are_complete_and_made_once_per_version() -> None:
+    w = World()
+    w.cluster.epochs.learn(EpochBase("c1", "k", 5, 1))
+    node = w.cluster.nodes.all["n0"]
+    node.warning = "unreachable"
+    orders = w.desk.orders(w.cluster, node)
+    assert orders.version == w.cluster.version
+    assert orders.viewer_keys == ("key",)
+    assert (orders.warning, orders.drain, orders.resync, orders.known) == ("unreachable", False, False, True)
+    assert orders.streams[0].origins == ("http://o:1/live/c1/index.m3u8",)
+    assert orders.streams[0].epochs == (EpochBase("c1", "k", 5, 1),)
+    assert orders.streams[0].bearer == "bearer"
+    assert w.desk.orders(w.cluster, node).streams is orders.streams
+    assert not w.desk.orders(w.cluster, None).known
+
+
+def test_draining_reaches_the_orders() -> None:
+    w = World()
+    view = replace_drained(w.cluster.view, "n0")
+    version = w.cluster.version
+    w.cluster.see(view, 1.0)
+    assert w.cluster.version > version
+    assert w.desk.orders(w.cluster, w.cluster.nodes.all["n0"]).drain
+    assert not w.desk.orders(w.cluster, w.cluster.nodes.all["n1"]).drain
+    w.cluster.see(view, 1.0)
+
+
+def replace_drained(view: View, node_id: str) -> View:
+    return View(view.revision + 1, view.users, view.classrooms, drained=frozenset({node_id}))
+
+
+def test_history_grows_and_old_guests_go() -> None:
+    w = World()
+    w.join("a")
+    w.tick(11.0)
+    assert w.cluster.ledger("c1").history[-1] == (1011.0, 1)
+    assert w.cluster.load_history
+    w.tick(9000.0)
+    assert w.cluster.guests == {}
+    assert w.cluster.ledger("c1").tokens == {}
+
+
+def test_the_number_of_guests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_GUESTS", 1)
+    w = World()
+    w.join("a")
+    assert w.join("b") is not None
+    w.beat(0, watching("z"), full=True)
+    assert w.cluster.guests.keys() == {"a"}

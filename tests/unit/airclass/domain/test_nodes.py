@@ -1,0 +1,185 @@
+"""Relays register, beat and vanish; what they claim is checked, what they report is counted."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from airclass.domain import nodes as module
+from airclass.domain.health import Status
+from airclass.domain.nodes import Node, Nodes, check_url
+from relay.base.errors import RequestError
+from relay.base.wire import Heartbeat, Register, StreamReport, ViewerReport
+
+RECORD = Register("n1", "http://10.0.0.5:8080/", "http://10.0.0.5:8081", ("10.0.0.0/8",), 150, 0, "3.0", 1.0)
+BEAT = Heartbeat("n1", 0, 0, True, "", False, "3.0", 0)
+
+
+def viewer(token: str, subject: str = "", stream: str = "c1") -> ViewerReport:
+    return ViewerReport(stream, subject or f"s-{token}", token, 0.0, 0)
+
+
+class Seen(list[tuple[str, bool]]):
+    def __call__(self, node: Node, report: ViewerReport, arrived: bool) -> None:
+        self.append((report.token_id, arrived))
+
+
+def started() -> tuple[Nodes, Seen]:
+    seen = Seen()
+    nodes = Nodes(seen)
+    nodes.register(RECORD, "10.0.0.5", 0.0)
+    return nodes, seen
+
+
+def beat(nodes: Nodes, now_s: float, **changes: object) -> Node:
+    node = nodes.beat(msgspec.structs.replace(BEAT, **changes), now_s)
+    assert node is not None
+    return node
+
+
+def test_a_node_becomes_active_and_offline_and_is_forgotten() -> None:
+    nodes, seen = started()
+    assert nodes.beat(msgspec.structs.replace(BEAT, node_id="n2"), 0.0) is None
+    beat(
+        nodes,
+        0.1,
+        connections=1,
+        viewers=(viewer("t1"),),
+        full=True,
+        streams=(StreamReport("c1", "live", 1, 1.5),),
+    )
+    (change,) = nodes.judge(0.1, frozenset())
+    assert (change.node_id, change.before, change.after) == ("n1", Status.UNHEALTHY, Status.ACTIVE)
+    assert nodes.all["n1"].public_url == "http://10.0.0.5:8080"
+    assert nodes.all["n1"].lag_s == 1.5
+    assert nodes.carriers("c1") == ["n1"]
+    assert nodes.carriers("c2") == []
+    assert nodes.summary().current_load == 1
+    assert [c.after for c in nodes.judge(7.0, frozenset())] == [Status.UNHEALTHY]
+    assert [c.after for c in nodes.judge(31.0, frozenset())] == [Status.OFFLINE]
+    assert seen == [("t1", True), ("t1", False)]
+    assert nodes.summary().current_load == 0
+    nodes.remove("n1")
+    nodes.remove("n1")
+    assert nodes.all == {}
+
+
+def test_viewers_are_counted_by_difference_and_by_full_list() -> None:
+    nodes, seen = started()
+    node = beat(nodes, 0.1, connections=2, viewers=(viewer("t1"), viewer("t2")), full=True)
+    assert not node.needs_full
+    beat(nodes, 2.0, connections=2, viewers=(viewer("t3"),), gone=("t1", "unknown"))
+    assert node.site.present == {"s-t2", "s-t3"}
+    beat(nodes, 4.0, connections=1, viewers=(viewer("t4"),), full=True)
+    assert node.site.present == {"s-t4"}
+    assert sorted(seen) == sorted(
+        [("t1", True), ("t2", True), ("t3", True), ("t1", False), ("t2", False), ("t3", False), ("t4", True)]
+    )
+
+
+def test_a_renewed_token_is_the_same_student() -> None:
+    nodes, seen = started()
+    node = beat(nodes, 0.1, connections=1, viewers=(viewer("t1", "kim"),), full=True)
+    beat(nodes, 2.0, connections=2, viewers=(viewer("t2", "kim"),))
+    beat(nodes, 4.0, connections=1, gone=("t1",))
+    assert node.site.present == {"kim"}
+    beat(nodes, 6.0, connections=0, gone=("t2",))
+    assert node.site.present == set()
+    assert ("t1", False) not in seen
+
+
+def test_counts_that_stay_apart_make_the_master_ask_for_everything() -> None:
+    nodes, _ = started()
+    node = beat(nodes, 0.1, connections=1, viewers=(viewer("t1"),), full=True)
+    for n in range(module.MISCOUNTS_BEFORE_RESYNC):
+        assert not node.needs_full
+        beat(nodes, 2.0 + n, connections=5)
+    assert node.needs_full
+    beat(nodes, 9.0, connections=1, viewers=(viewer("t1"),), full=True)
+    assert not node.needs_full
+
+
+def test_a_restarted_relay_starts_with_nobody() -> None:
+    nodes, _ = started()
+    beat(nodes, 0.1, connections=1, viewers=(viewer("t1"),), full=True)
+    nodes.judge(0.1, frozenset())
+    again = nodes.register(msgspec.structs.replace(RECORD, started_at_s=2.0), "10.0.0.5", 1.0)
+    assert again.needs_full
+    assert again.site.present == set()
+    assert nodes.judge(1.0, frozenset()) == []
+
+
+def test_a_second_machine_with_the_same_name_is_refused_while_the_first_is_at_work() -> None:
+    nodes, _ = started()
+    beat(nodes, 0.1)
+    twin = msgspec.structs.replace(RECORD, public_url="http://10.0.0.6:8080", started_at_s=9.0)
+    with pytest.raises(RequestError, match="another NODE_ID") as caught:
+        nodes.register(twin, "10.0.0.6", 1.0)
+    assert caught.value.status == 409
+    nodes.register(twin, "10.0.0.6", 20.0)
+
+
+def test_draining_nodes_and_the_ingests_fault() -> None:
+    nodes, _ = started()
+    beat(nodes, 0.1, ready=False, reason="no origin")
+    assert [c.after for c in nodes.judge(0.1, frozenset({"n1"}))] == [Status.DRAINING]
+    nodes.register(msgspec.structs.replace(RECORD, node_id="n2"), "10.0.0.5", 1.0)
+    for now_s in (2.0, 4.0, 6.0, 8.0):
+        beat(nodes, now_s, ready=False, reason="no origin")
+        beat(nodes, now_s, node_id="n2")
+        nodes.judge(now_s, frozenset())
+    assert nodes.all["n1"].health.status is Status.UNHEALTHY
+    assert nodes.all["n2"].health.status is Status.ACTIVE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"node_id": ""},
+        {"node_id": "-x"},
+        {"node_id": "a b"},
+        {"node_id": "x" * 64},
+        {"node_id": "../x"},
+        {"zone": ("everywhere",)},
+        {"zone": ("10.0.0.0/8",) * 65},
+        {"public_url": "file:///etc/passwd"},
+        {"public_url": "http://user@host:80"},
+        {"public_url": "http://169.254.169.254/latest"},
+        {"public_url": "http://127.0.0.1:8080"},
+        {"public_url": "http://[::1]:8080"},
+        {"public_url": "http://0.0.0.0:80"},
+        {"public_url": "http://224.0.0.1:80"},
+        {"public_url": "http://host:99999"},
+        {"public_url": "http://host/?x=1"},
+        {"public_url": 'http://host/"><script>'},
+        {"public_url": "http://host\\evil"},
+        {"public_url": "http://h/" + "x" * 300},
+        {"admin_url": "ftp://host"},
+    ],
+)
+def test_claims_that_cannot_be_true_are_refused(changes: dict[str, object]) -> None:
+    nodes = Nodes(Seen())
+    with pytest.raises(RequestError) as caught:
+        nodes.register(msgspec.structs.replace(RECORD, **changes), "10.0.0.5", 0.0)
+    assert caught.value.status == 400
+    assert nodes.all == {}
+
+
+def test_loopback_is_fine_for_a_neighbour() -> None:
+    check_url("http://127.0.0.1:8080", "x", "::ffff:127.0.0.1")
+    check_url("http://relay.school.example", "x", "10.0.0.5")
+
+
+def test_the_number_of_nodes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, _ = started()
+    monkeypatch.setattr(module, "MAX_NODES", 1)
+    with pytest.raises(RequestError, match="already has 1 nodes"):
+        nodes.register(msgspec.structs.replace(RECORD, node_id="n2"), "10.0.0.5", 0.0)
+
+
+def test_absurd_figures_are_cut() -> None:
+    nodes = Nodes(Seen())
+    nodes.register(msgspec.structs.replace(RECORD, max_connections=-5, max_egress_bps=-1), "10.0.0.5", 0.0)
+    node = beat(nodes, 0.1, connections=-3, egress_bps=-3)
+    assert (node.site.capacity, node.site.connections, node.site.egress_bps) == (0, 0, 0)
+    assert node.lag_s is None
