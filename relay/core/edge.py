@@ -305,9 +305,8 @@ class Edge:
         version = (window.version, stream.ended)
         made = shelf.made.get(window.rendition)
         if made is None or made[0] != version:
-            epoch = stream.timeline.newest
-            etag = f'"{epoch.tag if epoch else ""}-{window.version}{"e" if stream.ended else ""}"'.encode()
-            made = (version, etag, *response.playlist_replies(stream.media_text(window), etag))
+            text = stream.media_text(window)
+            made = (version, response.etag(text), *response.playlist_replies(text))
             shelf.made[window.rendition] = made
         if request.headers.if_none_match and made[1] in request.headers.if_none_match:
             return response.not_modified(made[1])
@@ -317,7 +316,7 @@ class Edge:
         shelf = self._shelves[stream.name]
         text = stream.multivariant_text()
         if shelf.index is None or shelf.index_text != text:
-            shelf.index = response.playlist_replies(text, b'"%08x"' % (hash(text) & 0xFFFFFFFF))
+            shelf.index = response.playlist_replies(text)
             shelf.index_text = text
         return shelf.index[request.headers.gzip]
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 GONE_TARGETS = 3.0
 MAX_ADDRESSES_NOTED = 64
+# Token ids that left, kept for the next heartbeat; without a master nobody ever asks for them.
+MAX_LEFT_NOTED = 10_000
 
 
 class Viewer:
@@ -133,7 +135,11 @@ class Ledger:
         for viewer in gone:
             del self._by_key[viewer.key]
             self._per_stream[viewer.stream] -= 1
+            if not self._per_stream[viewer.stream]:
+                del self._per_stream[viewer.stream]
             self._left[viewer.token_id] = None
+            if len(self._left) > MAX_LEFT_NOTED:
+                del self._left[next(iter(self._left))]
         return gone
 
     def changes(self, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:

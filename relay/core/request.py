@@ -22,6 +22,7 @@ MAX_BLOCK_BYTES = 4096
 _LINE = re.compile(rb"(GET|HEAD|OPTIONS) (/[!-~]*) HTTP/1\.([01])")
 _METHOD = re.compile(rb"[A-Z]{1,20} ")
 _FOLD = re.compile(rb"\r\n[ \t]")
+_REFUSED = re.compile(rb"q=0(\.0{0,3})?")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
@@ -59,11 +60,11 @@ class Parser:
 
         Raises RequestError (400, 405, 413, 414, 431, 505), always with `close`.
         """
-        if buffer[:2] == b"\r\n":
+        while buffer[:2] == b"\r\n":
             del buffer[:2]
         end = buffer.find(b"\r\n\r\n")
         if end < 0 or end > MAX_HEAD_BYTES:
-            if len(buffer) > MAX_HEAD_BYTES:
+            if len(buffer) > MAX_HEAD_BYTES + 3:  # the end itself may be cut
                 raise RequestError(431, "the request's head is too large", close=True)
             return None
         head = bytes(buffer[:end])
@@ -131,9 +132,9 @@ def _read(lines: list[tuple[bytes, bytes]]) -> Headers:
         seen.add(name)
         if name == b"connection":
             tokens = [t.strip() for t in value.lower().split(b",")]
-            headers.keep_alive = b"close" not in tokens
+            headers.keep_alive = headers.keep_alive and b"close" not in tokens
         elif name == b"accept-encoding":
-            headers.gzip = any(_accepts_gzip(t) for t in value.lower().split(b","))
+            headers.gzip = headers.gzip or any(_accepts_gzip(t) for t in value.lower().split(b","))
         elif name == b"origin":
             headers.origin = value[:512]
         elif name == b"range":
@@ -153,7 +154,7 @@ def _read(lines: list[tuple[bytes, bytes]]) -> Headers:
 
 def _accepts_gzip(token: bytes) -> bool:
     coding, _, quality = token.strip().partition(b";")
-    return coding.strip() in (b"gzip", b"*") and quality.replace(b" ", b"") not in (b"q=0", b"q=0.0")
+    return coding.strip() in (b"gzip", b"*") and not _REFUSED.fullmatch(quality.strip())
 
 
 def _without_keep_alive(headers: Headers) -> Headers:

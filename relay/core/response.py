@@ -7,6 +7,7 @@ reactor appends those lines. Decides headers; sends nothing.
 from __future__ import annotations
 
 import gzip
+import hashlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -72,10 +73,15 @@ def text_reply(
     return Reply(status, kind, head, text, size_bytes=len(text), close=close)
 
 
-def playlist_replies(text: str, etag: bytes) -> tuple[Reply, Reply]:
+def etag(text: str) -> bytes:
+    """Return the quoted tag of a playlist's text: equal after a restart, equal on all relays."""
+    return f'"{hashlib.blake2s(text.encode(), digest_size=8).hexdigest()}"'.encode()
+
+
+def playlist_replies(text: str) -> tuple[Reply, Reply]:
     """Return one version of a playlist as it is and compressed (once, for all viewers)."""
     plain = text.encode()
-    lines = (b"Cache-Control: " + PLAYLIST_CACHE, b"Vary: Accept-Encoding", b"ETag: " + etag)
+    lines = _playlist_lines(etag(text))
     as_is = text_reply(200, "playlist", plain, PLAYLIST_TYPE, *lines)
     if len(plain) < MIN_GZIP_BYTES:
         return as_is, as_is
@@ -83,10 +89,14 @@ def playlist_replies(text: str, etag: bytes) -> tuple[Reply, Reply]:
     return as_is, text_reply(200, "playlist", packed, PLAYLIST_TYPE, b"Content-Encoding: gzip", *lines)
 
 
-def not_modified(etag: bytes) -> Reply:
+def not_modified(tag: bytes) -> Reply:
     """Return 304: the player has this version of the playlist."""
-    head = _head(304, b"Cache-Control: " + PLAYLIST_CACHE, b"Vary: Accept-Encoding", b"ETag: " + etag)
-    return Reply(304, "playlist", head)
+    return Reply(304, "playlist", _head(304, *_playlist_lines(tag)))
+
+
+def _playlist_lines(tag: bytes) -> tuple[bytes, ...]:
+    # weak: the compressed form has the same tag (RFC 9110 §8.8.3)
+    return b"Cache-Control: " + PLAYLIST_CACHE, b"Vary: Accept-Encoding", b"ETag: W/" + tag
 
 
 def media_reply(media: Media, kind: str) -> Reply:
@@ -166,7 +176,7 @@ class Cors:
         elif origin in self._allowed:
             allowed = origin
         else:
-            return b"" if self._any else b"Vary: Origin\r\n"
+            return b"Vary: Origin\r\n"
         vary = b"" if self._any else b"Vary: Origin\r\n"
         return (
             b"Access-Control-Allow-Origin: "

@@ -6,8 +6,8 @@ moves on or the hold limit is reached. Sends nothing.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -49,8 +49,9 @@ class Edge:
         if part is None:
             return self.last_msn == msn
         if self.last_msn == msn:
-            # a part beyond the segment's last one means part 0 of the next segment
-            return part < self.last_parts or self.open_parts > 0
+            # a part beyond the segment's last one means part 0 of the next segment; a segment that
+            # is listed without its parts holds them all
+            return part < self.last_parts or not self.last_parts or self.open_parts > 0
         return self.last_msn + 1 == msn and self.open_parts > part
 
     def judge(self, msn: int, part: int | None, part_target_s: float) -> Verdict:
@@ -74,12 +75,14 @@ def _advance_parts(part_target_s: float) -> int:
 
 
 class Waiting(Generic[W]):
-    """The held requests of one rendition, in order of their deadlines."""
+    """The held requests of one rendition; at most one of each viewer's connection."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[int, int | None], dict[W, None]] = {}
-        self._asked: dict[W, tuple[int, int | None]] = {}
-        self._due: deque[tuple[float, W, tuple[int, int | None]]] = deque()
+        self._asked: dict[W, tuple[tuple[int, int | None], int]] = {}
+        # playlists and hinted parts are held for different times: a heap, not a queue
+        self._due: list[tuple[float, int, W]] = []
+        self._held = 0
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -87,15 +90,17 @@ class Waiting(Generic[W]):
     def hold(self, who: W, msn: int, part: int | None, until_s: float) -> None:
         """Keep a request until the playlist reaches it, or until `until_s` at the latest."""
         asked = (msn, part)
+        self._held += 1
         self._groups.setdefault(asked, {})[who] = None
-        self._asked[who] = asked
-        self._due.append((until_s, who, asked))
+        self._asked[who] = asked, self._held
+        heapq.heappush(self._due, (until_s, self._held, who))
 
     def drop(self, who: W) -> None:
         """Forget a viewer who has left; nothing happens when none of theirs is held."""
-        asked = self._asked.pop(who, None)
-        if asked is None:
+        held = self._asked.pop(who, None)
+        if held is None:
             return
+        asked = held[0]
         group = self._groups[asked]
         del group[who]
         if not group:
@@ -115,8 +120,9 @@ class Waiting(Generic[W]):
         """Return, and forget, all whose hold limit is over."""
         late = []
         while self._due and self._due[0][0] <= now_s:
-            _, who, asked = self._due.popleft()
-            if self._asked.get(who) == asked:
+            _, number, who = heapq.heappop(self._due)
+            held = self._asked.get(who)
+            if held is not None and held[1] == number:
                 self.drop(who)
                 late.append(who)
         return late

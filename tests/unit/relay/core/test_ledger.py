@@ -1,0 +1,100 @@
+"""Who watches, and what the master is told about them."""
+
+from __future__ import annotations
+
+from relay.core.ledger import MAX_LEFT_NOTED, Ledger, Viewer
+
+
+def viewer(token: str, stream: str = "class1", now_s: float = 100.0) -> Viewer:
+    return Viewer(
+        token.encode(),
+        subject=f"person of {token}",
+        token_id=f"id of {token}",
+        stream=stream,
+        expires_s=1000.0,
+        now_s=now_s,
+        wall_s=1_790_000_000.0,
+    )
+
+
+def test_viewers_are_counted_by_stream() -> None:
+    ledger = Ledger()
+    for one in (viewer("a"), viewer("b"), viewer("c", "class2")):
+        ledger.enter(one)
+    assert len(ledger) == 3
+    assert (ledger.count("class1"), ledger.count("class2"), ledger.count("class3")) == (2, 1, 0)
+    found = ledger.get(b"a")
+    assert found is not None
+    assert found.subject == "person of a"
+    assert ledger.get(b"x") is None
+
+
+def test_the_silent_leave_and_are_reported_as_gone_once() -> None:
+    ledger = Ledger()
+    quiet, busy = viewer("quiet"), viewer("busy")
+    ledger.enter(quiet)
+    ledger.enter(busy)
+    busy.last_s = 200.0
+    assert ledger.sweep(150.0) == [quiet]
+    assert list(ledger) == [busy]
+    assert ledger.count("class1") == 1
+    _, gone = ledger.changes(full=False)
+    assert gone == ("id of quiet",)
+    assert ledger.changes(full=False) == ((), ())
+
+
+def test_one_who_comes_back_has_not_left() -> None:
+    ledger = Ledger()
+    one = viewer("a")
+    ledger.enter(one)
+    ledger.sweep(150.0)
+    ledger.enter(one)
+    reports, gone = ledger.changes(full=False)
+    assert [r.token_id for r in reports] == ["id of a"]
+    assert gone == ()
+
+
+def test_a_full_report_names_everyone_and_nobody_as_gone() -> None:
+    ledger = Ledger()
+    ledger.enter(viewer("a"))
+    ledger.enter(viewer("b"))
+    ledger.changes(full=False)
+    ledger.sweep(50.0)
+    reports, gone = ledger.changes(full=True)
+    assert [r.token_id for r in reports] == ["id of a", "id of b"]
+    assert gone == ()
+
+
+def test_a_viewer_is_reported_again_when_its_figures_move() -> None:
+    ledger = Ledger()
+    one = viewer("a")
+    ledger.enter(one)
+    one.sent_bytes = 500
+    one.says(b"CMCD=bl%3D2300%2Cmtp%3D900%2Cedu.lat-ms%3D3200%2Cbs")
+    (report,), _ = ledger.changes(full=False)
+    assert (report.stream, report.subject, report.since_s) == ("class1", "person of a", 1_790_000_000.0)
+    assert (report.sent_bytes, report.buffer_ms, report.throughput_kbps) == (500, 2300, 900)
+    assert (report.latency_ms, report.starved) == (3200, 1)
+    one.says(b"CMCD=bl%3D2400%2Cmtp%3D900%2Cedu.lat-ms%3D3300")
+    assert ledger.changes(full=False) == ((), ())
+    one.says(b"CMCD=bl%3D900%2Cedu.lat-ms%3D3300")
+    (report,), _ = ledger.changes(full=False)
+    assert (report.buffer_ms, report.starved) == (900, 1)
+
+
+def test_silence_of_the_player_keeps_the_last_figures() -> None:
+    one = viewer("a")
+    one.says(b"CMCD=bl%3D2300")
+    one.says(b"_HLS_msn=3")
+    assert one.report().buffer_ms == 2300
+
+
+def test_nothing_grows_for_ever_where_no_master_asks() -> None:
+    ledger = Ledger()
+    for number in range(MAX_LEFT_NOTED + 50):
+        ledger.enter(viewer(f"t{number}", f"stream{number}"))
+        ledger.sweep(150.0)
+    _, gone = ledger.changes(full=False)
+    assert len(gone) == MAX_LEFT_NOTED
+    assert gone[-1] == f"id of t{MAX_LEFT_NOTED + 49}"
+    assert ledger.count("stream1") == 0
