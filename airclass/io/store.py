@@ -242,19 +242,25 @@ async def open_store(settings: MasterSettings) -> Store:
 
 
 def _open(settings: MasterSettings) -> Store:
-    url = settings.database
     try:
         if settings.database_url is None:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = create_engine(url, pool_size=MAX_THREADS, pool_pre_ping=True)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-        migrate(engine)
-    except (OSError, exc.OperationalError) as error:
-        where = settings.data_dir if settings.database_url is None else "DATABASE_URL"
-        raise StartError(f"The database cannot be opened ({where}): {_short(error)}") from None
+        engine = create_engine(settings.database, pool_size=MAX_THREADS, pool_pre_ping=True)
+    except OSError as error:
+        raise StartError(f"DATA_DIR {settings.data_dir} cannot be made: {error.strerror}") from None
     except exc.ArgumentError:
         raise StartError("DATABASE_URL is not a database address: see .env.example.") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        migrate(engine)
+    except (OSError, exc.OperationalError) as error:
+        engine.dispose()
+        where = f"DATA_DIR {settings.data_dir}" if settings.database_url is None else "DATABASE_URL"
+        raise StartError(f"The database cannot be opened ({where}): {_short(error)}") from None
+    except StartError:
+        engine.dispose()
+        raise
     return Store(engine)
 
 

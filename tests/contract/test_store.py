@@ -1,0 +1,252 @@
+"""The store, by one body on SQLite and on PostgreSQL; PostgreSQL is started by the tests."""
+
+from __future__ import annotations
+
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from sqlalchemy import create_engine, text
+
+from airclass.config import load_master
+from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.people import Role, User
+from airclass.domain.view import Revocation
+from airclass.io.store import KEEP_EPOCHS, Conflict, Event, Store, Visit, open_store
+from relay.base.errors import StartError
+from relay.base.wire import EpochBase
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from airclass.config import MasterSettings
+
+SECRETS = {"JWT_SECRET_KEY": "j" * 32, "CLUSTER_SECRET": "c" * 32}
+KINDS = ("sqlite", "postgresql")
+DID = Event(5.0, "test", "did", "it")
+USER = User("u1", "Kim", Role.TEACHER, "hash", 0, False, 1.0)
+CLASS = Classroom(
+    "c1", "수학", "AAAAAAA", "u1", ClassStatus.OPEN, "pw", 30, "ko", "kh", "", 2, 3.0, frozenset({"u1"}),
+    frozenset({"kim", "박지민"}),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """Start a PostgreSQL of our own and return the address of its server, without a database."""
+    programs = Path(_program("initdb")).resolve().parent
+    account = pwd.getpwnam("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="airclass-pg-"))
+    shutil.chown(folder, account.pw_uid, account.pw_gid)
+
+    def run(*args: str) -> None:
+        who = {"user": account.pw_uid, "group": account.pw_gid}
+        subprocess.run(args, check=True, cwd=folder, timeout=60, capture_output=True, **who)
+
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+    run(
+        str(programs / "initdb"),
+        "-D",
+        f"{folder}/data",
+        "-A",
+        "trust",
+        "--no-sync",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+    )
+    run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start")
+    try:
+        yield f"postgresql://postgres@/{{}}?host={folder}"
+    finally:
+        run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
+    assert found is not None, "PostgreSQL is missing: apt-get install postgresql"
+    return found
+
+
+@pytest.fixture(params=KINDS)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> MasterSettings:
+    """Return settings that name an empty database."""
+    if request.param == "sqlite":
+        return load_master({**SECRETS, "DATA_DIR": str(tmp_path / "data")})
+    address = request.getfixturevalue("postgres")
+    name = "t" + tmp_path.name.replace("-", "_").lower()[-40:]
+    server = create_engine(
+        address.format("postgres").replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
+    with server.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    server.dispose()
+    return load_master({**SECRETS, "DATABASE_URL": address.format(name)})
+
+
+@pytest.fixture
+async def store(settings: MasterSettings) -> AsyncIterator[Store]:
+    """Return an open store."""
+    opened = await open_store(settings)
+    yield opened
+    await opened.close()
+
+
+async def test_an_empty_database_is_an_empty_view(store: Store) -> None:
+    view = await store.load(0.0)
+    assert (view.revision, view.users, view.classrooms) == (0, {}, {})
+
+
+async def test_users_are_kept_and_their_names_are_unique_without_case(store: Store) -> None:
+    await store.add_user(USER, DID)
+    with pytest.raises(Conflict, match="taken"):
+        await store.add_user(User("u2", "KIM", Role.ADMIN), DID)
+    assert (await store.load(0.0)).users == {"u1": USER}
+    await store.change_user("u1", {"name": "Lee", "role": "admin", "disabled": True}, DID)
+    (changed,) = (await store.load(0.0)).users.values()
+    assert (changed.name, changed.role, changed.disabled) == ("Lee", Role.ADMIN, True)
+    await store.add_user(User("u2", "Kim", Role.MONITOR), DID)
+    await store.delete_user("u1", DID)
+    assert (await store.load(0.0)).users.keys() == {"u2"}
+
+
+async def test_classes_are_kept_whole(store: Store) -> None:
+    await store.add_user(USER, DID)
+    await store.add_classroom(CLASS, DID)
+    assert (await store.load(0.0)).classrooms == {"c1": CLASS}
+    with pytest.raises(Conflict, match="code"):
+        await store.add_classroom(Classroom("c2", "Art", "AAAAAAA"), DID)
+    await store.add_classroom(Classroom("c2", "Art", "BBBBBBB"), DID)
+    ended = Classroom("c1", "New", "CCCCCCC", status=ClassStatus.ENDED)
+    await store.save_classroom(ended, DID)
+    assert (await store.load(0.0)).classrooms["c1"] == ended
+    with pytest.raises(Conflict):
+        await store.save_classroom(Classroom("c1", "New", "BBBBBBB"), DID)
+    await store.delete_classroom("c1", DID)
+    assert (await store.load(0.0)).classrooms.keys() == {"c2"}
+
+
+async def test_every_write_is_noticed_by_its_revision(store: Store, settings: MasterSettings) -> None:
+    other = await open_store(settings)
+    before = await store.revision()
+    await other.add_user(USER, DID)
+    assert await store.revision() == before + 1
+    await other.log(DID)
+    await other.add_visits([Visit("s1", "c1", "Kim", 1.0)])
+    assert await store.revision() == before + 1, "the audit log and visits are not part of the view"
+    await other.close()
+
+
+async def test_a_link_is_used_once_even_by_two_masters_at_once(
+    store: Store, settings: MasterSettings
+) -> None:
+    other = await open_store(settings)
+    won = []
+
+    async def use(which: Store) -> None:
+        try:
+            await which.revoke([Revocation("link", "l1", 99.0)])
+        except Conflict:
+            return
+        won.append(which)
+
+    async with trio.open_nursery() as nursery:
+        for which in (store, other, store, other):
+            nursery.start_soon(use, which)
+    assert len(won) == 1
+    await other.close()
+
+
+async def test_revocations_end(store: Store) -> None:
+    await store.revoke([Revocation("token", "t1", 10.0), Revocation("subject", "s1", 20.0)], DID)
+    await store.revoke([])
+    assert (await store.load(15.0)).revoked == {("subject", "s1")}
+    await store.forget_expired(15.0)
+    assert (await store.load(0.0)).revoked == {("subject", "s1")}
+
+
+async def test_drained_nodes(store: Store) -> None:
+    await store.set_drained("n1", True, DID)
+    await store.set_drained("n1", True, DID)
+    assert (await store.load(0.0)).drained == {"n1"}
+    await store.set_drained("n1", False, DID)
+    assert (await store.load(0.0)).drained == set()
+
+
+async def test_the_audit_log_is_newest_first(store: Store) -> None:
+    for n in range(3):
+        await store.log(Event(float(n), "kim", f"did-{n}", "x"))
+    assert [e.action for e in await store.events(2)] == ["did-2", "did-1"]
+
+
+async def test_visits_are_kept_for_a_day(store: Store) -> None:
+    await store.add_visits([Visit("s1", "c1", "Kim", 1.0), Visit("s2", "c1", "박", 5.0)])
+    await store.add_visits([])
+    assert await store.visits(2.0) == [Visit("s2", "c1", "박", 5.0)]
+    await store.forget_visits(9.0)
+    assert await store.visits(0.0) == []
+
+
+async def test_the_first_epoch_wins_and_only_the_last_few_stay(store: Store) -> None:
+    base = EpochBase("c1", "k", 5, 1, 2, 0.5)
+    assert await store.add_epoch(base, 1.0) == base
+    assert await store.add_epoch(EpochBase("c1", "k", 9, 9), 2.0) == base
+    for n in range(KEEP_EPOCHS):
+        await store.add_epoch(EpochBase("c1", f"k{n}", n, n), 3.0 + n)
+    assert [b.key for b in await store.epochs()] == [f"k{n}" for n in range(KEEP_EPOCHS)]
+
+
+async def test_two_masters_may_start_at_once(settings: MasterSettings) -> None:
+    opened: list[Store] = []
+
+    async def start() -> None:
+        opened.append(await open_store(settings))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(start)
+    assert [await s.revision() for s in opened] == [0] * 4
+    for s in opened:
+        await s.close()
+
+
+async def test_a_newer_schema_is_refused_with_a_sentence(store: Store, settings: MasterSettings) -> None:
+    engine = create_engine(settings.database)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StartError, match="newer than this program"):
+        await open_store(settings)
+
+
+async def test_the_migrations_make_what_the_code_describes(store: Store, settings: MasterSettings) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from airclass.io.schema import metadata
+
+    engine = create_engine(settings.database)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+    assert differences == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [
+        ({"DATA_DIR": "/proc/nowhere"}, "cannot be made"),
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, "cannot be opened"),
+        ({"DATABASE_URL": "rubbish"}, "not a database address"),
+    ],
+)
+async def test_what_cannot_be_opened_is_one_sentence(environ: dict[str, str], word: str) -> None:
+    with pytest.raises(StartError, match=word) as caught:
+        await open_store(load_master({**SECRETS, **environ}))
+    assert "nobody" not in caught.value.reason
