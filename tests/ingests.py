@@ -80,9 +80,9 @@ async def ingest_running(args: list[str], kind: str, ready_file: Path) -> AsyncI
 
 
 @asynccontextmanager
-async def teacher_running(url: str, folder: Path, *more: str) -> AsyncIterator[Child]:
-    """Publish a small synthetic lesson (320x180, key frame every 2 s) for the length of a block."""
-    small = ("--size", "320x180", "--fps", "15", "--bitrate-kbps", "200")
+async def teacher_running(url: str, folder: Path, *more: str, size: str = "320x180") -> AsyncIterator[Child]:
+    """Publish a small synthetic lesson (key frame every 2 s) for the length of a block."""
+    small = ("--size", size, "--fps", "15", "--bitrate-kbps", "200")
     teacher = (sys.executable, "-m", "airclass.ingest.teacher", "--to", url, *small, *more)
     async with running(*teacher, folder=folder) as child:
         yield child
