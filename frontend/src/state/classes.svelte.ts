@@ -30,7 +30,7 @@ export class Classes {
     try {
       const made = await createClassroom(wanted);
       this.problem = '';
-      this.list = [made, ...(this.list ?? [])];
+      this.list = [made, ...(this.list ?? []).filter((known) => known.id !== made.id)]; // a refresh may have been faster
       return made;
     } catch (error) {
       this.problem = explain(error);

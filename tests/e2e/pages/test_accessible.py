@@ -1,0 +1,53 @@
+"""axe-core finds nothing serious on any page in any state, in light and in dark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.pages import cast
+from tests.e2e.pages.scenes import SCENES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+    from tests.e2e.pages.scenes import Scene
+    from tests.e2e.pages.stagehand import FakeMaster
+
+RUN = """async () => {
+  const found = await axe.run(document, { resultTypes: ['violations'] });
+  return found.violations
+    .filter((rule) => rule.impact === 'serious' || rule.impact === 'critical')
+    .map((rule) => `${rule.id}: ${rule.nodes.map((node) => node.target.join(' ')).join(', ')}`);
+}"""
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_nothing_serious(scene: Scene, browser: Browser, master: FakeMaster, axe_script: Path) -> None:
+    master.set(**scene.stage)
+    # axe has to be put into the page: only for that is the CSP set aside here
+    context = browser.new_context(
+        base_url=master.url, locale="en-GB", viewport={"width": 390, "height": 844}, bypass_csp=True
+    )
+    try:
+        page = context.new_page()
+        page.goto(scene.path)
+        if scene.act is not None:
+            scene.act(page, master)
+        else:
+            page.locator("h1").first.wait_for()
+        page.add_script_tag(path=axe_script)
+        for look in ("light", "dark"):
+            page.emulate_media(color_scheme=look, reduced_motion="reduce")  # type: ignore[arg-type]
+            page.wait_for_timeout(200)  # colours fade
+            assert page.evaluate(RUN) == [], look
+    finally:
+        context.close()
+
+
+def test_every_role_has_a_scene() -> None:
+    assert {scene.name.split("-")[0] for scene in SCENES} == {"student", "login", "teacher", "admin"}
+    assert cast.CODE in "".join(scene.path for scene in SCENES)

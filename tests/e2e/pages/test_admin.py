@@ -1,0 +1,157 @@
+"""The operator's dashboard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.pages import cast, stagehand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.e2e.pages.stagehand import FakeMaster
+
+    Open = Callable[..., Page]
+
+
+WATCH_FRAMES = """() => {
+  window.worst = 0;
+  let last = performance.now();
+  const frame = (now) => {
+    window.worst = Math.max(window.worst, now - last);
+    last = now;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
+
+
+def test_cards_advice_and_nodes(open_page: Open) -> None:
+    page = open_page("/admin")
+    expect(page.get_by_text("Cluster is well-balanced.")).to_be_visible()
+    expect(page.get_by_text("450", exact=True)).to_be_visible()
+    row = page.get_by_role("row", name="relay-2")
+    expect(row).to_contain_text("74 / 150")
+    expect(row).to_contain_text("Active")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "advice"),
+    [
+        ([cast.node(1, connections=140, load=93.3)], "Add a node"),
+        (
+            [cast.node(1, connections=9, load=6.0), cast.node(2, connections=3, load=2.0)],
+            "You can scale down",
+        ),
+        ([cast.node(1, status="offline"), cast.node(2)], "1 node needs attention"),
+    ],
+)
+def test_the_recommendation(
+    nodes: list[dict[str, object]], advice: str, open_page: Open, master: FakeMaster
+) -> None:
+    master.set(nodes=nodes, summary=cast.summary(nodes))
+    expect(open_page("/admin").get_by_text(advice)).to_be_visible()
+
+
+def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> None:
+    page = open_page("/admin")
+    expect(page.get_by_role("row", name="relay-3")).to_be_visible()
+    nodes = [cast.node(1), cast.node(9, id=cast.XSS)]
+    master.set(push_monitor={"type": "change", "nodes": nodes, "summary": cast.summary(nodes)})
+    expect(page.get_by_role("row", name="relay-3")).to_have_count(0)
+    expect(page.get_by_text(cast.XSS, exact=True)).to_be_visible()
+    assert page.locator("img").count() == 0
+
+
+def test_the_switch_stops_refreshing_and_the_button_refreshes(open_page: Open, master: FakeMaster) -> None:
+    master.set(sockets=False)
+    page = open_page("/admin")
+    expect(page.get_by_role("row", name="relay-3")).to_be_visible()
+    nodes = [cast.node(7)]
+    master.set(nodes=nodes, summary=cast.summary(nodes))
+    expect(page.get_by_role("row", name="relay-7")).to_be_visible(timeout=7000)  # within 5 s
+    page.get_by_role("switch").uncheck()
+    nodes = [cast.node(8)]
+    master.set(nodes=nodes, summary=cast.summary(nodes))
+    page.wait_for_timeout(6000)
+    expect(page.get_by_role("row", name="relay-8")).to_have_count(0)
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.get_by_role("row", name="relay-8")).to_be_visible()
+
+
+def test_drain_asks_first_then_orders(open_page: Open, master: FakeMaster) -> None:
+    page = open_page("/admin")
+    page.get_by_role("button", name="Drain: relay-2").click()
+    expect(page.get_by_text("Its 74 students move to other nodes")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Drain: relay-2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+    page.get_by_role("button", name="Remove: relay-3").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    stagehand.wait_for(lambda: len(master.told()["calls"]) == 2 or None, 5)
+    assert master.told()["calls"] == ["POST /cluster/drain/relay-2", "DELETE /cluster/nodes/relay-3"]
+
+
+def test_a_draining_node_can_be_used_again(open_page: Open, master: FakeMaster) -> None:
+    nodes = [cast.node(1, status="draining"), cast.node(2)]
+    master.set(nodes=nodes, summary=cast.summary(nodes))
+    page = open_page("/admin")
+    page.get_by_role("button", name="Use again: relay-1").click()
+    stagehand.wait_for(lambda: master.told()["calls"] or None, 5)
+    assert master.told()["calls"] == ["POST /cluster/undrain/relay-1"]
+
+
+def test_classes_people_log_and_settings(open_page: Open, master: FakeMaster) -> None:
+    page = open_page("/admin")
+    page.get_by_role("link", name="Classes").click()
+    expect(page.get_by_role("row", name="수학 2")).to_contain_text("28 / 30")
+    page.get_by_role("link", name="People").click()
+    expect(page.get_by_role("row", name="김선생")).to_contain_text("Teacher")
+    expect(page.get_by_text(cast.XSS)).to_be_visible()
+    page.get_by_role("button", name="Add person").click()
+    page.get_by_label("User name").fill("lee")
+    page.get_by_label("Password").fill("long enough")
+    page.get_by_role("dialog").get_by_role("button", name="Add person").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert (
+        'POST /api/users {"name":"lee","password":"long enough","role":"teacher"}' in master.told()["calls"]
+    )
+    page.get_by_role("link", name="Log").click()
+    expect(page.get_by_role("row", name="node.drain")).to_contain_text("relay-3")
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_role("row", name="JWT_SECRET_KEY")).to_contain_text("***")
+    assert page.locator("img").count() == 0
+
+
+def test_a_monitor_looks_and_a_teacher_does_not(open_page: Open, master: FakeMaster) -> None:
+    master.set(role="monitor")
+    page = open_page("/admin")
+    expect(page.get_by_text("You may look, but not change anything.")).to_be_visible()
+    expect(page.get_by_role("button", name="Drain")).to_have_count(0)
+    master.set(role="teacher")
+    expect(open_page("/admin").get_by_text("Your account may not do this.")).to_be_visible()
+
+
+def test_fifty_nodes_and_fifteen_hundred_students_stay_smooth(open_page: Open, master: FakeMaster) -> None:
+    def crowd(step: int) -> list[dict[str, object]]:
+        return [
+            cast.node(n, connections=(30 * n + step) % 150, load=(20 * n + step) % 100) for n in range(1, 51)
+        ]
+
+    nodes = crowd(0)
+    master.set(nodes=nodes, summary=cast.summary(nodes))
+    page = open_page("/admin")
+    expect(page.get_by_role("row", name="relay-50")).to_be_attached()
+    page.evaluate(WATCH_FRAMES)
+    for step in range(1, 21):
+        nodes = crowd(step)
+        master.set(push_monitor={"type": "change", "nodes": nodes, "summary": cast.summary(nodes)})
+        page.wait_for_timeout(100)
+    longest_ms = page.evaluate("window.worst")
+    assert longest_ms < 100, f"a frame took {longest_ms:.0f} ms"

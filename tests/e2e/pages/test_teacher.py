@@ -1,0 +1,165 @@
+"""The teacher's page: am I live, does it look right, who is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from tests.e2e.pages import cast, stagehand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.e2e.pages.stagehand import FakeMaster
+
+    Open = Callable[..., Page]
+
+CLASS = "/teach#/c1"
+
+
+def press(page: Page, name: str) -> None:
+    """Press a button by its name."""
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_the_list_leads_to_a_class(open_page: Open) -> None:
+    page = open_page("/teach")
+    page.get_by_role("link", name="물리 1").click()
+    expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
+    page.get_by_role("link", name="All classes").click()
+    expect(page.get_by_role("heading", name="My classes")).to_be_visible()
+
+
+def test_a_new_class_shows_its_key_once(open_page: Open, master: FakeMaster) -> None:
+    page = open_page("/teach")
+    press(page, "New class")
+    page.get_by_label("Name of the class").fill("지구과학")
+    page.get_by_label("Most students at once").fill("40")
+    press(page, "Make class")
+    expect(page.get_by_text("Stream key", exact=True)).to_be_visible()
+    press(page, "Show key")
+    expect(page.get_by_text("c1?token=new-key-41c9e2")).to_be_visible()
+    assert 'POST /api/classrooms {"name":"지구과학","capacity":40}' in master.told()["calls"]
+
+
+def test_going_live_is_noticed_and_previewed(open_page: Open, master: FakeMaster) -> None:
+    page = open_page(CLASS)
+    expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
+    master.set(state="live")
+    expect(page.get_by_role("heading", name="You are live")).to_be_visible()
+    stagehand.moving(page, 2)
+    assert page.evaluate("document.querySelector('video').muted")  # no echo in the room
+
+
+def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -> None:
+    page = open_page(CLASS)
+    master.set(state="live")
+    stagehand.moving(page)
+    press(page, "Check the sound")
+    level = page.get_by_role("meter", name="Sound level")
+    stagehand.until(page, "Number(document.querySelector('[role=meter]').ariaValueNow) > 10")
+    expect(level).to_be_visible()
+    expect(page.get_by_text("Sound is good.").or_(page.get_by_text("Very quiet."))).to_be_visible()
+
+
+def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
+    page = open_page(CLASS)
+    master.set(state="live")
+    stagehand.moving(page)
+    master.set(state="reconnecting")
+    expect(page.get_by_role("heading", name="Your picture has stopped arriving")).to_be_visible()
+    expect(page.get_by_text("Is OBS still streaming?")).to_be_visible()
+    expect(page.locator("video")).to_be_visible()
+
+
+def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMaster) -> None:
+    people = cast.viewers(3)
+    people[1]["name"] = cast.XSS
+    master.set(teacher={"viewers": people})
+    page = open_page(CLASS)
+    expect(page.get_by_text("3 of 30 students")).to_be_visible()
+    expect(page.get_by_role("cell", name=cast.XSS)).to_be_visible()
+    assert page.locator("img").count() == 0
+    page.get_by_role("row", name=cast.NAMES[0]).get_by_role("button").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("2 of 30 students")).to_be_visible()
+    assert 'POST /api/classrooms/c1/kick {"subject":"s0"}' in master.told()["calls"]
+
+
+def test_a_full_class_is_said(open_page: Open, master: FakeMaster) -> None:
+    master.set(teacher={"viewers": cast.viewers(28)})
+    page = open_page(CLASS)
+    expect(page.get_by_text("Nearly full: 28 of 30")).to_be_visible()
+    master.set(push_teacher={"type": "change", "viewers": cast.viewers(30)})
+    expect(page.get_by_text("The class is full.")).to_be_visible()
+
+
+def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMaster) -> None:
+    page = open_page(CLASS)
+    press(page, "Close class")
+    press(page, "Open class")
+    press(page, "End class")
+    page.get_by_role("button", name="Cancel").click()
+    press(page, "End class")
+    page.get_by_role("dialog").get_by_role("button", name="End class").click()
+    expect(page.get_by_role("heading", name="This class has ended")).to_be_visible()
+    calls = [call.strip() for call in master.told()["calls"]]
+    assert calls == [f"POST /api/classrooms/c1/{action}" for action in ("close", "open", "end")]
+
+
+def test_a_new_code_and_a_new_key(open_page: Open) -> None:
+    page = open_page(CLASS)
+    press(page, "New code")
+    page.get_by_role("button", name="Make new code").click()
+    expect(page.get_by_text("N3WC0DE9").first).to_be_visible()
+    press(page, "New key")
+    page.get_by_role("button", name="Make new key").click()
+    press(page, "Show key")
+    expect(page.get_by_text("c1?token=new-key-41c9e2")).to_be_visible()
+
+
+def test_copying_works_without_https(open_page: Open) -> None:
+    page = open_page(CLASS)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
+    page.get_by_role("button", name="Copy: Server").click()
+    expect(page.get_by_role("button", name="Copy: Server")).to_contain_text("Copied")
+
+
+def test_the_projector_shows_a_square_and_the_code(open_page: Open) -> None:
+    page = open_page(CLASS)
+    press(page, "Show on projector")
+    shown = page.get_by_role("dialog", name="QR code for joining")
+    expect(shown.get_by_role("img", name="QR code for joining")).to_be_visible()
+    expect(shown.get_by_text(cast.CODE)).to_be_visible()
+    shown.get_by_role("button", name="Close").click()
+    expect(shown).to_be_hidden()
+
+
+def test_whoever_is_not_signed_in_signs_in_first(open_page: Open, master: FakeMaster) -> None:
+    master.set(signed_in=False)
+    page = open_page("/teach")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_label("User name").fill("kim")
+    page.get_by_label("Password").fill("wrong")
+    press(page, "Sign in")
+    expect(page.get_by_text("User name or password is not right.")).to_be_visible()
+    master.set(signed_in=True)
+    press(page, "Sign in")
+    expect(page.get_by_role("heading", name="My classes")).to_be_visible()
+
+
+def test_a_link_signs_in_and_leaves_no_trace(open_page: Open, master: FakeMaster) -> None:
+    page = open_page("/login#link=one-time&next=/teach")
+    expect(page.get_by_role("heading", name="My classes")).to_be_visible()
+    assert 'POST /api/login {"link_token":"one-time"}' in master.told()["calls"]
+    assert "one-time" not in page.url
+
+
+def test_signing_in_never_leads_elsewhere(open_page: Open, master: FakeMaster) -> None:
+    for next_page in ("//evil.example", "https://evil.example", "javascript:alert(1)", "/\\evil.example"):
+        page = open_page(f"/login#link=x&next={next_page}")
+        expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+        assert page.url.startswith(f"{master.url}/admin")
