@@ -28,6 +28,7 @@ for _name, _where, _help in (
     ("token", "airclass.cli.token:app", "Tokens for scripts, and one-time login links."),
     ("drain", "airclass.cli.drain:drain", "Move the students of a node away, and keep it empty."),
     ("undrain", "airclass.cli.drain:undrain", "Let a drained node take students again."),
+    ("monitor", "airclass.cli.monitor:monitor", "The cluster on one screen, for people, cron and Nagios."),
     ("config", "airclass.cli.config:app", "Show or check the settings."),
     ("healthcheck", "airclass.cli.healthcheck:healthcheck", "Exit code 0 when the local server is ready."),
 ):
