@@ -1,0 +1,61 @@
+"""Settings of the commands that look after an installation: monitor, backup, restore, doctor."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import SecretStr
+
+from airclass.config import Bind, HttpUrl
+from airclass.domain.tokens import Kind, TokenDesk
+from relay.base import settings as base
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OWN_TOKEN_LIFE_S = 300.0
+
+
+class OpsSettings(base.Settings):
+    """What these commands read; none of it is required, so that they work on a broken machine too."""
+
+    mode: Literal["standalone", "master", "slave"] = "standalone"
+    master_url: HttpUrl = ""
+    master_bind: Bind = "0.0.0.0:8000"
+    monitor_token: SecretStr | None = None
+    jwt_secret_key: SecretStr | None = None
+    alert_webhook: SecretStr | None = None
+    data_dir: Path = Path("data")
+    database_url: SecretStr | None = None
+    tls_cert: Path | None = None
+    backup_passphrase: SecretStr | None = None
+
+    @property
+    def master_address(self) -> str:
+        """MASTER_URL, or where a master on this machine listens."""
+        scheme = "https" if self.tls_cert else "http"
+        return self.master_url or f"{scheme}://localhost:{self.master_bind.rpartition(':')[2]}"
+
+    def bearer(self) -> str:
+        """Return MONITOR_TOKEN, else a short-lived one made with JWT_SECRET_KEY, else nothing."""
+        if self.monitor_token is not None:
+            return self.monitor_token.get_secret_value()
+        if self.jwt_secret_key is None:
+            return ""
+        desk = TokenDesk(self.jwt_secret_key.get_secret_value().encode())
+        return desk.mint(
+            Kind.MONITOR,
+            subject="command line",
+            token_id=secrets.token_hex(12),
+            wall_s=time.time(),
+            life_s=OWN_TOKEN_LIFE_S,
+        )
+
+
+def load_ops(environ: Mapping[str, str] | None = None, **overrides: object) -> OpsSettings:
+    """Return the settings of these commands, or raise one ConfigError naming every problem."""
+    environ = base.environment() if environ is None else environ
+    return base.load(OpsSettings, environ, overrides=overrides)

@@ -1,0 +1,33 @@
+# Sourced by the scripts beside it: finds the `airclass` command and the folder of this installation.
+# AIRCLASS_BIN wins; then PATH, the checkout's .venv, and the folder that install.sh makes.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for candidate in "${AIRCLASS_BIN:-}" "$(command -v airclass || true)" \
+    "$here/../../.venv/bin/airclass" /opt/airclass/current/bin/airclass; do
+    if [ -n "$candidate" ] && [ -x "$candidate" ]; then
+        airclass=$(realpath -s "$candidate")
+        break
+    fi
+done
+unset AIRCLASS_BIN # not a setting of the program
+if [ -z "${airclass:-}" ]; then
+    echo "The airclass command is not installed: run deploy/install.sh or make setup first." >&2
+    exit 2
+fi
+
+# cron starts in the home folder: go to where .env is, and keep what the paths among the words meant
+if [ ! -f .env ]; then
+    for folder in /etc/airclass "$here/../.."; do
+        [ -f "$folder/.env" ] || continue
+        words=()
+        for word in "$@"; do
+            case $word in
+            -* | /* | [0-9]* | http://* | https://*) ;;
+            *) word=$PWD/$word ;;
+            esac
+            words+=("$word")
+        done
+        set -- "${words[@]}"
+        cd "$folder"
+        break
+    done
+fi

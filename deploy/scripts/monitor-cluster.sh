@@ -1,0 +1,5 @@
+#!/bin/bash
+# Stable name for cron and manuals: the same as `airclass monitor`, with the same options and exit codes.
+set -euo pipefail
+source "$(dirname "$0")/airclass.sh"
+exec "$airclass" monitor "$@"

@@ -1,0 +1,102 @@
+"""What the monitor makes of the master's answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airclass.ops.report import CRITICAL, OK, WARNING, as_json, clean, down, read
+
+URL = "http://master:8000"
+
+
+def answer(*nodes: dict[str, Any], **summary: Any) -> bytes:
+    """Return the body of /cluster/nodes."""
+    active = [n for n in nodes if n.get("status", "active") == "active"]
+    rows = [{"status": "active", "url": "http://n:8080", "capacity": 150, **n} for n in nodes]
+    totals = {"total_nodes": len(nodes), "active_nodes": len(active), **summary}
+    return json.dumps({"nodes": rows, "summary": totals, "later": 1}).encode()
+
+
+def test_a_healthy_cluster_is_fine() -> None:
+    report = read(URL, 200, answer({"id": "a"}, {"id": "b"}, average_load=30.0))
+    assert (report.up, report.level, report.troubles) == (True, OK, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "level", "keys"),
+    [
+        (answer({"id": "a"}, {"id": "b", "status": "offline"}), WARNING, ["node:b"]),
+        (answer({"id": "a"}, {"id": "b", "status": "draining"}), OK, []),
+        (answer({"id": "a", "status": "unhealthy"}), CRITICAL, ["no-node", "node:a"]),
+        (answer(), CRITICAL, ["no-node"]),
+        (answer({"id": "a"}, average_load=80.0), OK, []),
+        (answer({"id": "a"}, average_load=80.1), WARNING, ["load"]),
+        (answer({"id": "a"}, average_load=100.0), CRITICAL, ["load"]),
+    ],
+)
+def test_levels(body: bytes, level: int, keys: list[str]) -> None:
+    report = read(URL, 200, body)
+    assert (report.level, [t.key for t in report.troubles]) == (level, keys)
+
+
+def test_a_silent_master_is_critical() -> None:
+    report = down(URL, "cannot be reached")
+    assert (report.up, report.level, report.troubles[0].key) == (False, CRITICAL, "master")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_is_said_with_what_to_do(status: int) -> None:
+    report = read(URL, status, b"{}")
+    assert (report.up, report.level) == (True, CRITICAL)
+    assert "airclass token monitor" in report.problem
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"nodes": 1}', b"\xff", b'{"nodes":[{}],"summary":{}}']
+)
+def test_something_else_on_the_port_is_not_a_master(body: bytes) -> None:
+    assert not read(URL, 200, body).up
+
+
+@given(st.binary(max_size=200), st.integers(100, 599))
+def test_no_answer_breaks_it(body: bytes, status: int) -> None:
+    report = read(URL, status, body)
+    json.dumps(as_json(report, "now"))
+
+
+def test_names_cannot_reach_the_terminal() -> None:
+    evil = "a\x1b[2J\x07\u202eb\nc"
+    report = read(URL, 200, answer({"id": evil, "reason": evil, "url": evil}, recommendation=evil))
+    assert report.nodes[0].id == report.nodes[0].reason == "a[2Jb c"
+    assert report.summary is not None
+    assert report.summary.recommendation == "a[2Jb c"
+
+
+@given(st.text(max_size=500))
+def test_clean_text_is_printable_and_bounded(text: str) -> None:
+    kept = clean(text)
+    assert len(kept) <= 300
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in kept)
+    assert clean(kept) == kept
+
+
+def test_the_json_schema_is_stable() -> None:
+    shown = as_json(read(URL, 200, answer({"id": "a", "status": "offline"})), "2026-01-22T20:13:39+09:00")
+    assert list(shown) == ["schema", "time", "status", "master", "nodes", "summary", "problems"]
+    assert shown["schema"] == 1
+    assert shown["master"] == {"url": URL, "up": True, "problem": ""}
+    assert list(shown["nodes"][0]) == [
+        *("id", "url", "status", "connections", "capacity", "load", "egress_mbps", "last_seen_s"),
+        *("version", "reason", "zone"),
+    ]
+    assert list(shown["summary"]) == [
+        *("total_nodes", "active_nodes", "total_capacity", "current_load", "average_load"),
+        "recommendation",
+    ]
+    assert [p["level"] for p in shown["problems"]] == ["critical", "warning"]
+    assert as_json(down(URL, "x"), "now")["summary"] is None
