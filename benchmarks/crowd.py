@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 512
 MAX_REDIRECTS = 3
-MAX_SPREADS = 200_000
+MAX_ARRIVALS = 200_000
 MAX_PLAYLIST_BYTES = 1_000_000
 
 
@@ -47,10 +47,14 @@ class Orders:
 
 
 class Pages:
-    """Playlists read once per body, and when each was first seen: all viewers get the same bytes."""
+    """Playlists read once per body, and when each was first seen: all viewers get the same bytes.
+
+    `arrivals` are (track, date at the edge, time of arrival) of playlists that were waited for.
+    """
 
     def __init__(self) -> None:
         self.spreads_s: list[float] = []
+        self.arrivals: list[tuple[int, float, float]] = []
         self._pages: OrderedDict[bytes, tuple[float, Page]] = OrderedDict()
 
     def read(self, body: bytes) -> Page:
@@ -65,11 +69,17 @@ class Pages:
             self._pages.popitem(last=False)
         return page
 
-    def note_spread(self, get: Get, body: bytes, now_s: float) -> None:
-        """Note how long after the first viewer one that was waiting too got a new playlist."""
+    def note_arrival(self, get: Get, body: bytes, now_s: float) -> None:
+        """Note when a viewer who was waiting for a new playlist got it."""
         known = self._pages.get(body)
-        if known and get.asked_s < known[0] and "_HLS_" in get.url and len(self.spreads_s) < MAX_SPREADS:
-            self.spreads_s.append(max(0.0, now_s - known[0]))
+        if known is None or get.asked_s >= known[0] or "_HLS_" not in get.url:
+            return
+        if len(self.spreads_s) < MAX_ARRIVALS:
+            first_s, page = known
+            self.spreads_s.append(max(0.0, now_s - first_s))
+            date_s = page.edge_date_s if isinstance(page, Listing) else None
+            if date_s is not None:
+                self.arrivals.append((get.track, date_s, now_s))
 
 
 def _text(body: bytes) -> str:
@@ -114,7 +124,7 @@ class Seat:
                 now_s,
             )
             if get.kind is Kind.PLAYLIST:
-                self._crowd.pages.note_spread(get, answer.body, now_s)
+                self._crowd.pages.note_arrival(get, answer.body, now_s)
             self._ask(gets, now_s)
 
         keep = get.kind in (Kind.MULTIVARIANT, Kind.PLAYLIST)
@@ -160,6 +170,7 @@ class Crowd:
                 **{name: after[name] - before[name] for name in after},
                 "asked": dict(self.asked - asked),
                 "spreads_s": self.pages.spreads_s,
+                "arrivals": self.pages.arrivals,
                 "viewers": [{**asdict(fact), "failures": dict(fact.failures)} for fact in facts],
             }
         )

@@ -78,6 +78,12 @@ class Listing:
                     date_s = None if date_s is None else date_s + segment.duration_s
                 at_s = end_s
 
+    @property
+    def edge_date_s(self) -> float | None:
+        """The date at the end of the last piece (Unix time), which names this version of the stream."""
+        last = self.pieces[-1] if self.pieces else None
+        return None if last is None or last.date_s is None else last.date_s + last.end_s - last.start_s
+
     def directives(self) -> str:
         """Return the query that blocks until something new is there (§6.2.5.2)."""
         if self.last_part is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 BUSY_LIMIT = 0.85
 WIDTH = 132
+SAME_DATE_S = 0.05
 MAX_ERRORS = 10
 
 
@@ -59,6 +61,23 @@ def spread_ms(spreads_s: Sequence[float]) -> dict[str, float | None]:
     return _spread([1000 * spread for spread in spreads_s])
 
 
+def added_ms(
+    at_origin: Sequence[tuple[int, float, float]], at_viewers: Sequence[tuple[int, float, float]]
+) -> dict[str, float | None]:
+    """Return, in milliseconds, how long after the origin's own reader viewers learned of the same part.
+
+    Both are (track, date at the edge, time of arrival); dates that differ by a rounding are the same.
+    """
+    known = {track: sorted(row[1:] for row in at_origin if row[0] == track) for track in (0, 1)}
+    delays = []
+    for track, date_s, seen_s in at_viewers:
+        rows = known.get(track, [])
+        at = bisect_left(rows, (date_s - SAME_DATE_S, 0.0))
+        if at < len(rows) and rows[at][0] <= date_s + SAME_DATE_S:
+            delays.append(1000 * (seen_s - rows[at][1]))
+    return _spread(delays)
+
+
 def console() -> Console:
     """Return where tables go: wide enough for them even when the output is a file."""
     return Console(width=WIDTH)
@@ -85,7 +104,10 @@ def show_viewers(record: dict[str, Any]) -> None:
         ("start-up s", "startup_s", 3),
         ("latency s", "latency_s", 2),
         ("new part, after the first viewer ms", "spread_ms", 1),
+        ("new part, after the origin's reader ms", "added_ms", 1),
     ):
+        if key not in seen:
+            continue
         table.add_row(name, *(number(seen[key][column], digits) for column in ("p50", "p95", "p99", "max")))
     out = console()
     out.print(table)

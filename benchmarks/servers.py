@@ -267,6 +267,7 @@ def relay(
         VIEWER_KEY=key,
         HLS_CDN_SECRET=secret,
         MAX_CONNECTIONS=str(viewers + 50),
+        DRAIN_S="0",
         **(settings or {}),
     )
     with child("relay", argv, folder, env) as process:

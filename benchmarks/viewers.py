@@ -44,8 +44,17 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     """Let the crowd watch; returns what it saw, with the cost of the relay while all were watching."""
     processes_of = {"relay": target.relay, "ingest": target.ingest}
     pids = {name: [process.pid] for name, process in processes_of.items() if process is not None}
-    seen, costs = measure.run("benchmarks.crowd", _split(orders, processes), pids)
-    return {**merged(seen), **costs}
+    parts = _split(orders, processes)
+    if target.relay is None or target.ingest is None:
+        seen, costs = measure.run("benchmarks.crowd", parts, pids)
+        return {**merged(seen), **costs}
+    # One more reader, at the origin itself: by how much do the others learn of a new part later?
+    bearer = {"Authorization": f"Bearer {target.ingest.secret}"}
+    witness = replace(orders, urls=[target.ingest.origin_url], viewers=1, headers=bearer)
+    (at_origin, *seen), costs = measure.run("benchmarks.crowd", [witness, *parts], pids)
+    arrivals = [tuple(row) for part in seen for row in part["arrivals"]]
+    added = report.added_ms([tuple(row) for row in at_origin["arrivals"]], arrivals)
+    return {**merged(seen), **costs, "added_ms": added}
 
 
 def _split(orders: Orders, processes: int) -> list[Orders]:

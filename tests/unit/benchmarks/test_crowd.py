@@ -90,9 +90,9 @@ def test_the_spread_is_measured_from_the_first_who_waited() -> None:
     pages.read(MEDIA)
     now_s = time.time()
     url = "http://h/v.m3u8?_HLS_msn=1"
-    pages.note_spread(Get(Kind.PLAYLIST, url, asked_s=now_s - 1), MEDIA, now_s + 0.5)
-    pages.note_spread(Get(Kind.PLAYLIST, url, asked_s=now_s + 1), MEDIA, now_s + 2)
-    pages.note_spread(Get(Kind.PLAYLIST, "http://h/v.m3u8", asked_s=now_s - 1), MEDIA, now_s)
-    pages.note_spread(Get(Kind.PLAYLIST, url, asked_s=now_s - 1), INDEX, now_s)
+    pages.note_arrival(Get(Kind.PLAYLIST, url, asked_s=now_s - 1), MEDIA, now_s + 0.5)
+    pages.note_arrival(Get(Kind.PLAYLIST, url, asked_s=now_s + 1), MEDIA, now_s + 2)
+    pages.note_arrival(Get(Kind.PLAYLIST, "http://h/v.m3u8", asked_s=now_s - 1), MEDIA, now_s)
+    pages.note_arrival(Get(Kind.PLAYLIST, url, asked_s=now_s - 1), INDEX, now_s)
     (spread_s,) = pages.spreads_s
     assert spread_s == pytest.approx(0.5, abs=0.1)

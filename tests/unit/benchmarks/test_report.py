@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from benchmarks.report import number, percentile, save, spread_ms, summary
+import pytest
+
+from benchmarks.report import added_ms, number, percentile, save, spread_ms, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +51,12 @@ def test_numbers_for_people() -> None:
 def test_figures_are_kept_as_json(tmp_path: Path) -> None:
     save({"b": 1, "a": 2}, tmp_path / "new" / "x.json")
     assert json.loads((tmp_path / "new" / "x.json").read_text()) == {"a": 2, "b": 1}
+
+
+def test_the_added_delay_joins_parts_by_their_date() -> None:
+    at_origin = [(0, 100.5, 7.0), (0, 101.0, 7.5), (1, 100.5, 7.1)]
+    at_viewers = [(0, 100.501, 7.010), (0, 101.0, 7.520), (1, 100.5, 7.130), (0, 103.0, 9.0), (2, 100.5, 9.0)]
+    added = added_ms(at_origin, at_viewers)
+    assert added["max"] == pytest.approx(30.0)
+    assert added["p50"] == pytest.approx(20.0)
+    assert added_ms([], at_viewers)["p50"] is None
