@@ -167,7 +167,7 @@ def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, 
         for candidate in candidates:
             run = _watched if name == "ll" else _paced
             rounds[candidate.name].append(run(name, work, candidate))
-    found = {server: _together(parts) for server, parts in rounds.items()}
+    found = {server: added_up(parts) for server, parts in rounds.items()}
     for facts in found.values():
         facts["ratio_to_nginx"] = facts["us_per_request"] / max(1e-9, found["nginx"]["us_per_request"])
     return found
@@ -211,7 +211,7 @@ def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     return {**merged(seen), **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
 
 
-def _together(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Add up the rounds of one server; percentiles are of the last round."""
     requests = sum(part["requests"] for part in parts)
     cpu_s = sum(part["cpu_s"] for part in parts)

@@ -44,7 +44,7 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     """Let the crowd watch; returns what it saw, with the cost of the relay while all were watching."""
     processes_of = {"relay": target.relay, "ingest": target.ingest}
     pids = {name: [process.pid] for name, process in processes_of.items() if process is not None}
-    parts = _split(orders, processes)
+    parts = split(orders, processes)
     if target.relay is None or target.ingest is None:
         seen, costs = measure.run("benchmarks.crowd", parts, pids)
         return {**merged(seen), **costs}
@@ -57,7 +57,8 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     return {**merged(seen), **costs, "added_ms": added}
 
 
-def _split(orders: Orders, processes: int) -> list[Orders]:
+def split(orders: Orders, processes: int) -> list[Orders]:
+    """Share the viewers, each with the URL that is meant for it, among processes."""
     counts = [orders.viewers // processes + (n < orders.viewers % processes) for n in range(processes)]
     parts, first = [], 0
     for count in counts:
