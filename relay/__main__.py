@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--port", type=int, help="port for viewers, 0: any (default: that of RELAY_BIND, 8080)")
     p.add_argument("--admin-port", type=int, help="port for /healthz, /readyz and /metrics (default: 8081)")
     p.add_argument("--public", action="store_true", help="let everyone watch without a token")
+    p.add_argument("--on-demand", action="store_true", help="pull only while someone watches")
     p.add_argument("--max-viewers", type=int, metavar="N", help="refuse more viewers (default: 150)")
     p.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses here once they are bound")
     p.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends")
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         "relay_admin_bind": _bind(environ.get("RELAY_ADMIN_BIND", "127.0.0.1:8081"), None, args.admin_port),
         "max_connections": args.max_viewers,
     }
-    options = Options(tuple(args.origin), args.name, args.public, args.ready_file)
+    options = Options(tuple(args.origin), args.name, args.public, args.on_demand, args.ready_file)
     try:
         settings = load(RelaySettings, environ, overrides=overrides)
         logging.basicConfig(

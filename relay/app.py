@@ -49,6 +49,7 @@ class Options:
     origins: tuple[str, ...] = ()
     name: str = "live"
     public: bool = False
+    on_demand: bool = False
     ready_file: Path | None = None
 
 
@@ -123,7 +124,9 @@ async def run(settings: RelaySettings, options: Options) -> None:
     reactor.listen(viewers)
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
     control = _control(settings)
-    streams = Streams(edge, reactor, counters, decide=control.epoch if control else None)
+    streams = Streams(
+        edge, reactor, counters, decide=control.epoch if control else None, on_demand=options.on_demand
+    )
     node = Node(
         settings,
         edge,

@@ -52,7 +52,7 @@ class Shelf:
     __slots__ = ("index", "index_text", "made", "waiting")
 
     def __init__(self) -> None:
-        self.made: dict[str, tuple[tuple[int, bool], bytes, Reply, Reply]] = {}
+        self.made: dict[str, tuple[tuple[Window, int, bool], bytes, Reply, Reply]] = {}
         self.waiting: dict[str, Waiting[Hashable]] = {}
         self.index: tuple[Reply, Reply] | None = None
         self.index_text = ""
@@ -179,6 +179,7 @@ class Edge:
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
             raise RequestError(410, "the class is over")
+        stream.asked_s = now_s
         if not stream.ready:
             raise RequestError(503, f"no picture yet: {stream.problem or 'the teacher has not started'}")
         if name == INDEX:
@@ -302,7 +303,7 @@ class Edge:
 
     def _current(self, request: Request, stream: Stream, window: Window) -> Reply:
         shelf = self._shelves[stream.name]
-        version = (window.version, stream.ended)
+        version = (window, window.version, stream.ended)
         made = shelf.made.get(window.rendition)
         if made is None or made[0] != version:
             text = stream.media_text(window)

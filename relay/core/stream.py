@@ -6,6 +6,7 @@ a version is made once; every viewer gets the same bytes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ class Stream:
         self.problem = "the origin has not answered yet"
         self.fault = False  # whether the problem is one: nobody publishing is none
         self.session_lost = True
+        self.asked_s = -math.inf  # when a viewer last asked for a playlist
         self.ended = False
         self.refused = False
         self._new_body = new_body
@@ -117,11 +119,11 @@ class Stream:
         for window in self.windows.values():
             window.finish()
 
-    def start_over(self) -> None:
-        """Drop all numbers: another relay's are right, ours were not (see `Timeline.disagrees`)."""
-        self.timeline = Timeline(self.name)
+    def forget_media(self) -> None:
+        """Drop what is held, keep the numbers: nobody watches, pulling stops for a while."""
         self.windows.clear()
         self.sources = ()
+        self.session_lost = True
 
     # -- to viewers -----------------------------------------------------------------------
 

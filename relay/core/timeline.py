@@ -132,6 +132,12 @@ class Timeline:
             del self._epochs[next(iter(self._epochs))]
         return epoch
 
+    def pin(self, playlist: MediaPlaylist) -> Pins:
+        """Return the pinned durations, proposed from this playlist where no base has brought any."""
+        if self.pins is None:
+            self.pins = propose_pins(playlist)
+        return self.pins
+
     def disagrees(self, base: EpochBase) -> bool:
         """Tell whether another relay gave a session that we serve different numbers.
 
@@ -151,10 +157,18 @@ class Timeline:
 
 
 def propose_pins(playlist: MediaPlaylist) -> Pins:
-    """Return pinned durations with head-room over what the origin says now."""
-    target_s = math.ceil(playlist.target_duration_s * TARGET_DURATION_HEADROOM)
-    part_s = round((playlist.part_target_s or 0.0) * PART_TARGET_HEADROOM, 5)
-    return Pins(max(1, target_s), part_s)
+    """Return durations with head-room over what the origin lists now, at least what it promises.
+
+    An origin that is a relay itself has its head-room already: nothing is added twice.
+    """
+    segments = [s.duration_s for s in playlist.segments if not s.gap] or [playlist.target_duration_s]
+    target_s = max(playlist.target_duration_s, math.ceil(max(segments) * TARGET_DURATION_HEADROOM))
+    if not playlist.part_target_s:
+        return Pins(max(1, target_s), 0.0)
+    listed = [*playlist.segments, *([playlist.open_segment] if playlist.open_segment else [])]
+    parts = [p.duration_s for s in listed for p in s.parts] or [playlist.part_target_s]
+    part_s = max(playlist.part_target_s, max(parts) * PART_TARGET_HEADROOM)
+    return Pins(max(1, target_s), round(part_s, 5))
 
 
 def _tag(base: EpochBase) -> str:

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 HINT_FIRST_BYTE_PARTS = 6
 MIN_HINT_FIRST_BYTE_S = 2.0
 TICK_S = 0.5
+ON_DEMAND_IDLE_S = 30.0
+ON_DEMAND_POLL_S = 0.1
 MAX_GONE_STATUS = (404, 410)
 
 
@@ -84,6 +86,24 @@ class Puller:
                 problem = OriginError(str(group.exceptions[0]))
             self._lost(problem)
             await trio.sleep(self._origins.failed())
+
+    async def run_on_demand(self) -> None:
+        """Pull only while viewers ask, and for half a minute longer; until cancelled."""
+        while True:
+            self.stream.problem = "nobody has asked for it yet"
+            await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
+            log.info("stream.wanted stream=%s", self.stream.name)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.run)
+                await self._until(lambda idle_s: idle_s >= ON_DEMAND_IDLE_S)
+                nursery.cancel_scope.cancel()
+            log.info("stream.unwanted stream=%s", self.stream.name)
+            self.stream.forget_media()
+
+    async def _until(self, enough: Callable[[float], bool]) -> None:
+        # viewers stop asking without a word: there is no event to wait for
+        while not enough(trio.current_time() - self.stream.asked_s):  # noqa: ASYNC110
+            await trio.sleep(ON_DEMAND_POLL_S)
 
     async def _round(self, url: str) -> None:
         """Follow the origin's session until something about it fails."""

@@ -44,12 +44,14 @@ class Streams:
         *,
         decide: Callable[[EpochAsk], Awaitable[EpochBase]] | None = None,
         limits: Limits | None = None,
+        on_demand: bool = False,
     ) -> None:
         self._edge = edge
         self._reactor = reactor
         self._counters = counters
         self._decide = decide
         self._limits = limits or Limits()
+        self._on_demand = on_demand
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, tuple[_Wanted, trio.CancelScope]] = {}
         self._changed = trio.Event()
@@ -117,7 +119,7 @@ class Streams:
             counters=self._counters.origin,
         )
         with scope:
-            await puller.run()
+            await (puller.run_on_demand() if self._on_demand else puller.run())
 
     def _decide_for(self, stream: Stream) -> Callable[[EpochAsk], Awaitable[EpochBase]]:
         """Ask the master for an epoch's numbers; decide alone where there is none, or no answer."""
