@@ -54,6 +54,7 @@ class Fetch:
     byterange: ByteRange | None
     msn: int
     part: int = -1
+    name: str = ""  # of an init: the one under which viewers find it
 
 
 @dataclass(slots=True, eq=False)
@@ -118,9 +119,24 @@ class Entry:
         return self.closed and (self.gap or self.media is not None)
 
     @property
+    def decodable(self) -> bool:
+        """Whether its initialization section is here, where it needs one."""
+        return self.init is None or self.init.media is not None
+
+    @property
+    def listable(self) -> bool:
+        """Whether it can be shown as a complete segment."""
+        return self.resolved and (self.gap or self.decodable)
+
+    @property
     def extension(self) -> str:
         """File name extension of the segment and its parts, by the origin's own name."""
         return extension(self.parts[0].uri if self.parts else self.uri)
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether a part that comes next has a place in it."""
+        return not (self.closed or self.parts_broken)
 
     def arrived(self) -> int:
         """Return how many parts, from the first on, are here without a hole."""

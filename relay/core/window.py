@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from relay.core.entries import (
@@ -93,6 +94,9 @@ class Window:
         self._backfill_until_s: float | None = None
         self._hint: tuple[str, Fetch] | None = None
         self._hint_data: tuple[str, bytes] | None = None
+        self._over: Epoch | None = None  # the session that was finished last
+        self._target_s = 1.0
+        self._part_target_s = 0.0
         self._hint_try = Try()
 
     # -- what viewers ask for -------------------------------------------------------------
@@ -124,25 +128,30 @@ class Window:
     # -- the origin's playlist ------------------------------------------------------------
 
     def update(self, playlist: MediaPlaylist, epoch: Epoch, now_s: float, wall_s: float) -> None:
-        """Merge what the origin lists now; an older session's playlist changes nothing."""
+        """Merge what the origin lists now; the playlist of a session that is over changes nothing."""
         if epoch is not self._epoch:
             if self._epoch is not None and epoch.discontinuity_seq < self._epoch.discontinuity_seq:
                 return
             self.finish()
             self._epoch = epoch
-        pins = self._timeline.pins
-        target_s = pins.target_duration_s if pins else playlist.target_duration_s
+            if not self.ready:
+                self._backfill_until_s = None
+        elif epoch is self._over:
+            return
+        pins = self._timeline.pin(playlist)
+        self._target_s, self._part_target_s = pins.target_duration_s, pins.part_target_s
         if self._backfill_until_s is None:
-            self._backfill_until_s = now_s + target_s
+            self._backfill_until_s = now_s + self._target_s
         listed = len(playlist.segments)
         self._window_segments = min(max(self._window_segments, listed), MAX_WINDOW_SEGMENTS)
         discontinuity_seq = epoch.discontinuity_seq + playlist.discontinuity_sequence
         segments = [*playlist.segments, *([playlist.open_segment] if playlist.open_segment else [])]
-        for segment in segments:
+        for index, segment in enumerate(segments):
             discontinuity_seq += segment.discontinuity
-            self._merge(segment, epoch, discontinuity_seq, target_s, now_s)
-        self._date_backwards(epoch, wall_s)
-        self._note_hint(playlist, epoch)
+            if index >= listed - MAX_WINDOW_SEGMENTS:
+                self._merge(segment, epoch, discontinuity_seq, now_s)
+        self._date(epoch, wall_s)
+        self._note_hint(playlist)
         self._settle(now_s)
 
     def finish(self) -> None:
@@ -152,23 +161,27 @@ class Window:
         """
         keep = self._end
         if self._parts_shown:
-            entry = self._entries[self._end]
-            del entry.parts[self._parts_shown :]
-            entry.duration_s = sum(p.duration_s for p in entry.parts)
-            entry.closed = True
-            assert entry.parts_body is not None
-            entry.media = Media(entry.parts_body, 0, _end_of(entry.parts), entry.extension)
-            self._objects[segment_name(self.rendition, entry)] = entry.media
+            self._seal(self._entries[self._end])
             keep += 1
         self._cut(keep, len(self._entries))
-        if self._entries:
-            self._floor_msn = self._entries[-1].msn + 1
         self._hint = self._hint_data = None
+        self._over = self._epoch
         self._relist()
+        self._floor_msn = max(self._floor_msn, self.edge.last_msn + 1)
 
-    def _merge(
-        self, segment: Segment, epoch: Epoch, discontinuity_seq: int, target_s: float, now_s: float
-    ) -> None:
+    def _seal(self, entry: Entry) -> None:
+        """Close a segment whose end will not come: with the parts that are here, or as a gap."""
+        entry.closed = True
+        count = entry.arrived() if entry.decodable else 0
+        if not count:
+            entry.duration_s = self._target_s
+            self._give_up(entry)
+            return
+        del entry.parts[count:]
+        entry.duration_s = sum(p.duration_s for p in entry.parts)
+        self._complete_from_parts(entry)
+
+    def _merge(self, segment: Segment, epoch: Epoch, discontinuity_seq: int, now_s: float) -> None:
         msn = segment.msn + epoch.offset
         if msn < self._floor_msn:
             return
@@ -178,7 +191,7 @@ class Window:
                 return  # already evicted, or older than where this relay began
             if segment.gap and not (self._entries and self._entries[-1].epoch is epoch):
                 return  # MediaMTX fills a new low-latency playlist with gaps: they are no media
-            entry = self._append(segment, msn, epoch, discontinuity_seq, target_s, now_s)
+            entry = self._append(segment, msn, epoch, discontinuity_seq, now_s)
         if entry.closed:
             return
         self._merge_parts(entry, segment)
@@ -191,42 +204,53 @@ class Window:
             entry.duration_s = segment.duration_s
             entry.gap = segment.gap
             entry.tags = segment.tags
-            pins = self._timeline.pins
-            if pins and round(segment.duration_s) > pins.target_duration_s:
+            if round(segment.duration_s) > self._target_s:
                 self.tally.long_segments += 1
 
     def _append(
-        self, segment: Segment, msn: int, epoch: Epoch, discontinuity_seq: int, target_s: float, now_s: float
+        self, segment: Segment, msn: int, epoch: Epoch, discontinuity_seq: int, now_s: float
     ) -> Entry:
         last = self._entries[-1] if self._entries else None
-        if last is not None and last.init is not None and segment.map is None:
-            self._restart()  # HLS cannot say that an initialization section no longer applies
-            last = None
-        if last is not None and msn > last.msn + 1:
-            if msn - last.msn > self._window_segments:
-                self._restart()
-                last = None
+        discontinuity = segment.discontinuity
+        if last is not None:
+            if last.epoch is not epoch:
+                discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq + 1)
+            elif msn == last.msn + 1:
+                discontinuity_seq = last.discontinuity_seq + segment.discontinuity
             else:
-                for missing in range(last.msn + 1, msn):
-                    gap = Entry(missing, last.epoch, last.discontinuity_seq, False, now_s)
-                    gap.closed = gap.gap = True
-                    gap.duration_s = target_s
-                    gap.init, gap.keys = last.init, last.keys
-                    gap.pdt_s = last.pdt_s + last.duration_s if last.pdt_s is not None else None
-                    self.tally.gaps += 1
-                    self._entries.append(gap)
-                    last = gap
-        fresh = last is not None and last.epoch is not epoch
-        entry = Entry(msn, epoch, discontinuity_seq, segment.discontinuity or fresh, now_s)
+                discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq)
+            discontinuity = discontinuity_seq > last.discontinuity_seq
+            if (
+                discontinuity_seq > last.discontinuity_seq + 1  # one tag cannot say so
+                or msn - last.msn > self._window_segments
+                or (last.init is not None and segment.map is None)  # no tag can say so
+            ):
+                self._restart(now_s)
+                discontinuity = segment.discontinuity
+            else:
+                if not last.closed:
+                    self._seal(last)
+                self._fill_hole(last, msn, now_s)
+        entry = Entry(msn, epoch, discontinuity_seq, discontinuity, now_s)
         # Numbers and place change here, the encryption must not: implied IVs and key addresses are spelt out.
         entry.keys = tuple(
             with_absolute_uri(with_explicit_iv(line, segment.msn), self.base_url) for line in segment.keys
         )
         entry.init = self._init(segment.map, epoch)
-        if last is not None and not fresh and not segment.discontinuity and last.closed and last.pdt_s:
-            entry.pdt_s = segment.program_date_time_s or last.pdt_s + last.duration_s
         self._entries.append(entry)
         return entry
+
+    def _fill_hole(self, last: Entry, msn: int, now_s: float) -> None:
+        """List the segments between two that were never seen as gaps: numbers have no holes."""
+        for missing in range(last.msn + 1, msn):
+            gap = Entry(missing, last.epoch, last.discontinuity_seq, False, now_s)
+            gap.closed = gap.gap = True
+            gap.duration_s = self._target_s
+            gap.init, gap.keys = last.init, last.keys
+            gap.pdt_s = last.pdt_s + last.duration_s if last.pdt_s is not None else None
+            self.tally.gaps += 1
+            self._entries.append(gap)
+            last = gap
 
     def _merge_parts(self, entry: Entry, segment: Segment) -> None:
         for index, part in enumerate(segment.parts):
@@ -247,20 +271,20 @@ class Window:
         keys = tuple(with_absolute_uri(line, self.base_url) for line in init.keys)
         return self._inits.setdefault(name, InitEntry(replace(init, keys=keys), name))
 
-    def _date_backwards(self, epoch: Epoch, wall_s: float) -> None:
+    def _date(self, epoch: Epoch, wall_s: float) -> None:
         """Date every segment; an origin that says no time gets this machine's (PDT on all)."""
         mine = [e for e in self._entries if e.epoch is epoch]
         if mine and all(e.pdt_s is None for e in mine):
             length_s = sum(e.duration_s or sum(p.duration_s for p in e.parts) for e in mine)
             mine[0].pdt_s = wall_s - length_s
-            for before, after in zip(mine, mine[1:], strict=False):
-                assert before.pdt_s is not None
+        for before, after in pairwise(mine):
+            if after.pdt_s is None and before.pdt_s is not None:
                 after.pdt_s = before.pdt_s + before.duration_s
-        for before, after in zip(reversed(mine[:-1]), reversed(mine[1:]), strict=True):
+        for after, before in pairwise(reversed(mine)):
             if before.pdt_s is None and after.pdt_s is not None:
                 before.pdt_s = after.pdt_s - before.duration_s
 
-    def _note_hint(self, playlist: MediaPlaylist, epoch: Epoch) -> None:
+    def _note_hint(self, playlist: MediaPlaylist) -> None:
         for hint in playlist.preload_hints:
             if hint.type != "PART" or hint.byterange_start is not None:
                 continue
@@ -268,8 +292,9 @@ class Window:
             if self._hint is None or self._hint[0] != key:
                 self._hint = (key, Fetch("hint", hint.uri, None, -1))
                 self._hint_try = Try()
+                self._hint_data = None
             return
-        self._hint = None
+        self._hint = self._hint_data = None
 
     # -- what to fetch --------------------------------------------------------------------
 
@@ -277,16 +302,21 @@ class Window:
         """Return the next object to fetch, marked as under way; None when there is none now.
 
         While the window is first filled the newest come first, later the oldest missing one,
-        since it is what keeps the playlist from moving on.
+        since it is what keeps the playlist from moving on. A hint is fetched when nothing that is
+        listed is missing, since only then is there a place for it.
         """
-        pending = [e for e in self._entries[self._end :] if not e.resolved]
-        if self._backfill_until_s is not None and not self.ready:
+        pending = [e for e in self._entries[self._end :] if not e.listable]
+        if not self.ready:
             pending.reverse()
+        if self.size_bytes >= self._max_bytes:
+            del pending[1:]
         for entry in pending:
             if entry.init is not None and entry.init.media is None:
                 init = entry.init
                 if _free(init.tried, now_s):
-                    return Fetch("init", init.map.uri, init.map.byterange, entry.msn)
+                    return Fetch("init", init.map.uri, init.map.byterange, entry.msn, name=init.name)
+            if entry.resolved:
+                continue
             index = entry.arrived()
             if index < len(entry.parts) and not entry.parts_broken:
                 part = entry.parts[index]
@@ -294,7 +324,12 @@ class Window:
                     return Fetch("part", part.uri, part.byterange, entry.msn, index)
             elif self._needs_whole(entry) and _free(entry.tried, now_s):
                 return Fetch("segment", entry.uri, entry.byterange, entry.msn)
-        if self._hint is not None and self._hint_data is None and _free(self._hint_try, now_s):
+        if (
+            self._hint is not None
+            and self._hint_data is None
+            and all(e.takes_parts and e.arrived() == len(e.parts) for e in pending)
+            and _free(self._hint_try, now_s)
+        ):
             return self._hint[1]
         return None
 
@@ -310,7 +345,7 @@ class Window:
         """Return when a failed object may be asked for again; inf when no such time is ahead."""
         times = []
         for entry in self._entries[self._end :]:
-            if entry.resolved:
+            if entry.listable:
                 continue
             tries = [entry.tried, *(p.tried for p in entry.parts if p.media is None)]
             if entry.init is not None and entry.init.media is None:
@@ -324,12 +359,12 @@ class Window:
         if fetch.kind == "hint":
             self._hint_arrived(fetch, data)
         elif fetch.kind == "init":
-            entry = self._entry(fetch.msn)
-            if entry is not None and entry.init is not None and entry.init.media is None:
+            init = self._inits.get(fetch.name)
+            if init is not None and init.media is None:
                 body = self._new_body()
                 body.append(data)
-                entry.init.media = Media(body, 0, len(data), extension(fetch.uri))
-                self._objects[entry.init.name] = entry.init.media
+                init.media = Media(body, 0, len(data), extension(fetch.uri))
+                self._objects[init.name] = init.media
                 self.size_bytes += len(data)
         elif (entry := self._entry(fetch.msn)) is not None:
             if fetch.kind == "part":
@@ -343,23 +378,35 @@ class Window:
 
     def failed(self, fetch: Fetch, now_s: float, *, gone: bool) -> None:
         """Note that an object could not be had; `gone` when the origin will never have it again."""
-        entry = self._entry(fetch.msn)
-        if fetch.kind == "hint":
-            if self._hint is not None and self._hint[1] is fetch:
+        entry, tried = self._entry(fetch.msn), self._try_of(fetch)
+        if tried is not None:
+            _put_off(tried, now_s)
+            if fetch.kind == "hint":
                 self._hint = None
-        elif entry is not None:
-            if fetch.kind == "part" and fetch.part < len(entry.parts):
-                tried = entry.parts[fetch.part].tried
-                _put_off(tried, now_s)
-                if gone or tried.attempts >= MAX_PART_ATTEMPTS:
-                    entry.parts_broken = True  # the whole segment may still be had
-            elif fetch.kind == "init" and entry.init is not None:
-                _put_off(entry.init.tried, now_s)
-            elif fetch.kind == "segment":
-                _put_off(entry.tried, now_s)
-                if gone:
-                    self._give_up(entry)
+            elif entry is not None and fetch.kind == "part":
+                # the whole segment may still be had
+                entry.parts_broken |= gone or tried.attempts >= MAX_PART_ATTEMPTS
+            elif entry is not None and fetch.kind == "segment" and gone and not entry.resolved:
+                self._give_up(entry)
         self._settle(now_s)
+
+    def put_back(self, fetch: Fetch) -> None:
+        """Note that a fetch was abandoned on our side: the object may be asked for again at once."""
+        tried = self._try_of(fetch)
+        if tried is not None:
+            tried.in_flight = False
+            tried.attempts -= 1
+
+    def _try_of(self, fetch: Fetch) -> Try | None:
+        if fetch.kind == "hint":
+            return self._hint_try if self._hint is not None and self._hint[1] is fetch else None
+        if fetch.kind == "init":
+            init = self._inits.get(fetch.name)
+            return init.tried if init is not None else None
+        entry = self._entry(fetch.msn)
+        if entry is None or fetch.kind == "segment":
+            return entry.tried if entry is not None else None
+        return entry.parts[fetch.part].tried if fetch.part < len(entry.parts) else None
 
     def _hint_arrived(self, fetch: Fetch, data: bytes) -> None:
         """Put a hinted part in its place if it is listed meanwhile, else keep it until it is."""
@@ -374,7 +421,7 @@ class Window:
 
     def _store_part(self, entry: Entry, index: int, data: bytes) -> None:
         """Append a part to its segment's body; parts arrive in order or wait for a whole segment."""
-        if index != entry.arrived() or entry.media is not None or entry.parts_broken:
+        if index != entry.arrived() or entry.media is not None or entry.parts_broken or entry.gap:
             return
         if entry.parts_body is None:
             entry.parts_body = self._new_body()
@@ -388,9 +435,20 @@ class Window:
         entry.media = media
         self._objects[segment_name(self.rendition, entry)] = media
 
+    def _complete_from_parts(self, entry: Entry) -> None:
+        last = entry.parts[-1].media
+        assert entry.parts_body is not None
+        assert last is not None
+        self._complete(entry, Media(entry.parts_body, 0, last.offset + last.size_bytes, entry.extension))
+
     def _give_up(self, entry: Entry) -> None:
+        """Let it be listed as EXT-X-GAP; a missing initialization section cannot be listed with it."""
         entry.gap = True
         self.tally.gaps += 1
+        if not entry.decodable:
+            missing, before = entry.init, self._entries[: self._entries.index(entry)]
+            entry.init = next((e.init for e in reversed(before) if e.init and e.init.media), None)
+            self._forget_init(missing)
 
     # -- what is listed -------------------------------------------------------------------
 
@@ -399,16 +457,13 @@ class Window:
         self._settle(now_s)
 
     def _settle(self, now_s: float) -> None:
-        pins = self._timeline.pins
-        patience_s = GIVE_UP_TARGETS * (pins.target_duration_s if pins else 1)
+        patience_s = GIVE_UP_TARGETS * self._target_s
         for entry in self._entries[self._end :]:
-            if not entry.closed or entry.resolved:
+            if not entry.closed or entry.listable:
                 continue
-            has_init = entry.init is None or entry.init.media is not None
-            if has_init and entry.parts_complete(PART_SUM_TOLERANCE_S):
-                assert entry.parts_body is not None
-                self._complete(entry, Media(entry.parts_body, 0, _end_of(entry.parts), entry.extension))
-            elif now_s - entry.first_seen_s > patience_s + entry.duration_s:
+            if entry.media is None and entry.parts_complete(PART_SUM_TOLERANCE_S):
+                self._complete_from_parts(entry)
+            if not entry.listable and now_s - entry.first_seen_s > patience_s + entry.duration_s:
                 self._give_up(entry)
         if self._may_list(now_s):
             before = (self._first, self.edge.last_msn, self._parts_shown)
@@ -421,7 +476,7 @@ class Window:
         """Hold the first playlist back until every listed segment is here, or time is up."""
         if self.ready or self._backfill_until_s is None:
             return True
-        if now_s < self._backfill_until_s and any(e.closed and not e.resolved for e in self._entries):
+        if now_s < self._backfill_until_s and any(e.closed and not e.listable for e in self._entries):
             return False
         start = len(self._entries)
         while start > 0 and (self._playable(self._entries[start - 1])):
@@ -432,38 +487,35 @@ class Window:
         return True
 
     def _playable(self, entry: Entry) -> bool:
-        if entry.init is not None and entry.init.media is None and not entry.gap:
-            return False
-        return entry.resolved or (not entry.closed and entry is self._entries[-1])
+        return entry.listable or (not entry.closed and entry.decodable)
 
     def _relist(self) -> None:
-        before = (self._first, self._end, self._parts_shown, len(self._entries))
-        while self._end < len(self._entries) and self._listable(self._entries[self._end]):
+        before = (self._first, self._end, self._parts_shown, self.hint_name)
+        while self._end < len(self._entries) and self._entries[self._end].listable:
             entry = self._entries[self._end]
             self._end += 1
             self._timeline.listed(entry.msn, entry.discontinuity_seq)
         self._parts_shown = 0
         if self._end < len(self._entries):
             entry = self._entries[self._end]
-            if entry.init is None or entry.init.media is not None:
+            if entry.decodable:
                 self._parts_shown = entry.arrived()
                 if self._parts_shown:
                     self._timeline.listed(entry.msn, entry.discontinuity_seq)
         self._first = max(self._first, self._end - self._window_segments)
         last = self._entries[self._end - 1] if self._end else None
         edge = Edge(
-            last.msn if last else (self._entries[self._end].msn - 1 if self._parts_shown else -1),
+            last.msn
+            if last
+            else (self._entries[self._end].msn - 1 if self._parts_shown else self.edge.last_msn),
             len(self._parts_of(last)) if last else 0,
             self._parts_shown,
         )
-        changed = (edge.last_msn, edge.open_parts) != (self.edge.last_msn, self.edge.open_parts)
+        changed = edge.last_msn != self.edge.last_msn
         self.edge = edge
         self.hint_name = self._next_part_name()
-        if changed or before != (self._first, self._end, self._parts_shown, len(self._entries)):
+        if changed or before != (self._first, self._end, self._parts_shown, self.hint_name):
             self.version += 1
-
-    def _listable(self, entry: Entry) -> bool:
-        return entry.resolved and (entry.gap or entry.init is None or entry.init.media is not None)
 
     def _parts_of(self, entry: Entry) -> list[PartEntry]:
         """Return the parts to list with a complete segment: all of them or none."""
@@ -477,8 +529,7 @@ class Window:
         return self._parts_of(entry) if entry in near else []
 
     def _next_part_name(self) -> str:
-        pins = self._timeline.pins
-        if not pins or not pins.part_target_s or self._epoch is None or not self.ready:
+        if not self._part_target_s or self._epoch is None or not self.ready:
             return ""
         newest = self._entries[self._end] if self._parts_shown else self._entries[self._end - 1]
         if newest.epoch is not self._epoch or not newest.parts:
@@ -492,7 +543,9 @@ class Window:
         """Forget what left the list a window ago, and the oldest at all when bytes run out."""
         while self._first > (RETAINED_WINDOWS - 1) * self._window_segments:
             self._drop_oldest()
-        while self.size_bytes > self._max_bytes and self._end > 1:
+        while self.size_bytes > self._max_bytes and (
+            self._end > 1 or (not self.ready and len(self._entries) > 1)
+        ):
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -502,12 +555,13 @@ class Window:
         if self._first == 0:
             self.version += 1
         self._first = max(0, self._first - 1)
-        self._end -= 1
+        self._end = max(0, self._end - 1)
 
-    def _restart(self) -> None:
-        """Begin anew after a hole longer than the window: nothing listed is still wanted."""
+    def _restart(self, now_s: float) -> None:
+        """Begin anew where a playlist could not go on: the list is filled as at the first time."""
         self._cut(0, len(self._entries))
         self._first = self._end = self._parts_shown = 0
+        self._backfill_until_s = now_s + self._target_s
 
     def _cut(self, start: int, stop: int) -> None:
         dropped = self._entries[start:stop]
@@ -522,7 +576,9 @@ class Window:
         for index in range(len(entry.parts)):
             name = part_name(self.rendition, entry.epoch, entry.msn, index, entry.extension)
             self._objects.pop(name, None)
-        init = entry.init
+        self._forget_init(entry.init)
+
+    def _forget_init(self, init: InitEntry | None) -> None:
         if init is None or any(e.init is init for e in self._entries):
             return
         if self._inits.pop(init.name, None) is not None and init.media is not None:
@@ -534,12 +590,6 @@ class Window:
             return None
         index = msn - self._entries[0].msn
         return self._entries[index] if 0 <= index < len(self._entries) else None
-
-
-def _end_of(parts: list[PartEntry]) -> int:
-    media = parts[-1].media
-    assert media is not None
-    return media.offset + media.size_bytes
 
 
 def _key(uri: str, byterange: object) -> str:
