@@ -19,14 +19,13 @@ from pydantic import SecretStr
 from airclass.ingest import http, remux
 from airclass.ingest.door import Door
 from airclass.ingest.origin import Origin, Publication
+from airclass.ingest.ports import LOOPBACK
 from airclass.ingest.window import Flavour
 from relay.base import settings
 from relay.base.errors import AirclassError, ConfigError, OriginError, StartError
 from relay.base.process import write_ready_file
 
 log = logging.getLogger(__name__)
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class IngestSettings(settings.Settings):

@@ -1,0 +1,75 @@
+"""One child process: on our leash, in a process group of its own, waited for through its pidfd.
+
+Started by Popen in the calling task, not by Trio, which would use a worker thread: see
+docs/decisions/children-end-with-their-parent.md. Decides nothing about restarting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import trio
+
+from airclass.ingest import leash
+from relay.base.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+FIRST_WORD_S = 2.5
+SECOND_WORD_S = 0.7
+LAST_WORD_S = 1.0
+
+
+class Child:
+    """A running child; its output goes to `output`, or where ours goes.
+
+    Raises StartError when the program cannot be run at all.
+    """
+
+    def __init__(self, args: Sequence[str], env: Mapping[str, str], output: Path | None = None) -> None:
+        log = output.open("ab") if output else None
+        try:
+            self._process = subprocess.Popen(
+                leash.command(*args),
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # Ctrl-C is for us: we end them in our order
+            )
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError as exc:
+            raise StartError(f"{args[0]} cannot be started: {exc.strerror}") from None
+        finally:
+            if log:
+                log.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Return the exit code once it has ended; negative: the signal that ended it."""
+        await trio.lowlevel.wait_readable(self._pidfd)
+        return self._process.wait()
+
+    async def close(self) -> None:
+        """End it within 4.2 s: asked twice (a relay drains at the first word), then killed."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 3 * FIRST_WORD_S):
+            for word, patience_s in (
+                (signal.SIGTERM, FIRST_WORD_S),
+                (signal.SIGTERM, SECOND_WORD_S),
+                (signal.SIGKILL, LAST_WORD_S),
+            ):
+                if self._process.poll() is not None:
+                    break
+                self._process.send_signal(word)
+                with trio.move_on_after(patience_s):
+                    await self.wait()
+        os.close(self._pidfd)

@@ -1,0 +1,140 @@
+"""What the supervisor asks of the master it has started: a class, links, tokens, and whether one can watch.
+
+Speaks HTTP as an admin, with a token made from the secret that it gave the master.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+import httpx
+import trio
+
+from airclass.domain.tokens import SERVICE_TOKEN_S, Kind, TokenDesk
+from relay.base.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CALL_S = 10.0
+POLL_S = 0.1
+_PART = re.compile(r'#EXT-X-PART:.*URI="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """A class to begin with; `rtmp_url` has the key when that is known."""
+
+    id: str
+    code: str
+    join_url: str
+    rtmp_url: str
+
+
+class Office:
+    """Calls to one master; made by `open_office`."""
+
+    def __init__(self, client: httpx.AsyncClient, master_url: str, desk: TokenDesk) -> None:
+        self._client, self._master_url, self._desk = client, master_url, desk
+        self.admin_token = self._token(Kind.ADMIN)
+        self.monitor_token = self._token(Kind.MONITOR)
+
+    def _token(self, kind: Kind) -> str:
+        return self._desk.mint(
+            kind,
+            subject="supervisor",
+            token_id=secrets.token_hex(12),
+            wall_s=time.time(),
+            life_s=SERVICE_TOKEN_S,
+        )
+
+    async def call(self, method: str, path: str, body: object = None, *, token: str = "") -> Any:
+        """Return the JSON answer; StartError for anything but success."""
+        headers = {"Authorization": f"Bearer {token or self.admin_token}"}
+        answer = await self._client.request(method, self._master_url + path, json=body, headers=headers)
+        if answer.status_code >= 300:
+            raise StartError(f"the master refused {method} {path} with {answer.status_code}: see its log")
+        return answer.json()
+
+    async def link(self, name: str, role: str, next_page: str) -> str:
+        """Return a one-time link for a person, who is added when unknown."""
+        users = (await self.call("GET", "/api/users"))["users"]
+        user = next((u for u in users if u["name"] == name), None)
+        if user is None:
+            user = await self.call("POST", "/api/users", {"name": name, "role": role})
+        url: str = (await self.call("POST", f"/api/users/{user['id']}/link"))["url"]
+        return f"{url.partition('&next=')[0]}&next={next_page}"
+
+    async def first_class(self, name: str, language: str, owner: str = "") -> Classroom:
+        """Return the newest open class, or make one, for a teacher if named."""
+        known = (await self.call("GET", "/api/classrooms"))["classrooms"]
+        found = next((c for c in known if c["status"] == "open"), None)
+        if found is None:
+            token = await self._session(owner) if owner else ""
+            found = await self.call(
+                "POST", "/api/classrooms", {"name": name, "language": language}, token=token
+            )
+        rtmp_url = found.get("rtmp_url") or f"{found['rtmp_server']}/{found['id']}"
+        return Classroom(found["id"], found["code"], found["join_url"], rtmp_url)
+
+    async def _session(self, teacher: str) -> str:
+        """Sign in as a teacher and return the session's token."""
+        link = await self.link(teacher, "teacher", "/")
+        body = {"link_token": link.partition("#link=")[2].partition("&")[0]}
+        answer = await self._client.post(f"{self._master_url}/api/login", json=body)
+        token = answer.cookies.get("airclass_session", "")
+        self._client.cookies.clear()
+        if not token:
+            raise StartError("the master let nobody sign in: see its log")
+        return token
+
+    async def until_playable(self, class_id: str, *, live: bool) -> None:
+        """Wait until a viewer is seated and the relay gives out media (or, not `live`, knows the class).
+
+        Watches as the teacher's preview does: through the relay, with a real viewer token, uncounted.
+        """
+        while True:
+            try:
+                seat = await self._client.post(
+                    f"{self._master_url}/api/classrooms/{class_id}/preview",
+                    headers={"Authorization": f"Bearer {self.admin_token}"},
+                )
+                if seat.status_code == 200 and await self._plays(
+                    seat.json()["pathways"][0]["url"], live=live
+                ):
+                    return
+            except httpx.TransportError:
+                pass  # not up yet, or down again: its keeper says so
+            await trio.sleep(POLL_S)
+
+    async def _plays(self, url: str, *, live: bool) -> bool:
+        index = await self._client.get(url)
+        if index.status_code != 200:
+            return index.status_code == 503 and not live
+        media_url = urljoin(url, _uris(index.text)[0])
+        playlist = (await self._client.get(media_url)).text
+        media = _PART.findall(playlist) or _uris(playlist)
+        if not media:
+            return False
+        answer = await self._client.get(urljoin(media_url, media[-1]))
+        return answer.status_code == 200 and len(answer.content) > 0
+
+
+def _uris(playlist: str) -> list[str]:
+    return [line for line in playlist.splitlines() if line and not line.startswith("#")]
+
+
+@asynccontextmanager
+async def open_office(master_url: str, secret: str) -> AsyncIterator[Office]:
+    """Open the office of a master at this address, whose JWT_SECRET_KEY is `secret`."""
+    timeout = httpx.Timeout(CALL_S)
+    # The pool is unbounded (httpx 0.28 leaks slots of a bounded one); calls are made one at a time.
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
+        yield Office(client, master_url.rstrip("/"), TokenDesk(secret.encode()))

@@ -1,0 +1,158 @@
+"""A whole system on this machine: what runs, in which order it starts, and how it ends.
+
+Ports and folders first, then ingest and master, then the relay, a class, the teacher (in a demo); ready
+once a student could play. It ends on SIGINT, SIGTERM or SIGHUP: all children at once, within 5 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from airclass.run import plan as plans
+from airclass.run.folder import check_writable, temporary_folder
+from airclass.run.keeper import keep
+from airclass.run.office import open_office
+from airclass.run.plan import Plan
+from relay.base.errors import StartError
+from relay.base.process import write_ready_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from airclass.run.office import Office
+
+log = logging.getLogger(__name__)
+
+PLAYABLE_S = 60.0
+TEACHER = "teacher"
+ADMIN = "admin"
+
+
+class Supervisor:
+    """Runs one plan; `show` is told the record of the ready file once it is complete."""
+
+    def __init__(
+        self, plan: Plan, *, ready_file: Path | None, show: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._plan, self._ready_file, self._show = plan, ready_file, show
+        self._pids: dict[str, int] = {}
+        self._record: dict[str, Any] = {}
+
+    async def run(self) -> None:
+        """Run until a signal; raises StartError when something does not start."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(_until_signal, nursery.cancel_scope)
+                await self._start(nursery)
+        finally:
+            if self._ready_file is not None:
+                self._ready_file.unlink(missing_ok=True)
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        plan, start = self._plan, partial(nursery.start, keep)
+        async with trio.open_nursery() as together:
+            together.start_soon(start, plan.ingest(), self._started)
+            together.start_soon(start, plan.master(), self._started)
+        async with open_office(
+            plan.inner_master_url, plan.settings.jwt_secret_key.get_secret_value()
+        ) as office:
+            async with trio.open_nursery() as together:
+                together.start_soon(start, plan.relay(), self._started)
+                record = await self._prepare(office)
+                if plan.demo:
+                    await start(plan.teacher(record["rtmp_url"]), self._started)
+            with trio.move_on_after(PLAYABLE_S) as patience:
+                await office.until_playable(record.pop("class_id"), live=plan.demo)
+            if patience.cancelled_caught:
+                raise StartError(f"no picture came through within {PLAYABLE_S:.0f} s: the log above says why")
+        self._record = record
+        self._write()
+        log.info("%s.ready master=%s", "demo" if plan.demo else "standalone", plan.master_url)
+        self._show({**record, "pids": dict(self._pids)})
+
+    async def _prepare(self, office: Office) -> dict[str, Any]:
+        """Return the ready file's record but for the pids; makes a class when there is none."""
+        plan = self._plan
+        if plan.demo:
+            classroom = await office.first_class("AIRClass demo", "en", owner=TEACHER)
+            teacher_url = await office.link(TEACHER, "teacher", "/teach")
+        else:
+            classroom = await office.first_class("Class 1", "ko")
+            teacher_url = await office.link(ADMIN, "admin", "/teach")
+        return {
+            "class_id": classroom.id,
+            "master_url": plan.master_url,
+            "relay_url": plan.relay_url,
+            "relay_admin_url": plan.relay_admin_url,
+            "join_code": classroom.code,
+            "student_url": classroom.join_url,
+            "teacher_url": teacher_url,
+            "admin_url": await office.link(ADMIN, "admin", "/admin"),
+            "rtmp_url": classroom.rtmp_url,
+            "origin_url": f"{plan.hls_url}/live/{classroom.id}/index.m3u8",
+            "admin_token": office.admin_token,
+            "monitor_token": office.monitor_token,
+            "ingest": plan.ingest_kind,
+        }
+
+    def _started(self, name: str, pid: int) -> None:
+        """Keep the ready file true when a child was started again."""
+        self._pids[name] = pid
+        if self._record:
+            self._write()
+
+    def _write(self) -> None:
+        if self._ready_file is not None:
+            write_ready_file(self._ready_file, {**self._record, "pids": self._pids})
+
+
+async def _until_signal(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for number in signals:
+            log.info("supervisor.stopping signal=%s", signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def supervise(
+    environ: Mapping[str, str],
+    *,
+    demo: bool,
+    public: bool = False,
+    any_port: bool = False,
+    quiet: bool = False,
+    ready_file: Path | None = None,
+    show: Callable[[dict[str, Any]], None],
+) -> None:
+    """Run a demo or an installation until it is told to stop; blocks.
+
+    Raises ConfigError or StartError (alone, or the first of a group) for what keeps it from starting.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder("airclass-demo-" if demo else "airclass-run-"))
+        if ready_file is not None:
+            check_writable(ready_file.parent, "the folder of --ready-file")
+        if demo:
+            environ = plans.demo_environ(environ, folder, public=public)
+        else:
+            environ = plans.standalone_environ(environ)
+        settings, mediamtx = plans.settle(environ)
+        check_writable(settings.data_dir, "DATA_DIR")
+        ports = stack.enter_context(plans.reserve(settings, mediamtx=mediamtx is not None, any_port=any_port))
+        plan = Plan(settings, environ, ports, folder, mediamtx, demo=demo, quiet=quiet)
+        if mediamtx is None and not demo and settings.ingest == "auto":
+            log.warning(
+                "ingest.embedded MediaMTX was not found: only this computer can publish. "
+                "Put MediaMTX 1.20 or newer on PATH, or set MEDIAMTX_PATH."
+            )
+        trio.run(Supervisor(plan, ready_file=ready_file, show=show).run)
