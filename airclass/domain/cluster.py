@@ -147,6 +147,11 @@ class Cluster:
                 best = max(best, (rank, report.variants, report.renditions), key=lambda b: b[0])
         return best[1], best[2]
 
+    def segment_s(self, classroom_id: str) -> float:
+        """Return the length of the newest segments as relays see them, in seconds; 0.0: unknown."""
+        reports = [node.streams.get(classroom_id) for node in self.nodes.all.values()]
+        return max((r.segment_s for r in reports if r is not None), default=0.0)
+
     def heard(self, node: Node) -> None:
         """Draw conclusions from a node's newest report."""
         for stream in set(node.streams) | {s for s in self._states if s not in node.streams}:

@@ -72,7 +72,7 @@ def read_path(item: dict[str, Any], before: Intake | None, now_s: float) -> Inta
 
 
 def gather(
-    variants: Sequence[Variant], target_duration_s: int, intake: Intake | None, *, is_publishing: bool
+    variants: Sequence[Variant], segment_s: float, intake: Intake | None, *, is_publishing: bool
 ) -> Facts | None:
     """Return a class's facts; None when nothing is known."""
     if intake is None and not variants:
@@ -87,7 +87,7 @@ def gather(
         video, audio = intake.video_codec or video, intake.audio_codec or audio
         rate = intake.bitrate_bps if intake.bitrate_bps is not None else rate
     # A segment ends at the first key frame after the set length, so a long one means rare key frames.
-    keyframe_s = float(target_duration_s) if target_duration_s > 0 else None
+    keyframe_s = segment_s if segment_s > 0 else None
     return Facts(
         bitrate_bps=None if rate is None else round(rate),
         width=(intake.width if intake else None) or _int(width),

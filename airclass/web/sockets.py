@@ -141,10 +141,9 @@ def _teacher_state(services: Services, caller: Caller, stream: str, base_url: st
     cluster = services.cluster
     classroom = _managed(services, caller, stream)
     variants, _ = cluster.stream_shape(stream)
-    targets = [e.target_duration_s for e in cluster.epochs.of(stream)]
     intake = services.ingest.intakes.get(stream)
     state = cluster.state(classroom)
-    facts = gather(variants, max(targets, default=0), intake, is_publishing=state == "live")
+    facts = gather(variants, cluster.segment_s(stream), intake, is_publishing=state == "live")
     return {
         "classroom": msgspec.to_builtins(words.class_out(services, classroom, base_url)),
         "state": str(state),

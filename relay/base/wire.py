@@ -81,7 +81,8 @@ class Rendition(msgspec.Struct, frozen=True):
 class StreamReport(msgspec.Struct, frozen=True):
     """What a relay knows of one stream; `state` is waiting, live, reconnecting or ended.
 
-    `lag_s` is the age of the newest media in seconds, negative when there is none.
+    `lag_s` is the age of the newest media in seconds, negative when there is none; `segment_s` the
+    longest of the newest segments (an ingest ends one at the first key frame after its set length).
     """
 
     stream: str
@@ -91,6 +92,7 @@ class StreamReport(msgspec.Struct, frozen=True):
     problem: str = ""
     variants: tuple[Variant, ...] = ()
     renditions: tuple[Rendition, ...] = ()
+    segment_s: float = 0.0
 
 
 class ViewerReport(msgspec.Struct, frozen=True):

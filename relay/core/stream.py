@@ -249,6 +249,7 @@ class Stream:
             viewers=viewers,
             lag_s=self.lag_s(now_s),
             problem=self.problem,
+            segment_s=max((w.newest_segment_s for w in self.windows.values()), default=0.0),
             variants=tuple(variants),
             renditions=tuple(renditions),
         )

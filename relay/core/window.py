@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MIN_WINDOW_SEGMENTS = 3
 MAX_WINDOW_SEGMENTS = 1000
+NEWEST_SEGMENTS = 3
 # Segments stay fetchable for another whole window after they left the list (RFC 8216bis §6.2.2).
 RETAINED_WINDOWS = 2
 PARTS_LISTED_SEGMENTS = 2
@@ -109,6 +110,12 @@ class Window:
     def listed(self) -> list[Entry]:
         """The listed complete segments, oldest first."""
         return self._entries[self._first : self._end]
+
+    @property
+    def newest_segment_s(self) -> float:
+        """The longest of the newest segments of this session, in seconds; 0.0 before there is one."""
+        newest = self.listed[-NEWEST_SEGMENTS:]
+        return max((e.duration_s for e in newest if e.epoch is self._epoch and not e.gap), default=0.0)
 
     @property
     def open_entry(self) -> Entry | None:
