@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airclass.cli.master import first
 from airclass.run.supervisor import supervise
-from relay.base.errors import AirclassError, ConfigError
+from relay.base.errors import ConfigError
 from relay.base.settings import environment
 
 if TYPE_CHECKING:
@@ -39,18 +38,15 @@ def run(
     """Run the supervisor; raises the one error that says why it could not start."""
     if ports not in (None, 0):
         raise ConfigError(["--ports takes only 0 (any free ones): set single ports by MASTER_BIND and so on"])
-    try:
-        supervise(
-            environment(),
-            demo=demo,
-            public=public,
-            any_port=ports == 0,
-            quiet=quiet,
-            ready_file=ready_file,
-            show=show,
-        )
-    except* AirclassError as group:
-        raise first(group) from None
+    supervise(
+        environment(),
+        demo=demo,
+        public=public,
+        any_port=ports == 0,
+        quiet=quiet,
+        ready_file=ready_file,
+        show=show,
+    )
 
 
 def _show(record: dict[str, Any]) -> None:

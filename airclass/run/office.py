@@ -32,6 +32,7 @@ class Classroom:
     """A class to begin with; `rtmp_url` has the key when that is known."""
 
     id: str
+    is_open: bool
     code: str
     join_url: str
     rtmp_url: str
@@ -57,7 +58,10 @@ class Office:
     async def call(self, method: str, path: str, body: object = None, *, token: str = "") -> Any:
         """Return the JSON answer; StartError for anything but success."""
         headers = {"Authorization": f"Bearer {token or self.admin_token}"}
-        answer = await self._client.request(method, self._master_url + path, json=body, headers=headers)
+        try:
+            answer = await self._client.request(method, self._master_url + path, json=body, headers=headers)
+        except httpx.HTTPError as exc:
+            raise StartError(f"the master does not answer ({type(exc).__name__}): see its log") from None
         if answer.status_code >= 300:
             raise StartError(f"the master refused {method} {path} with {answer.status_code}: see its log")
         return answer.json()
@@ -72,16 +76,18 @@ class Office:
         return f"{url.partition('&next=')[0]}&next={next_page}"
 
     async def first_class(self, name: str, language: str, owner: str = "") -> Classroom:
-        """Return the newest open class, or make one, for a teacher if named."""
+        """Return the newest open class, or else the newest; make one when there is none at all."""
         known = (await self.call("GET", "/api/classrooms"))["classrooms"]
-        found = next((c for c in known if c["status"] == "open"), None)
+        known.sort(key=lambda c: c["status"] != "open")
+        found = known[0] if known else None
         if found is None:
             token = await self._session(owner) if owner else ""
             found = await self.call(
                 "POST", "/api/classrooms", {"name": name, "language": language}, token=token
             )
         rtmp_url = found.get("rtmp_url") or f"{found['rtmp_server']}/{found['id']}"
-        return Classroom(found["id"], found["code"], found["join_url"], rtmp_url)
+        is_open = found["status"] == "open"
+        return Classroom(found["id"], is_open, found["code"], found["join_url"], rtmp_url)
 
     async def _session(self, teacher: str) -> str:
         """Sign in as a teacher and return the session's token."""
@@ -94,15 +100,17 @@ class Office:
             raise StartError("the master let nobody sign in: see its log")
         return token
 
-    async def until_playable(self, class_id: str, *, live: bool) -> None:
+    async def until_playable(self, classroom: Classroom, *, live: bool) -> None:
         """Wait until a viewer is seated and the relay gives out media (or, not `live`, knows the class).
+
+        A class that is closed lets nobody in: there is nothing to wait for.
 
         Watches as the teacher's preview does: through the relay, with a real viewer token, uncounted.
         """
-        while True:
+        while classroom.is_open:
             try:
                 seat = await self._client.post(
-                    f"{self._master_url}/api/classrooms/{class_id}/preview",
+                    f"{self._master_url}/api/classrooms/{classroom.id}/preview",
                     headers={"Authorization": f"Bearer {self.admin_token}"},
                 )
                 if seat.status_code == 200 and await self._plays(

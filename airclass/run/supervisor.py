@@ -19,14 +19,14 @@ from airclass.run.folder import check_writable, temporary_folder
 from airclass.run.keeper import keep
 from airclass.run.office import open_office
 from airclass.run.plan import Plan
-from relay.base.errors import StartError
+from relay.base.errors import AirclassError, StartError
 from relay.base.process import write_ready_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airclass.run.office import Office
+    from airclass.run.office import Classroom, Office
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,12 @@ class Supervisor:
         ) as office:
             async with trio.open_nursery() as together:
                 together.start_soon(start, plan.relay(), self._started)
-                record = await self._prepare(office)
+                classroom = await self._classroom(office)
+                record = await self._prepare(office, classroom)
                 if plan.demo:
-                    await start(plan.teacher(record["rtmp_url"]), self._started)
+                    await start(plan.teacher(classroom.rtmp_url), self._started)
             with trio.move_on_after(PLAYABLE_S) as patience:
-                await office.until_playable(record.pop("class_id"), live=plan.demo)
+                await office.until_playable(classroom, live=plan.demo)
             if patience.cancelled_caught:
                 raise StartError(f"no picture came through within {PLAYABLE_S:.0f} s: the log above says why")
         self._record = record
@@ -77,23 +78,23 @@ class Supervisor:
         log.info("%s.ready master=%s", "demo" if plan.demo else "standalone", plan.master_url)
         self._show({**record, "pids": dict(self._pids)})
 
-    async def _prepare(self, office: Office) -> dict[str, Any]:
-        """Return the ready file's record but for the pids; makes a class when there is none."""
+    async def _classroom(self, office: Office) -> Classroom:
+        """Return the class to begin with; it is made when there is none at all."""
+        if self._plan.demo:
+            return await office.first_class("AIRClass demo", "en", owner=TEACHER)
+        return await office.first_class("Class 1", "ko")
+
+    async def _prepare(self, office: Office, classroom: Classroom) -> dict[str, Any]:
+        """Return the ready file's record but for the pids."""
         plan = self._plan
-        if plan.demo:
-            classroom = await office.first_class("AIRClass demo", "en", owner=TEACHER)
-            teacher_url = await office.link(TEACHER, "teacher", "/teach")
-        else:
-            classroom = await office.first_class("Class 1", "ko")
-            teacher_url = await office.link(ADMIN, "admin", "/teach")
+        teacher, role = (TEACHER, "teacher") if plan.demo else (ADMIN, "admin")
         return {
-            "class_id": classroom.id,
             "master_url": plan.master_url,
             "relay_url": plan.relay_url,
             "relay_admin_url": plan.relay_admin_url,
             "join_code": classroom.code,
             "student_url": classroom.join_url,
-            "teacher_url": teacher_url,
+            "teacher_url": await office.link(teacher, role, "/teach"),
             "admin_url": await office.link(ADMIN, "admin", "/admin"),
             "rtmp_url": classroom.rtmp_url,
             "origin_url": f"{plan.hls_url}/live/{classroom.id}/index.m3u8",
@@ -136,7 +137,7 @@ def supervise(
 ) -> None:
     """Run a demo or an installation until it is told to stop; blocks.
 
-    Raises ConfigError or StartError (alone, or the first of a group) for what keeps it from starting.
+    Raises ConfigError or StartError for what keeps it from starting.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder("airclass-demo-" if demo else "airclass-run-"))
@@ -155,4 +156,11 @@ def supervise(
                 "ingest.embedded MediaMTX was not found: only this computer can publish. "
                 "Put MediaMTX 1.20 or newer on PATH, or set MEDIAMTX_PATH."
             )
-        trio.run(Supervisor(plan, ready_file=ready_file, show=show).run)
+        try:
+            trio.run(Supervisor(plan, ready_file=ready_file, show=show).run)
+        except* AirclassError as group:
+            raise _first(group) from None
+
+
+def _first(exc: BaseException) -> BaseException:
+    return _first(exc.exceptions[0]) if isinstance(exc, BaseExceptionGroup) else exc
