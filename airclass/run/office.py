@@ -107,19 +107,23 @@ class Office:
 
         Watches as the teacher's preview does: through the relay, with a real viewer token, uncounted.
         """
+        url = ""
         while classroom.is_open:
             try:
-                seat = await self._client.post(
-                    f"{self._master_url}/api/classrooms/{classroom.id}/preview",
-                    headers={"Authorization": f"Bearer {self.admin_token}"},
-                )
-                if seat.status_code == 200 and await self._plays(
-                    seat.json()["pathways"][0]["url"], live=live
-                ):
+                # one seat for all tries: each new token would count as one more viewer
+                url = url or await self._seat(classroom)
+                if url and await self._plays(url, live=live):
                     return
             except httpx.TransportError:
-                pass  # not up yet, or down again: its keeper says so
+                url = ""  # not up yet, or down again: its keeper says so
             await trio.sleep(POLL_S)
+
+    async def _seat(self, classroom: Classroom) -> str:
+        answer = await self._client.post(
+            f"{self._master_url}/api/classrooms/{classroom.id}/preview",
+            headers={"Authorization": f"Bearer {self.admin_token}"},
+        )
+        return str(answer.json()["pathways"][0]["url"]) if answer.status_code == 200 else ""
 
     async def _plays(self, url: str, *, live: bool) -> bool:
         index = await self._client.get(url)
