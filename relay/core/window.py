@@ -123,11 +123,6 @@ class Window:
         return self._entries[self._end] if self._parts_shown else None
 
     @property
-    def parts_shown(self) -> int:
-        """How many parts of the open segment are listed."""
-        return self._parts_shown
-
-    @property
     def ready(self) -> bool:
         """Whether there is something to play."""
         return self._end > self._first or self._parts_shown > 0
@@ -472,6 +467,7 @@ class Window:
                 self._complete_from_parts(entry)
             if not entry.listable and now_s - entry.first_seen_s > patience_s + entry.duration_s:
                 self._give_up(entry)
+        self._evict()
         if self._may_list(now_s):
             before = (self._first, self.edge.last_msn, self._parts_shown)
             self._relist()
