@@ -60,6 +60,7 @@ class FakeServer:
         self,
         *,
         sockets: bool = False,
+        host: str = "127.0.0.1",
         ssl_context: object = None,
         task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
     ) -> None:
@@ -67,10 +68,10 @@ class FakeServer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._accept_memory, nursery)
             if sockets:
-                listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                listeners = await trio.open_tcp_listeners(0, host=host)
                 port = listeners[0].socket.getsockname()[1]
                 scheme = "https" if ssl_context else "http"
-                self.url = f"{scheme}://127.0.0.1:{port}"
+                self.url = f"{scheme}://{host}:{port}"
                 served = (
                     [trio.SSLListener(one, ssl_context) for one in listeners] if ssl_context else listeners
                 )

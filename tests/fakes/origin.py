@@ -114,6 +114,7 @@ class HlsOrigin:
     part_bytes: int = 2000
     window: int = GAPS
     secret: str = ""
+    wall_start_s: float = WALL_START_S
     path: str = "/live/class1/"
     before: Hook | None = None
     publication: Publication | None = None
@@ -302,7 +303,7 @@ class HlsOrigin:
             return Segment(msn, "gap.mp4", float(round(longest_s)), gap=True, map=section)
         parts = live.parts_of(number)
         near = number > last - 2
-        start_s = WALL_START_S + parts[0].ready_s - parts[0].duration_s
+        start_s = self.wall_start_s + parts[0].ready_s - parts[0].duration_s
         return Segment(
             msn,
             self._name(live, rendition, "seg", msn),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.core.playlist import Map, MediaPlaylist, Part, PreloadHint, render
+from relay.core.playlist import Map, MediaPlaylist, MultivariantPlaylist, Part, PreloadHint, parse, render
 from tests.fakes.http import FakeServer, Request, chunk, reply
 from tests.fakes.origin import HlsOrigin
 from tests.relays import Relay, relay_running
@@ -262,3 +262,48 @@ async def test_a_wrong_secret_is_said_so(tmp_path: Path) -> None:
             return any("401" in reason for reason in await relay.reasons())
 
         await relay.until(said)
+
+
+@pytest.mark.parametrize("fault", ["gone", "silent"])
+async def test_the_second_origin_takes_over(fault: str, tmp_path: Path) -> None:
+    """Within two target durations, with the numbers going on."""
+    other = HlsOrigin(segment_s=(1.0,), part_s=0.25, secret="s3cret")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status: other.server.run(sockets=True, task_status=task_status))
+        other.publish("ffffffffffff")
+        async with watched(tmp_path, "--origin", other.url) as (origin, relay):
+            await relay.until_live()
+            last = await _video(relay)
+            assert other.server.requests == []
+            if fault == "gone":
+                origin.unpublish()
+            else:
+                origin.before = _never
+            began_s = trio.current_time()
+
+            async def went_on() -> bool:
+                listed = await _video(relay)
+                return any("ffffffffffff" in r.target for r in other.server.requests) and (
+                    listed.media_sequence + len(listed.segments)
+                    > last.media_sequence + len(last.segments) + 1
+                )
+
+            await relay.until(went_on)
+            assert trio.current_time() - began_s < 2 * last.target_duration_s
+            listed = await _video(relay)
+            assert listed.media_sequence >= last.media_sequence
+            assert any(segment.discontinuity for segment in listed.segments)
+        nursery.cancel_scope.cancel()
+
+
+async def _never(request: Request, stream: trio.abc.Stream) -> bool:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+async def _video(relay: Relay) -> MediaPlaylist:
+    index = parse((await relay.get("/live/index.m3u8")).text)
+    assert isinstance(index, MultivariantPlaylist)
+    listed = parse((await relay.get(f"/live/{index.variants[0].uri}")).text)
+    assert isinstance(listed, MediaPlaylist)
+    return listed
