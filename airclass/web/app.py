@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from quart import g, request
+from quart import current_app, g, request
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import HTTPException
@@ -177,8 +177,7 @@ def _response(result: Any, status: int) -> WerkzeugResponse:
 async def _finish(
     services: Services, by_path: dict[str, dict[str, Route]], response: WerkzeugResponse
 ) -> WerkzeugResponse:
-    rule = request.url_rule
-    path = rule.rule if rule is not None else "unmatched"
+    path = _endpoint()
     for name, value in SAFETY_HEADERS.items():
         response.headers.setdefault(name, value)
     _add_cors(services, by_path.get(path, {}), response)
@@ -187,6 +186,20 @@ async def _finish(
         method, path, response.status_code, services.clock.now_s() - g.get("began_s", services.clock.now_s())
     )
     return response
+
+
+def _endpoint() -> str:
+    """Return the pattern of the route that was asked for; a preflight asks for another method's."""
+    if request.url_rule is not None:
+        return request.url_rule.rule
+    wanted = request.headers.get("Access-Control-Request-Method", "")
+    if request.method == "OPTIONS" and wanted in _METHODS:
+        try:
+            rule, _ = current_app.url_map.bind("").match(request.path, method=wanted, return_rule=True)
+        except HTTPException:
+            return "unmatched"
+        return str(rule.rule)
+    return "unmatched"
 
 
 def _add_cors(services: Services, methods: dict[str, Route], response: WerkzeugResponse) -> None:

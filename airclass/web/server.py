@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 15.0  # well above the relays' heartbeat, or connection reuse races
 GRACEFUL_S = 3.0
 WRITE_DEADLINE_S = 10.0
+CLOSE_DEADLINE_S = 2.0
 TLS_HANDSHAKE_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
 MAX_SOCKET_MESSAGE_BYTES = 4 * 1024
@@ -53,9 +54,14 @@ class GuardedServer(TCPServer):
                 raise cancelled from None
 
     async def protocol_send(self, event: Event) -> None:
-        """Write under a deadline; a peer that does not read is cut off."""
+        """Write under a deadline; a peer that does not read is cut off.
+
+        Quart cancels the task that answers as soon as Hypercorn has told it that the request is over,
+        and that is before Hypercorn closes or recycles the connection: hence the shields.
+        """
         if not isinstance(event, RawData):
-            await super().protocol_send(event)
+            with trio.move_on_after(CLOSE_DEADLINE_S, shield=True):
+                await super().protocol_send(event)
             return
         async with self.send_lock:
             try:

@@ -42,6 +42,20 @@ async def test_server_survives(tmp_path: Path, request_bytes: bytes) -> None:
         assert (await control.call("GET", "/healthz")).status_code == 200
 
 
+async def test_an_early_answer_closes_the_connection_whose_body_is_not_read(tmp_path: Path) -> None:
+    """Otherwise each such connection stays for ever: Quart cancels Hypercorn while it closes."""
+    async with running_master(tmp_path) as control:
+        port = int(control.url.rpartition(":")[2])
+        head = b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n"
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            with trio.fail_after(5):
+                await stream.send_all(head + b"x" * 10)
+                answer = b""
+                while data := await stream.receive_some(4096):
+                    answer += data
+        assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 async def test_a_peer_that_does_not_read_is_cut_off_and_does_not_hold_the_stop(tmp_path: Path) -> None:
     """Many answers are asked for and none is read: the server still stops within its hard limit."""
     async with running_master(tmp_path) as control:
