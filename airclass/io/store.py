@@ -198,7 +198,10 @@ class Store:
 
     async def add_epoch(self, base: EpochBase, at_s: float) -> EpochBase:
         """Keep the numbers of one origin session; returns the ones that were kept first."""
-        return await self._run(partial(_add_epoch, base, at_s))
+        try:
+            return await self._run(partial(_add_epoch, base, at_s))
+        except exc.IntegrityError:  # another call was first: now it is there to be read
+            return await self._run(partial(_add_epoch, base, at_s))
 
     async def epochs(self) -> list[EpochBase]:
         """Return all kept number lines, oldest first."""

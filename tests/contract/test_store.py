@@ -202,6 +202,18 @@ async def test_the_first_epoch_wins_and_only_the_last_few_stay(store: Store) -> 
     assert [b.key for b in await store.epochs()] == [f"k{n}" for n in range(KEEP_EPOCHS)]
 
 
+async def test_the_same_epoch_from_many_at_once_is_one(store: Store) -> None:
+    kept: list[EpochBase] = []
+
+    async def add(offset: int) -> None:
+        kept.append(await store.add_epoch(EpochBase("c1", "k", offset, 0), 1.0))
+
+    async with trio.open_nursery() as nursery:
+        for offset in range(4):
+            nursery.start_soon(add, offset)
+    assert len(set(kept)) == 1
+
+
 async def test_two_masters_may_start_at_once(settings: MasterSettings) -> None:
     opened: list[Store] = []
 

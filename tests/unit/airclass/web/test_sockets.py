@@ -55,7 +55,11 @@ class Page:
 async def page(control: Control, path: str, headers: dict[str, str] | None = None) -> AsyncIterator[Page]:
     extra = [(k.encode(), v.encode()) for k, v in (headers or {}).items()]
     async with open_websocket_url(control.url.replace("http", "ws") + path, extra_headers=extra) as ws:
-        yield Page(ws)
+        try:
+            yield Page(ws)
+        finally:
+            # trio-websocket leaves the stream open when the server was the one to close.
+            await trio.aclose_forcefully(ws._stream)
 
 
 async def joined(control: Control, made: dict[str, Any], name: str = "Kim") -> dict[str, Any]:
