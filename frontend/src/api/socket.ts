@@ -8,7 +8,7 @@ const LONGEST_PAUSE_MS = 10_000;
 
 export interface SocketHandlers<News> {
   news(message: News): void;
-  /** The connection opened or was lost; `failures` counts tries without success in between. */
+  /** Messages come, or the connection was lost; `failures` counts tries without success in between. */
   status?(open: boolean, failures: number): void;
   /** Extra fields for the next ping, read just before it is sent. */
   report?(): Record<string, number>;
@@ -27,6 +27,7 @@ export class LiveSocket<News extends { type: string }> {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #ping: ReturnType<typeof setInterval> | undefined;
   #closed = false;
+  #proven = false;
 
   constructor(
     private readonly url: () => string,
@@ -57,16 +58,18 @@ export class LiveSocket<News extends { type: string }> {
     this.#drop();
     const socket = new WebSocket(this.url());
     this.#socket = socket;
+    this.#proven = false;
     this.#heardAtMs = Date.now();
     socket.onopen = () => {
       this.#heardAtMs = Date.now();
-      this.#failures = 0;
-      this.handlers.status?.(true, 0);
     };
     socket.onmessage = (event: MessageEvent<unknown>) => {
       this.#heardAtMs = Date.now();
       const message = parse<News>(event.data);
-      if (message !== null && message.type !== 'pong') this.handlers.news(message);
+      if (message === null || message.type === 'pong') return;
+      // A socket that only says no is a failure too, or the tries would never slow down.
+      if (message.type !== 'refused') this.#working();
+      this.handlers.news(message);
     };
     socket.onclose = () => this.#lost();
     clearInterval(this.#ping);
@@ -74,6 +77,13 @@ export class LiveSocket<News extends { type: string }> {
       if (Date.now() - this.#heardAtMs > SILENT_AFTER_MS) this.#lost();
       else this.#sendPing();
     }, PING_EVERY_MS);
+  }
+
+  #working(): void {
+    if (this.#proven) return;
+    this.#proven = true;
+    this.#failures = 0;
+    this.handlers.status?.(true, 0);
   }
 
   #sendPing(): void {

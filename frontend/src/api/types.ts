@@ -54,11 +54,11 @@ export interface Classroom {
 }
 
 export interface Facts {
-  bitrate_bps: number;
-  width: number;
-  height: number;
-  fps: number;
-  keyframe_s: number;
+  bitrate_bps: number | null;
+  width: number | null;
+  height: number | null;
+  fps: number | null;
+  keyframe_s: number | null;
   video_codec: string;
   audio_codec: string;
   advice: string[];
@@ -113,7 +113,7 @@ export interface AuditEvent {
 }
 
 export interface StudentNews {
-  type: 'snapshot' | 'change' | 'kicked' | 'ended' | 'pong';
+  type: 'snapshot' | 'change' | 'kicked' | 'closed' | 'ended' | 'refused' | 'pong';
   seq?: number;
   classroom?: { id: string; name: string };
   state?: StreamState;
@@ -123,7 +123,7 @@ export interface StudentNews {
 }
 
 export interface TeacherNews {
-  type: 'snapshot' | 'change' | 'pong';
+  type: 'snapshot' | 'change' | 'refused' | 'pong';
   classroom?: Classroom;
   state?: StreamState;
   facts?: Facts | null;
@@ -132,7 +132,7 @@ export interface TeacherNews {
 }
 
 export interface MonitorNews {
-  type: 'snapshot' | 'change' | 'pong';
+  type: 'snapshot' | 'change' | 'refused' | 'pong';
   nodes?: ClusterNode[];
   summary?: ClusterSummary;
   classrooms?: Classroom[];

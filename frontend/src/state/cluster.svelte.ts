@@ -59,6 +59,7 @@ export class ClusterView {
   }
 
   #heard(news: MonitorNews): void {
+    if (news.type === 'refused') return;
     this.#told = true;
     this.updatedAt = new Date();
     if (news.nodes !== undefined) this.nodes = [...news.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
@@ -71,6 +72,6 @@ export class ClusterView {
   #summed(summary: ClusterSummary): void {
     this.summary = summary;
     // The master keeps the history; without its WebSocket the page draws what it has seen itself.
-    if (!this.live) this.history = [...this.history.slice(1 - MOST_POINTS), [Date.now() / 1000, summary.current_load]];
+    if (!this.live) this.history = [...this.history.slice(1 - MOST_POINTS), [Date.now() / 1000, summary.average_load]];
   }
 }

@@ -187,6 +187,9 @@ export class Lesson {
   #heard(news: StudentNews): void {
     if (news.type === 'kicked') return this.#finish('kicked');
     if (news.type === 'ended') return this.#finish('ended');
+    if (news.type === 'closed') return this.#closed();
+    // The token is not taken any more: renewing it tells why.
+    if (news.type === 'refused') return void this.refresh();
     if (news.viewers !== undefined) this.viewers = news.viewers;
     if (news.pathways !== undefined) this.pathways = news.pathways;
     if (news.priority !== undefined) this.priority = news.priority;

@@ -177,14 +177,15 @@ export class Playback {
     const wanted = this.#live && this.started && !sample.paused;
     this.stats.add(sample, wanted);
     this.stalled = this.#live && !sample.paused && this.stats.standing;
-    this.latency_s = sample.latency_s;
+    // Until the first picture the position is 0, far from where playing will begin.
+    this.latency_s = this.started ? sample.latency_s : null;
     this.window_s = sample.window;
     this.position_s = sample.position_s;
     ({ quality: this.quality, cause: this.cause } = this.stats.verdict());
     if (!this.following && sample.latency_s !== null && sample.latency_s < (sample.target_s ?? 0) + 1) this.following = true;
     this.#publish(sample);
     // Before the first picture the watchdog guards the start as well.
-    this.#cure(this.#recovery.sampled(sample, this.#live && (wanted || !this.started) && this.needsTap !== 'play', this.following));
+    this.#cure(this.#recovery.sampled(sample, this.#live && (wanted || !this.started) && this.needsTap !== 'play', this.following && this.started));
   }
 
   /** For whoever measures from outside: tests and support read these from the video element. */

@@ -4,8 +4,9 @@ import { LiveSocket, socketUrl } from '../api/socket';
 import type { Classroom, Facts, Point, StreamState, TeacherNews, Viewer } from '../api/types';
 import { explain } from './session.svelte';
 
-/** Ten minutes of figures at one a second. */
-const MOST_POINTS = 600;
+/** Ten minutes of figures. */
+const RECORD_EVERY_MS = 2_000;
+const MOST_POINTS = 300;
 const NEARLY_FULL = 0.9;
 
 /** What must be typed into OBS; the key is there only right after it was made. */
@@ -35,6 +36,8 @@ export class Teaching {
   });
 
   #socket: LiveSocket<TeacherNews>;
+  // The master tells only changes; a line needs a point also where nothing changed.
+  readonly #recorder = setInterval(() => this.#record(), RECORD_EVERY_MS);
 
   constructor(readonly id: string, made: Classroom | null = null) {
     if (made !== null) this.#take(made);
@@ -58,6 +61,7 @@ export class Teaching {
 
   destroy(): void {
     this.#socket.close();
+    clearInterval(this.#recorder);
   }
 
   async #load(): Promise<void> {
@@ -87,18 +91,23 @@ export class Teaching {
   }
 
   #heard(news: TeacherNews): void {
+    if (news.type === 'refused') return void this.#load(); // tells why, in words
     if (news.classroom !== undefined) this.#take(news.classroom);
     if (news.state !== undefined) this.stream = news.state;
     if (news.viewers !== undefined) this.viewers = news.viewers;
     if (news.history !== undefined) this.history = news.history;
-    if (news.facts !== undefined) this.#measured(news.facts);
+    if (news.facts !== undefined) {
+      const first = this.facts === null;
+      this.facts = news.facts;
+      if (first) this.#record();
+    }
   }
 
-  #measured(facts: Facts | null): void {
-    this.facts = facts;
+  #record(): void {
+    if (this.facts === null && this.bitrate.length === 0) return;
     const now_s = Date.now() / 1000;
-    this.bitrate = append(this.bitrate, [now_s, (facts?.bitrate_bps ?? 0) / 1_000_000]);
-    this.fps = append(this.fps, [now_s, facts?.fps ?? 0]);
+    this.bitrate = append(this.bitrate, [now_s, (this.facts?.bitrate_bps ?? 0) / 1_000_000]);
+    this.fps = append(this.fps, [now_s, this.facts?.fps ?? 0]);
   }
 }
 

@@ -142,7 +142,7 @@ def school() -> dict[str, Any]:
         "teacher": {"classroom": classroom(), "facts": None, "viewers": [], "history": []},
         "nodes": nodes,
         "summary": summary(nodes),
-        "monitor": {"history": history(60, 170), "events": events()},
+        "monitor": {"history": history(60, 49), "events": events()},
         "users": [
             {
                 "id": "u1",
