@@ -33,6 +33,7 @@ class Epochs:
     """Answers given, and asks still being collected."""
 
     def __init__(self) -> None:
+        self.changes = 0
         self._answers: dict[str, dict[str, EpochBase]] = {}
         self._pending: dict[tuple[str, str], _Collection] = {}
 
@@ -78,6 +79,7 @@ class Epochs:
     def replace(self, base: EpochBase) -> None:
         """Take another master's answer instead of ours, which came later."""
         self._answers.setdefault(base.stream, {})[base.key] = base
+        self.changes += 1
 
     def of(self, stream: str) -> tuple[EpochBase, ...]:
         """Return the stream's last bases, oldest first."""
@@ -114,5 +116,6 @@ class Epochs:
     def _keep(self, base: EpochBase) -> None:
         answers = self._answers.setdefault(base.stream, {})
         answers[base.key] = base
+        self.changes += 1
         while len(answers) > KEEP_EPOCHS:
             del answers[next(iter(answers))]

@@ -29,13 +29,15 @@ class OrderDesk:
         self._viewer_keys = tuple(viewer_keys)
         self._interval_s = heartbeat_interval_s
         self._shared = Orders(version=-1)
+        self._made_for = (-1, -1)
 
     def orders(self, cluster: Cluster, node: Node | None) -> Orders:
         """Return the orders for a node; for None those that make it register."""
         if node is None:
             return Orders(version=0, known=False, heartbeat_interval_s=self._interval_s)
-        if self._shared.version != cluster.version:
-            self._shared = self._compose(cluster)
+        now = (cluster.version, cluster.epochs.changes)
+        if self._made_for != now:
+            self._shared, self._made_for = self._compose(cluster), now
         return msgspec.structs.replace(
             self._shared,
             drain=node.id in cluster.view.drained,

@@ -6,7 +6,6 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import trio
 from trio_websocket import ConnectionClosed, open_websocket_url
 
@@ -16,6 +15,8 @@ from tests.fakes.control import running_master
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import pytest
 
     from tests.fakes.control import Control
 
