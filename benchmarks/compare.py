@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin
 
@@ -76,8 +77,8 @@ def compare(
     rate: float = 2000.0,
     tls_viewers: int = 1000,
     tls_rate: float = 500.0,
-    seconds: float = 15.0,
-    rounds: int = 2,
+    seconds: float = 10.0,
+    rounds: int = 3,
     ll_viewers: int = 150,
     part_s: float = 0.5,
     ingest: Literal["embedded", "origin", "mediamtx"] = "origin",
@@ -102,7 +103,7 @@ def compare(
     seconds
         How long each server is measured in each round.
     rounds
-        How often the servers take turns; their figures are added up.
+        How often the servers take turns; figures are added up, the ratio is the median of the rounds'.
     ll_viewers
         Viewers of the low-latency comparison.
     part_s
@@ -169,8 +170,15 @@ def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, 
             rounds[candidate.name].append(run(name, work, candidate))
     found = {server: added_up(parts) for server, parts in rounds.items()}
     for facts in found.values():
-        facts["ratio_to_nginx"] = facts["us_per_request"] / max(1e-9, found["nginx"]["us_per_request"])
+        facts["ratio_to_nginx"] = ratio(facts, found["nginx"])
     return found
+
+
+def ratio(facts: dict[str, Any], base: dict[str, Any]) -> float:
+    """Return how a server's CPU a request relates to another's: the median over the rounds, each of
+    which is compared with its neighbour in time, so that a busy minute harms both alike."""
+    pairs = zip(facts["us_per_request_rounds"], base["us_per_request_rounds"], strict=True)
+    return float(median(mine / max(1e-9, other) for mine, other in pairs))
 
 
 def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from benchmarks.servers import ROOT
 from relay.base.errors import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from _typeshed import DataclassInstance
 
@@ -30,11 +30,13 @@ def run(
     orders: Sequence[DataclassInstance],
     servers: Mapping[str, Sequence[int]],
     cores: set[int] | None = None,
+    look: Callable[[], None] = lambda: None,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
     """Run one generator per order; return what each saw, and the cost of each server (name → pids).
 
     The cost of `generators` has also `rest_percent`: what everything else on this machine used
-    meanwhile, in percent of a core. Where that is much, the figures are worth little.
+    meanwhile, in percent of a core. Where that is much, the figures are worth little. `look` is
+    called when the measuring begins and when it ends.
     """
     generators = [_start(module, order, cores) for order in orders]
     known = {**servers, "generators": [generator.pid for generator in generators]}
@@ -43,9 +45,11 @@ def run(
             _line(generator)
         before = {name: cost(list(pids)) for name, pids in known.items()}
         busy_before_s = busy_s()
+        look()
         seen = [json.loads(_line(generator)) for generator in generators]
         after = {name: cost(list(pids)) for name, pids in known.items()}
         worked_s = busy_s() - busy_before_s
+        look()
     finally:
         for generator in generators:
             generator.kill()

@@ -90,6 +90,14 @@ def save(record: dict[str, Any], path: Path) -> None:
     console().print(f"[dim]{path}[/]")
 
 
+def machine_line(machine: dict[str, str]) -> str:
+    """Return the machine in one line."""
+    return (
+        f"{machine['cores']} × {machine['cpu']}, {machine['memory']}, Linux {machine['kernel']} "
+        f"({machine['congestion_control']}), Python {machine['python']}"
+    )
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """Return a figure, or a dash where there is none."""
     return "–" if value is None else f"{value:,.{digits}f}"
@@ -127,19 +135,17 @@ def show_viewers(record: dict[str, Any]) -> None:
                 f"system {number(used['system_s'])} s), {number(used['us_per_request'], 1)} µs a request, "
                 f"{number(used['rss_mb'], 1)} MB + {number(used['memfd_mb'], 1)} MB media",
             )
-    if seen.get("relay_fetches"):
-        facts.add_row("relay's fetches", number(seen["relay_fetches"], 0))
+    own = seen.get("relay", {})
+    if "fetches_per_object" in own:
+        facts.add_row("fetches per object", number(own["fetches_per_object"]))
+        push, turn = number(own["push_p99_ms"], 1), number(own["turn_p99_ms"], 1)
+        facts.add_row("relay's own figures", f"new part to last waiter p99 ≤ {push} ms, turn p99 ≤ {turn} ms")
     rest = seen["generators"]["rest_percent"]
     facts.add_row("client", f"{number(100 * seen['client_busy'], 0)} % busy")
     facts.add_row("rest of the machine", f"{number(rest, 0)} % of a core (teacher and whatever else runs)")
     for what, count in list(seen["failures"].items())[:MAX_ERRORS]:
         facts.add_row("[yellow]failed[/]", f"{count} × {what}")
-    machine = record["machine"]
-    facts.add_row(
-        "machine",
-        f"{machine['cores']} × {machine['cpu']}, {machine['memory']}, Linux {machine['kernel']}, "
-        f"Python {machine['python']}",
-    )
+    facts.add_row("machine", machine_line(record["machine"]))
     out.print(facts)
     if seen["client_busy"] > BUSY_LIMIT:
         out.print("[yellow]the viewers' own process was nearly full: use --processes 2[/]")

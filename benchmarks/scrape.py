@@ -1,29 +1,63 @@
-"""Reads a relay's own counters from its admin port."""
+"""Reads a relay's own figures from its admin port, twice, and says what happened in between."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 if TYPE_CHECKING:
     from benchmarks.servers import Relay
 
-FETCHES = "airclass_relay_fetches_total"
 DEADLINE_S = 5.0
+PREFIX = "airclass_relay_"
+MEDIA_KINDS = ('kind="part"', 'kind="segment"', 'kind="hint"')
+HISTOGRAMS = ("turn_duration_seconds", "push_duration_seconds")
 
 
-def fetches(relay: Relay | None) -> float:
-    """Return how many requests the relay has sent to its origin; 0 without a relay."""
-    return total(metrics(relay), FETCHES) if relay else 0.0
+def figures(relay: Relay) -> dict[str, float]:
+    """Return every sample of the relay's /metrics, by name and labels as they stand in the text."""
+    answer = httpx.get(f"{relay.admin_url}/metrics", timeout=DEADLINE_S).raise_for_status()
+    return samples(answer.text)
 
 
-def metrics(relay: Relay) -> str:
-    """Return the text of the relay's /metrics."""
-    return httpx.get(f"{relay.admin_url}/metrics", timeout=DEADLINE_S).raise_for_status().text
+def samples(text: str) -> dict[str, float]:
+    """Return the samples of a Prometheus text: name with labels → value."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith(PREFIX):
+            name, _, value = line.rpartition(" ")
+            found[name.removeprefix(PREFIX)] = float(value)
+    return found
 
 
-def total(text: str, name: str) -> float:
-    """Return the sum of one metric over its labels."""
-    lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+def between(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
+    """Return media objects and requests fetched from the origin, and 99th percentiles in milliseconds.
+
+    A percentile is the upper bound of the bucket that holds it.
+    """
+    grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
+    fetched = [
+        count
+        for name, count in grown.items()
+        if name.startswith("stream_fetched_objects_total{") and any(kind in name for kind in MEDIA_KINDS)
+    ]
+    found: dict[str, Any] = {
+        "media_fetched": sum(fetched),
+        "origin_requests": grown.get("origin_requests_total", 0.0),
+    }
+    for name in HISTOGRAMS:
+        found[f"{name.partition('_')[0]}_p99_ms"] = _p99_ms(grown, name)
+    return found
+
+
+def _p99_ms(grown: dict[str, float], name: str) -> float | None:
+    start = f'{name}_bucket{{le="'
+    buckets = [
+        (float(sample.removeprefix(start).rstrip('"}')), count)
+        for sample, count in grown.items()
+        if sample.startswith(start)
+    ]
+    total = max((count for _, count in buckets), default=0.0)
+    reached = [bound for bound, count in buckets if total and count >= 0.99 * total]
+    return 1000 * min(reached) if reached else None

@@ -18,10 +18,9 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from benchmarks import measure, report, servers
+from benchmarks import measure, report, scrape, servers
 from benchmarks.crowd import Orders
 from benchmarks.machine import describe
-from benchmarks.scrape import fetches
 from relay.base.errors import AirclassError
 
 SETTLE_S = 4.0
@@ -51,10 +50,17 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     # One more reader, at the origin itself: by how much do the others learn of a new part later?
     bearer = {"Authorization": f"Bearer {target.ingest.secret}"}
     witness = replace(orders, urls=[target.ingest.origin_url], viewers=1, headers=bearer)
-    (at_origin, *seen), costs = measure.run("benchmarks.crowd", [witness, *parts], pids)
+    relay, looks = target.relay, list[dict[str, float]]()
+    (at_origin, *seen), costs = measure.run(
+        "benchmarks.crowd", [witness, *parts], pids, look=lambda: looks.append(scrape.figures(relay))
+    )
+    own = scrape.between(*looks)
+    per_object = own["media_fetched"] / at_origin["asked"]["media"]
     arrivals = [tuple(row) for part in seen for row in part["arrivals"]]
     added = report.added_ms([tuple(row) for row in at_origin["arrivals"]], arrivals)
-    return {**merged(seen), **costs, "added_ms": added}
+    found = {**merged(seen), **costs, "added_ms": added}
+    found["relay"] |= {**own, "fetches_per_object": per_object}
+    return found
 
 
 def split(orders: Orders, processes: int) -> list[Orders]:
@@ -145,11 +151,8 @@ def viewers(
         if not url:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airclass-bench-")))
             target = _started(stack, folder, count, picture, ingest, mediamtx, direct)
-        fetched = fetches(target.relay)
         orders = Orders(target.urls, count, ramp, SETTLE_S, seconds, latency, headers=dict(target.headers))
         seen = run_crowd(target, orders, processes or -(-count // MOST_A_PROCESS))
-        if target.relay is not None:
-            seen["relay_fetches"] = fetches(target.relay) - fetched
     setup = {"url": url.partition("/t/")[0] or ("ingest" if direct else "relay"), "viewers": count}
     setup |= {"ingest": "" if url else ingest, **asdict(picture), "latency_s": latency}
     record = {"machine": describe(), "setup": setup, "result": seen}

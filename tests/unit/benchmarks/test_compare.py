@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.certificate import self_signed
-from benchmarks.compare import added_up
+from benchmarks.compare import added_up, ratio
 from benchmarks.crowd import Orders
 from benchmarks.viewers import split
 
@@ -57,3 +57,10 @@ def test_a_crowd_is_split_without_losing_anyone() -> None:
 def test_the_certificate_is_taken(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+
+
+def test_the_ratio_is_the_median_of_neighbouring_rounds() -> None:
+    relay = added_up([round_of(1.0, 10_000), round_of(9.0, 10_000), round_of(1.2, 10_000)])
+    nginx = added_up([round_of(2.0, 10_000), round_of(2.0, 10_000), round_of(1.2, 10_000)])
+    assert ratio(relay, nginx) == pytest.approx(1.0)
+    assert ratio(nginx, nginx) == 1.0
