@@ -71,7 +71,7 @@ def verify_viewer(token: str, keys: tuple[bytes, ...]) -> ViewerClaims:
             problem = "the token's signature is wrong: join the class again"
         except jwt.ExpiredSignatureError:
             raise TokenError(401, "the token has expired: join the class again") from None
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError):
             problem = "the token is not valid: join the class again"
         else:
             return _checked(claims)

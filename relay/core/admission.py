@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError, TokenError
-from relay.base.tokens import verify_viewer
+from relay.base.tokens import LEEWAY_S, verify_viewer
 from relay.core import cmcd
 from relay.core.ledger import MAX_ADDRESSES_NOTED, Ledger, Viewer
 
@@ -42,9 +42,7 @@ class Admission:
         self._revoked: frozenset[str] = frozenset()
         self._closed: frozenset[str] = frozenset()
 
-    def admit(
-        self, token: bytes, stream: str, address: str, query: bytes, *, now_s: float, wall_s: float
-    ) -> Viewer:
+    def admit(self, token: bytes, stream: str, address: str, *, now_s: float, wall_s: float) -> Viewer:
         """Return the viewer of a token, entered in the ledger when new.
 
         Raises TokenError 401 or 403, RequestError 429 (too many addresses) or 503 (full).
@@ -54,7 +52,7 @@ class Admission:
             claims = verify_viewer(token.decode("latin-1"), self.keys)
             if claims.classroom != stream:
                 raise TokenError(403, "this token is for another class: join this class with its code")
-            lifetime_s = claims.expires_at_s - wall_s
+            lifetime_s = claims.expires_at_s + LEEWAY_S - wall_s
             viewer = Viewer(
                 token,
                 subject=claims.subject,

@@ -7,6 +7,7 @@ socket; the reactor sends what is returned and hands back the requests whose tim
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ MAX_HELD = 20_000
 MAX_NAME_CHARS = 128
 ENDED_GRACE_S = 60.0
 DEFAULT_GONE_S = 10.0
+_TOKEN = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(slots=True, eq=False)
@@ -134,15 +136,15 @@ class Edge:
             viewer = self.ledger.get(pieces[2])
             stream_name = pieces[3].decode("latin-1")
             if viewer is None or address not in viewer.addresses:
-                viewer = self.admission.admit(
-                    pieces[2], stream_name, address, query, now_s=now_s, wall_s=wall_s
-                )
+                viewer = self.admission.admit(pieces[2], stream_name, address, now_s=now_s, wall_s=wall_s)
             elif viewer.refused is not None or viewer.stream != stream_name or now_s >= viewer.expires_s:
                 self.admission.check(viewer, stream_name, address, now_s)
         elif len(pieces) == 3 and pieces[1] and pieces[2]:
             stream_name = pieces[1].decode("latin-1")
             if not self.admission.public:
                 return self._to_path_form(request, stream_name, pieces[2], query), None
+            if stream_name not in self.streams:  # nobody is noted down for what is not here
+                raise RequestError(404, "no such stream: ask for its link")
             viewer = self.admission.admit_public(stream_name, address, query, now_s=now_s, wall_s=wall_s)
         else:
             raise RequestError(404, "there is nothing at this address")
@@ -167,7 +169,7 @@ class Edge:
                 token = piece[6:].decode("latin-1")
             elif piece:
                 rest.append(piece)
-        if not token or not all(c.isalnum() or c in "-_." for c in token):
+        if not _TOKEN.fullmatch(token):
             raise RequestError(401, "a token is missing: join the class again")
         location = f"/t/{token}/{stream}/".encode() + name
         return response.redirect(location + (b"?" + b"&".join(rest) if rest else b""))
@@ -290,12 +292,15 @@ class Edge:
             raise ask.viewer.refused
         if ask.stream.refused or self.admission.draining:
             raise RequestError(410, "this relay is being taken out of service: use another one")
+        if not ask.stream.ready:
+            raise RequestError(503, "the stream begins anew: try again")
         if not ask.name.endswith(".m3u8"):
             media = ask.window.lookup(ask.name)
             if media is None:
                 raise RequestError(404, "the part did not come")
             return response.media_reply(media, "part")
-        if not self._answer_at_limit and not ask.window.edge.reached(ask.msn, ask.part):
+        edge = ask.window.edge
+        if not (self._answer_at_limit or ask.stream.ended or edge.reached(ask.msn, ask.part)):
             raise RequestError(503, "nothing new yet")
         return self._current(ask.request, ask.stream, ask.window)
 

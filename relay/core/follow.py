@@ -99,7 +99,8 @@ class Sessions:
 
     MediaMTX and its kin put a random prefix into every name: that is the session's name. For an
     origin without one the session is counted up when its numbers fall back; a relay that
-    starts late takes the last one that the cluster knows.
+    starts late takes the last one that the cluster knows. A session that comes back after another
+    one (of a stand-by origin) counts as new: its old numbers lie behind.
     """
 
     def __init__(self, timeline: Timeline) -> None:
@@ -107,15 +108,33 @@ class Sessions:
         self._count: int | None = None
         self._next_msn = 0
         self._uris: dict[int, str] = {}
+        self._begins = True
+        self._again = ("", "")  # the session that came back, and its name since then
+
+    def begin(self) -> None:
+        """Note that the origin is approached anew: what it lists now is no straggler."""
+        self._begins = True
 
     def key(self, playlist: MediaPlaylist) -> str:
         """Return the name of the session that a playlist belongs to."""
+        name = self._name(playlist)
+        key = self._again[1] if name == self._again[0] else name
+        if self._begins:
+            self._begins = False
+            known, newest = self._timeline.known(key), self._timeline.newest
+            if known is not None and newest is not None and known is not newest:
+                ours = newest.key.startswith(f"{name}+")  # another rendition has seen it come back
+                key = newest.key if ours else f"{name}+{newest.discontinuity_seq}"
+                self._again = (name, key)
+        return key
+
+    def _name(self, playlist: MediaPlaylist) -> str:
         prefix = _prefix(playlist)
         if prefix is not None:
             return prefix
         if self._count is None:
             newest = self._timeline.newest
-            tail = newest.key.removeprefix("session-") if newest else "0"
+            tail = newest.key.removeprefix("session-").partition("+")[0] if newest else "0"
             self._count = int(tail) if tail.isdecimal() else 0
         elif self._fell_back(playlist):
             self._count += 1

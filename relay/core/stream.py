@@ -26,6 +26,10 @@ VERSION = 10
 SILENT_TARGETS = 1.5
 # Asked for by players that have no rendition attributes at all (a bare media playlist as origin).
 UNKNOWN_BANDWIDTH = "2000000"
+# First letters of renditions' names; `v` is for variants.
+_LETTERS = {"AUDIO": "a", "SUBTITLES": "s"}
+# Tags that point into the origin: viewers are steered by the master, and see no trick-play lists.
+_NOT_FOR_VIEWERS = ("#EXT-X-CONTENT-STEERING", "#EXT-X-I-FRAME-STREAM-INF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,12 @@ class Stream:
                 continue
             name = names.get(rendition.uri)
             if name is None:
-                kind = rendition.type[:1].lower() or "x"
-                name = names[rendition.uri] = f"{kind}{number}"
+                name = names[rendition.uri] = f"{_LETTERS.get(rendition.type, 'x')}{number}"
                 sources.append(Source(name, rendition.uri, rendition.type == "AUDIO"))
             media.append(_with(rendition, "URI", f'"{name}.m3u8"'))
         if len(sources) > MAX_RENDITIONS:
             raise OriginError(f"the origin lists {len(sources)} renditions; {MAX_RENDITIONS} are followed")
-        tags = tuple(t for t in index.tags if not t.startswith("#EXT-X-CONTENT-STEERING"))
+        tags = tuple(t for t in index.tags if not t.startswith(_NOT_FOR_VIEWERS))
         self._multivariant = pl.MultivariantPlaylist(
             tuple(variants), tuple(media), independent_segments=True, version=VERSION, tags=tags
         )
