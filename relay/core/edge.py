@@ -247,9 +247,7 @@ class Edge:
 
     def drop(self, who: Hashable, ask: Ask) -> None:
         """Forget a connection that was held and has gone."""
-        shelf = self._shelves.get(ask.stream.name)
-        if shelf is not None:
-            shelf.waiting[ask.window.rendition].drop(who)
+        self._shelves[ask.stream.name].waiting[ask.window.rendition].drop(who)
         self.held -= 1
 
     def reached(self, stream: Stream, window: Window) -> list[Hashable]:
