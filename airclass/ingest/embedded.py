@@ -14,9 +14,9 @@ from pathlib import Path
 
 import cyclopts
 import trio
-from pydantic import SecretStr
 
 from airclass.ingest import http, remux
+from airclass.ingest.config import IngestSettings
 from airclass.ingest.door import Door
 from airclass.ingest.origin import Origin, Publication
 from airclass.ingest.ports import LOOPBACK
@@ -26,12 +26,6 @@ from relay.base.errors import AirclassError, ConfigError, OriginError, StartErro
 from relay.base.process import write_ready_file
 
 log = logging.getLogger(__name__)
-
-
-class IngestSettings(settings.Settings):
-    """What the embedded ingest reads from the environment."""
-
-    hls_cdn_secret: SecretStr = SecretStr("")
 
 
 def _receive(origin: Origin, url: str) -> None:
@@ -106,7 +100,7 @@ def embedded(
     # FFmpeg's thread could hold up an orderly end, and there is nothing to save: end at once.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    secret = settings.load(IngestSettings, settings.environment()).hls_cdn_secret.get_secret_value()
+    secret = settings.load(IngestSettings, settings.environment()).hls_cdn_secret
     problems = [
         f"--{name} {value}: give a loopback address and a port, such as 127.0.0.1:0"
         for name, value in (("rtmp", rtmp), ("hls", hls))
@@ -116,7 +110,13 @@ def embedded(
         problems.append("--part-s, --segment-s: a part has at least 0.1 s, a segment a part's to 20 s")
     if problems:
         raise ConfigError(problems)
-    origin = Origin(path=path, flavour=variant, part_s=part_s, segment_s=segment_s, secret=secret)
+    origin = Origin(
+        path=path,
+        flavour=variant,
+        part_s=part_s,
+        segment_s=segment_s,
+        secret=secret.get_secret_value() if secret else "",
+    )
     trio.run(_main, origin, _address(rtmp), _address(hls), ready_file)
 
 

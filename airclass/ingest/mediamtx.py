@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cyclopts
-from pydantic import SecretStr
 
 from airclass.ingest import leash
+from airclass.ingest.config import IngestSettings
 from airclass.ingest.ports import LOOPBACK, Reservation
 from airclass.ingest.window import Flavour
 from relay.base import settings
@@ -44,13 +44,6 @@ PAUSE_MAX_S = 10.0
 STEADY_S = 30.0
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 WHERE_FROM = "get MediaMTX 1.20 or newer from its releases, put it on PATH or set MEDIAMTX_PATH"
-
-
-class MediamtxSettings(settings.Settings):
-    """What is read from the environment."""
-
-    hls_cdn_secret: SecretStr
-    mediamtx_path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -135,10 +128,15 @@ def mediamtx(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     environ = settings.environment()
-    own = settings.load(MediamtxSettings, environ)
-    program = find_mediamtx(own.mediamtx_path, environ.get("PATH", ""), needed=True)
+    own = settings.load(IngestSettings, environ)
+    problems = []
+    if own.hls_cdn_secret is None:
+        problems.append("HLS_CDN_SECRET is missing: set the one that master and relays have")
     if not auth_url and rtmp.rpartition(":")[0].strip("[]") not in LOOPBACK:
-        raise ConfigError(["--auth-url is missing: without it everybody could publish"])
+        problems.append("--auth-url is missing: without it everybody could publish")
+    if own.hls_cdn_secret is None or problems:
+        raise ConfigError(problems)
+    program = find_mediamtx(own.mediamtx_path, environ.get("PATH", ""), needed=True)
     with Reservation({"--rtmp": rtmp, "--hls": hls, "--api": api}) as ports:
         addresses = Addresses(ports["--rtmp"].bind, ports["--hls"].bind, ports["--api"].bind, auth_url)
         secret = own.hls_cdn_secret.get_secret_value()

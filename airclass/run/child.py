@@ -26,13 +26,13 @@ LAST_WORD_S = 1.0
 
 
 class Child:
-    """A running child; its output goes to `output`, or where ours goes.
-
-    Raises StartError when the program cannot be run at all.
-    """
+    """A running child; its output goes to `output` (StartError when that cannot be), or where ours goes."""
 
     def __init__(self, args: Sequence[str], env: Mapping[str, str], output: Path | None = None) -> None:
-        log = output.open("ab") if output else None
+        try:
+            log = output.open("ab") if output else None
+        except OSError as exc:
+            raise StartError(f"{output} cannot be written: {exc.strerror}") from None
         try:
             self._process = subprocess.Popen(
                 leash.command(*args),
@@ -42,17 +42,20 @@ class Child:
                 stderr=log,
                 process_group=0,  # Ctrl-C is for us: we end them in our order
             )
-            self._pidfd = os.pidfd_open(self._process.pid)
-        except OSError as exc:
-            raise StartError(f"{args[0]} cannot be started: {exc.strerror}") from None
         finally:
             if log:
                 log.close()
+        self._pidfd = os.pidfd_open(self._process.pid)
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
 
     async def wait(self) -> int:
         """Return the exit code once it has ended; negative: the signal that ended it."""
@@ -67,7 +70,7 @@ class Child:
                 (signal.SIGTERM, SECOND_WORD_S),
                 (signal.SIGKILL, LAST_WORD_S),
             ):
-                if self._process.poll() is not None:
+                if self.returncode is not None:
                     break
                 self._process.send_signal(word)
                 with trio.move_on_after(patience_s):
