@@ -39,8 +39,8 @@ export class Screen {
     video.addEventListener('volumechange', volume, on);
     video.addEventListener('enterpictureinpicture', () => (this.pip = true), on);
     video.addEventListener('leavepictureinpicture', () => (this.pip = false), on);
-    video.textTracks?.addEventListener('addtrack', tracks, on);
-    video.textTracks?.addEventListener('removetrack', tracks, on);
+    video.textTracks.addEventListener('addtrack', tracks, on);
+    video.textTracks.addEventListener('removetrack', tracks, on);
     document.addEventListener('fullscreenchange', () => (this.full = document.fullscreenElement !== null), on);
     return () => ended.abort();
   }

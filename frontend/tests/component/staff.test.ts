@@ -1,0 +1,169 @@
+import { render, screen, within } from '@testing-library/svelte';
+import userEvent from '@testing-library/user-event';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import Admin from '../../src/pages/Admin.svelte';
+import Login from '../../src/pages/Login.svelte';
+import Teacher from '../../src/pages/Teacher.svelte';
+import { locale } from '../../src/i18n/locale.svelte';
+import { classroom, node, viewer } from '../builders';
+import { FakeMaster, FakeSocket } from '../fakes';
+
+vi.mock('uplot', () => ({ default: class { setData(): void {} setSize(): void {} destroy(): void {} } }));
+vi.stubGlobal('ResizeObserver', class { observe(): void {} disconnect(): void {} });
+
+let master: FakeMaster;
+const user = { id: 'u1', name: 'Kim', role: 'admin' };
+const summary = { total_nodes: 2, active_nodes: 2, total_capacity: 300, current_load: 90, average_load: 30, recommendation: '' };
+
+beforeEach(() => {
+  FakeSocket.install();
+  master = new FakeMaster();
+  master.answers = {
+    'GET /api/me': { user },
+    'GET /api/classrooms': { classrooms: [classroom()] },
+    'GET /api/classrooms/c1': classroom({ rtmp_server: 'rtmp://m/live' }),
+    'GET /cluster/nodes': { nodes: [node(2), node(1)], summary },
+    'GET /api/users': { users: [user, { id: 'u2', name: '<i>Lee</i>', role: 'teacher' }] },
+    'GET /api/settings': { settings: { MODE: 'master', CLUSTER_SECRET: '***' } },
+  };
+  history.replaceState(null, '', '/teach');
+  locale.choose('en');
+});
+
+describe('the teacher’s page', () => {
+  const open = async (): Promise<void> => {
+    location.hash = '#/c1';
+    render(Teacher);
+    await screen.findByRole('heading', { name: 'Physics' });
+    FakeSocket.last.open();
+  };
+
+  it('lists classes', async () => {
+    location.hash = '';
+    render(Teacher);
+    expect(await screen.findByRole('link', { name: /Physics/ })).toHaveAttribute('href', '#/c1');
+  });
+
+  it('says what to do before the first picture', async () => {
+    await open();
+    expect(screen.getByRole('heading', { name: 'You are not live yet' })).toBeVisible();
+    expect(screen.getByText('rtmp://m/live')).toBeVisible();
+    expect(screen.getByText(/The key is shown only when it is made/)).toBeVisible();
+  });
+
+  it('shows a key only after a click', async () => {
+    master.answers['POST /api/classrooms/c1/rotate-key'] = classroom({ rtmp_server: 'rtmp://m/live', rtmp_key: 'c1?token=abc' });
+    await open();
+    await userEvent.click(screen.getByRole('button', { name: 'New key' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Make new key' }));
+    const show = await screen.findByRole('button', { name: 'Show key' });
+    expect(screen.queryByText('c1?token=abc')).toBeNull();
+    await userEvent.click(show);
+    expect(screen.getByText('c1?token=abc')).toBeVisible();
+  });
+
+  it('does nothing when the question is answered with no', async () => {
+    await open();
+    await userEvent.click(screen.getByRole('button', { name: 'End class' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Cancel' }));
+    expect(master.calls.filter((call) => call.startsWith('POST'))).toEqual([]);
+  });
+
+  it('shows who is here, and advice in words', async () => {
+    await open();
+    const facts = { bitrate_bps: 2e6, width: 1280, height: 720, fps: 30, keyframe_s: 9, video_codec: 'H264', audio_codec: 'AAC', advice: [] };
+    FakeSocket.last.says({ type: 'snapshot', viewers: [viewer(1), viewer(2, { quality: 'poor', latency_ms: -1 })], facts, state: 'waiting' });
+    const row = within(await screen.findByRole('row', { name: /Student 2/ }));
+    expect(row.getByText('Poor')).toBeVisible();
+    expect(row.getByText('–')).toBeVisible();
+    expect(screen.getByText(/A key frame comes only every 9 s/)).toBeVisible();
+  });
+
+  it('says when an action failed', async () => {
+    master.answers['POST /api/classrooms/c1/close'] = [403, 'forbidden'];
+    await open();
+    await userEvent.click(screen.getByRole('button', { name: 'Close class' }));
+    expect(await screen.findByText('Your account may not do this.')).toBeVisible();
+  });
+});
+
+describe('the dashboard', () => {
+  it('shows cards and sorted nodes', async () => {
+    render(Admin);
+    const rows = await screen.findAllByRole('row');
+    expect(rows.slice(1).map((row) => within(row).getByRole('rowheader').textContent)).toEqual(['relay-1http://10.0.0.1:8080', 'relay-2http://10.0.0.2:8080']);
+    expect(screen.getByText('30.0 %')).toBeVisible();
+    expect(screen.getByText('Cluster is well-balanced.')).toBeVisible();
+  });
+
+  it('asks before it drains', async () => {
+    master.answers['POST /cluster/drain/relay-1'] = null;
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Drain: relay-1' }));
+    expect(master.calls).not.toContain('POST /cluster/drain/relay-1');
+    await userEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Drain' }));
+    expect(master.calls).toContain('POST /cluster/drain/relay-1');
+  });
+
+  it('keeps what it knows when the master does not answer', async () => {
+    render(Admin);
+    await screen.findAllByRole('row');
+    delete master.answers['GET /cluster/nodes'];
+    await userEvent.click(screen.getByRole('button', { name: 'Refresh' }));
+    expect(await screen.findByText(/No answer from the school’s server/)).toBeVisible();
+    expect(screen.getAllByRole('row')).toHaveLength(3);
+  });
+
+  it('is closed to teachers', async () => {
+    master.answers['GET /api/me'] = { user: { ...user, role: 'teacher' } };
+    render(Admin);
+    expect(await screen.findByText('Your account may not do this.')).toBeVisible();
+    expect(master.calls).toEqual(['GET /api/me']);
+  });
+
+  it('shows people as text and never offers to remove oneself', async () => {
+    location.hash = '#/users';
+    render(Admin);
+    expect(await screen.findByText('<i>Lee</i>')).toBeVisible();
+    expect(screen.getAllByRole('button', { name: /^Remove/ })).toHaveLength(1);
+  });
+
+  it('shows settings with their secrets hidden', async () => {
+    location.hash = '#/settings';
+    render(Admin);
+    expect(within(await screen.findByRole('row', { name: /CLUSTER_SECRET/ })).getByText('***')).toBeVisible();
+  });
+});
+
+describe('signing in', () => {
+  const signIn = async (): Promise<void> => {
+    await userEvent.type(screen.getByLabelText('User name'), 'kim');
+    await userEvent.type(screen.getByLabelText('Password'), 'secret{Enter}');
+  };
+
+  it('leads to the page of the role', async () => {
+    master.answers['POST /api/login'] = { user };
+    const go = vi.fn<(path: string) => void>();
+    history.replaceState(null, '', '/login');
+    render(Login, { go });
+    await signIn();
+    await vi.waitFor(() => expect(go).toHaveBeenCalledWith('/admin'));
+  });
+
+  it('says what is wrong and keeps the name', async () => {
+    master.answers['POST /api/login'] = [401, 'not-signed-in'];
+    history.replaceState(null, '', '/login');
+    render(Login, { go: () => undefined });
+    await signIn();
+    expect(await screen.findByText('User name or password is not right.')).toBeVisible();
+    expect(screen.getByLabelText('User name')).toHaveValue('kim');
+  });
+
+  it('uses a link once and forgets it', async () => {
+    master.answers['POST /api/login'] = [401, 'not-signed-in'];
+    history.replaceState(null, '', '/login#link=abc&next=/teach');
+    render(Login, { go: () => undefined });
+    expect(location.hash).toBe('');
+    expect(await screen.findByText(/This link was used already/)).toBeVisible();
+  });
+});

@@ -1,0 +1,182 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Playback } from '../../src/state/playback.svelte';
+import { sample } from '../builders';
+import { FakePlayer, makeFake, pass } from '../fakes';
+
+let video: HTMLVideoElement;
+let playback: Playback;
+let refreshed = 0;
+let allowed: 'sound' | 'silence' | 'nothing' = 'sound';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakePlayer.all = [];
+  [refreshed, allowed] = [0, 'sound'];
+  video = document.createElement('video');
+  video.play = () => {
+    if (allowed === 'nothing' || (allowed === 'silence' && !video.muted)) return Promise.reject(new DOMException('', 'NotAllowedError'));
+    video.dispatchEvent(new Event('play'));
+    video.dispatchEvent(new Event('playing'));
+    return Promise.resolve();
+  };
+  playback = new Playback({
+    video, make: makeFake, contentId: 'c1', url: () => `/live?try=${refreshed}`, token: () => 'T',
+    refresh: () => Promise.resolve(Boolean(++refreshed)),
+  });
+});
+
+afterEach(() => {
+  playback.destroy();
+  vi.useRealTimers();
+});
+
+const player = (): FakePlayer => {
+  const made = FakePlayer.all.at(-1);
+  if (made === undefined) throw new Error('no player was made');
+  return made;
+};
+
+/** Play for some seconds at a speed, 250 ms a step. */
+async function run(seconds: number, speed = 1): Promise<void> {
+  for (let i = 0; i < seconds * 4; i += 1) {
+    player().now = sample({ ...player().now, position_s: player().now.position_s + speed / 4 });
+    await pass(250);
+  }
+}
+
+describe('starting', () => {
+  it('loads nothing before there is a picture', async () => {
+    await pass(10_000);
+    await playback.setLive(false);
+    expect(FakePlayer.all).toHaveLength(0);
+  });
+
+  it('loads once, with the order of relays', async () => {
+    playback.prefer(['b', 'a']);
+    await playback.setLive(true);
+    await playback.setLive(true);
+    expect(FakePlayer.all).toHaveLength(1);
+    expect(player().did).toEqual(['prefer b,a', 'load /live?try=0']);
+    expect(playback.needsTap).toBe('no');
+  });
+
+  it('plays silently where the browser wants a touch first, and asks for it', async () => {
+    allowed = 'silence';
+    await playback.setLive(true);
+    expect([playback.needsTap, video.muted, playback.playing]).toEqual(['sound', true, true]);
+    allowed = 'sound';
+    playback.tapped();
+    expect([playback.needsTap, video.muted]).toEqual(['no', false]);
+  });
+
+  it('asks for a touch to play where even silence is refused', async () => {
+    allowed = 'nothing';
+    await playback.setLive(true);
+    expect(playback.needsTap).toBe('play');
+    await run(12, 0);
+    expect(player().did).toEqual(['prefer ', 'load /live?try=0']); // waiting is not a stall
+  });
+
+  it('says when the browser can play nothing at all', async () => {
+    const bare = new Playback({ video, make: () => Promise.reject(new Error('no')), contentId: '', url: String, token: String, refresh: () => Promise.resolve(true) });
+    await bare.setLive(true);
+    expect(bare.broken).toBe(true);
+    bare.destroy();
+  });
+});
+
+describe('trouble', () => {
+  beforeEach(() => playback.setLive(true));
+
+  it('lets the player go on after a fatal error, outside of its own event', async () => {
+    await run(2);
+    player().options.fault('network', 'x');
+    expect(player().did).not.toContain('startLoad');
+    await pass(1);
+    expect(player().did).toContain('startLoad');
+  });
+
+  it('asks the master and reloads when errors repeat', async () => {
+    await run(2);
+    for (let i = 0; i < 3; i += 1) player().options.fault('network', 'x');
+    await pass(4_000);
+    expect(refreshed).toBe(1);
+    expect(player().did).toContain('load /live?try=1');
+  });
+
+  it('cures a picture that stands without any error', async () => {
+    await run(3);
+    await run(12, 0);
+    expect(player().did).toContain('startLoad');
+    expect(player().did).toContain('goLive');
+    await pass(4_000);
+    expect(refreshed).toBe(1);
+    expect(playback.stats.stalls).toBe(1);
+  });
+
+  it('makes a new player for what it does not understand, and throws the old one away', async () => {
+    await run(2);
+    const old = player();
+    old.options.fault('other', 'x');
+    await pass(4_000);
+    expect(FakePlayer.all).toHaveLength(2);
+    expect(old.did.at(-1)).toBe('destroy');
+  });
+
+  it('waits while the teacher reconnects, and starts loading when the teacher is back', async () => {
+    await run(3);
+    await playback.setLive(false);
+    player().now = sample({ ...player().now, buffer_s: 0 });
+    await run(60, 0);
+    expect(player().did.slice(2)).toEqual([]);
+    await playback.setLive(true);
+    expect(player().did.at(-1)).toBe('startLoad');
+    expect(playback.stats.stalls).toBe(0);
+  });
+
+  it('does nothing after it was destroyed', async () => {
+    await run(2);
+    player().options.fault('other', 'x');
+    playback.destroy();
+    await pass(10_000);
+    expect(FakePlayer.all).toHaveLength(1);
+  });
+});
+
+describe('following', () => {
+  beforeEach(async () => {
+    await playback.setLive(true);
+    await run(2);
+  });
+
+  it('brings a student who fell behind back to the present', async () => {
+    player().now = sample({ ...player().now, latency_s: 15 });
+    await run(1);
+    expect(player().did).toContain('goLive');
+  });
+
+  it('leaves a student alone who rewound, until they go live', async () => {
+    player().now = sample({ ...player().now, window: { start_s: 0, end_s: 60 } });
+    await run(1);
+    playback.seek(40);
+    player().now = sample({ ...player().now, latency_s: 20 });
+    await run(3);
+    expect([playback.following, player().did.includes('goLive')]).toEqual([false, false]);
+    playback.goLive();
+    expect([playback.following, player().did.at(-1)]).toEqual([true, 'goLive']);
+  });
+
+  it('does not jump after a long pause by hand', async () => {
+    video.dispatchEvent(new Event('pause'));
+    player().now = sample({ ...player().now, latency_s: 12, paused: true });
+    await run(2, 0);
+    player().now = sample({ ...player().now, paused: false });
+    playback.toggle();
+    await run(2);
+    expect([playback.following, player().did.includes('goLive')]).toEqual([false, false]);
+  });
+
+  it('tells what it sees on the element, for those who measure', () => {
+    expect(video.dataset).toMatchObject({ latencyS: '2.00', stalls: '0', pathway: 'relay-1' });
+  });
+});

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { CATCH_UP_RATE, lowLatencyTarget, plainPlaylists, settings, withToken } from '../../src/player/settings';
+
+describe('the measured settings', () => {
+  it('catch up at no more than 1.1', () => expect(CATCH_UP_RATE).toBeLessThanOrEqual(1.1));
+
+  it('keep two timeout retries of low-latency playlists: fewer kill the player when a teacher pauses', () => {
+    expect(settings.playlistLoadPolicy?.default.timeoutRetry?.maxNumRetry).toBe(2);
+  });
+
+  it('find a hanging relay of a plain stream after a second', () => {
+    expect(plainPlaylists.default.maxTimeToFirstByteMs).toBe(1000);
+  });
+
+  it('retry fragments also after a refused connection, eight times', () => {
+    const retry = settings.fragLoadPolicy?.default.errorRetry;
+    const tries = Array.from({ length: 10 }, (_, count) => retry?.shouldRetry?.(retry, count, false, undefined, false));
+    expect(tries.filter(Boolean)).toHaveLength(8);
+  });
+
+  it('stay near the edge, but never nearer than the rate control can hold', () => {
+    expect(lowLatencyTarget(0.2)).toBe(1.5);
+    expect(lowLatencyTarget(0.5)).toBeCloseTo(1.75);
+    expect(lowLatencyTarget(1)).toBeCloseTo(3.5);
+  });
+});
+
+describe('the token in an address', () => {
+  it.each([
+    ['http://r/t/old/c1/video1_stream.m3u8?_HLS_msn=3', 'http://r/t/new/c1/video1_stream.m3u8?_HLS_msn=3'],
+    ['https://r/base/t/old/c1/seg.mp4', 'https://r/base/t/new/c1/seg.mp4'],
+    ['/live/c1/index.m3u8?token=old', '/live/c1/index.m3u8?token=new'],
+    ['/steering/c1?x=1&token=old&_HLS_pathway=a', '/steering/c1?x=1&token=new&_HLS_pathway=a'],
+    ['http://r/c1/index.m3u8', 'http://r/c1/index.m3u8'],
+  ])('%s', (before, after) => expect(withToken(before, 'new')).toBe(after));
+
+  it('is put in as it is, whatever signs it holds', () => {
+    expect(withToken('/t/old/c1/a', '$&.x-y_z')).toBe('/t/$&.x-y_z/c1/a');
+  });
+});
