@@ -29,6 +29,8 @@ for _name, _where, _help in (
     ("drain", "airclass.cli.drain:drain", "Move the students of a node away, and keep it empty."),
     ("undrain", "airclass.cli.drain:undrain", "Let a drained node take students again."),
     ("monitor", "airclass.cli.monitor:monitor", "The cluster on one screen, for people, cron and Nagios."),
+    ("backup", "airclass.cli.backup:backup", "Save settings, database and configuration into one file."),
+    ("restore", "airclass.cli.restore:restore", "Put a backup back, or only check it."),
     ("config", "airclass.cli.config:app", "Show or check the settings."),
     ("healthcheck", "airclass.cli.healthcheck:healthcheck", "Exit code 0 when the local server is ready."),
 ):
