@@ -14,6 +14,7 @@ export default defineConfig({
   build: {
     outDir: '../airclass/_pages',
     emptyOutDir: true,
+    manifest: true, // tests ask it what each page loads
     target: 'es2022',
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // CSP has no data: for scripts and styles
@@ -37,5 +38,6 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     setupFiles: ['tests/setup.ts'],
     restoreMocks: true,
+    testTimeout: 20_000,
   },
 });

@@ -1,6 +1,8 @@
 import '@testing-library/jest-dom/vitest';
 import { afterEach } from 'vitest';
-import { cleanup } from '@testing-library/svelte';
+import { cleanup, configure } from '@testing-library/svelte';
+
+configure({ asyncUtilTimeout: 5000 }); // a busy machine is not a failure
 
 // jsdom draws nothing: what the pages ask of a real browser is answered with the plainest truth.
 HTMLDialogElement.prototype.showModal ??= function (this: HTMLDialogElement) {

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "airclass" / "_pages"
 READY_S = 30.0
+LEAST_SEGMENTS = 4  # with fewer, a plain stream has no room for its usual distance from the edge
 POLL_S = 0.05
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMIUM_ARGS = [
@@ -127,17 +128,23 @@ def ingest_with_teacher(folder: Path, variant: str) -> Iterator[str]:
         small = ["--size", "640x360", "--fps", "24", "--bitrate-kbps", "600"]
         with child([*teacher, *small], folder / "teacher.log"):
             url = f"{urls['hls_url']}/live/c1/"
-            wait_for(lambda: _answers(f"{url}index.m3u8"), why="the ingest has a picture")
+            wait_for(lambda: _answers(f"{url}index.m3u8") or None, why="the ingest has a picture")
+            playlist = "main_stream.m3u8" if variant == "mpegts" else "video1_stream.m3u8"
+            wait_for(
+                lambda: _answers(url + playlist).count("#EXTINF") >= LEAST_SEGMENTS or None,
+                why="a short window",
+            )
             yield url
 
 
-def _answers(url: str) -> bool | None:
+def _answers(url: str) -> str:
+    """Return the body, empty while there is none."""
     ask = urllib.request.Request(url, headers={"Authorization": f"Bearer {SECRET}"})  # noqa: S310
     try:
         with urllib.request.urlopen(ask, timeout=5) as answer:  # noqa: S310
-            return True if answer.status == 200 else None
+            return str(answer.read().decode())
     except OSError:
-        return None
+        return ""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Photographs every page in every state, phone and desk, light and dark, Korean and English.
 
-`python -m tests.e2e.pages.gallery [FOLDER] [--only PREFIX]`, or `make screenshots`. Small palette PNGs,
+`python -m tests.e2e.screenshots [FOLDER] [--only PREFIX]`, or `make screenshots`. Small palette PNGs,
 so that a change of the pages can be looked at in review.
 """
 
