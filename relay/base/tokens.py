@@ -23,6 +23,7 @@ ALGORITHM = "HS256"
 MAX_TOKEN_BYTES = 2048
 MIN_KEY_BYTES = 32
 LEEWAY_S = 10
+MAX_TIME_S = 2**40
 _REQUIRED = ["iss", "aud", "sub", "jti", "iat", "exp"]
 _OPTIONS: Options = {"require": _REQUIRED, "strict_aud": True, "enforce_minimum_key_length": True}
 
@@ -84,6 +85,6 @@ def _checked(claims: dict[str, object]) -> ViewerClaims:
         raise TokenError(401, "this token is not a viewer's: join the class again")
     if not (isinstance(classroom, str) and classroom and isinstance(token_id, str) and token_id):
         raise TokenError(401, "the token names no class: join the class again")
-    if not isinstance(expires, int | float) or isinstance(expires, bool):
+    if not isinstance(expires, int | float) or isinstance(expires, bool) or expires > MAX_TIME_S:
         raise TokenError(401, "the token has no end: join the class again")
     return ViewerClaims(str(claims["sub"]), token_id, classroom, float(expires))
