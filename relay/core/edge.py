@@ -149,7 +149,7 @@ class Edge:
         else:
             raise RequestError(404, "there is nothing at this address")
         viewer.last_s = now_s
-        if b"CMCD=" in query:
+        if query:
             viewer.says(query)
         stream = self.streams.get(stream_name)
         name = pieces[-1].decode("latin-1")
@@ -182,12 +182,12 @@ class Edge:
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
             raise RequestError(410, "the class is over")
         stream.asked_s = now_s
-        if not stream.ready:
-            raise RequestError(503, f"no picture yet: {stream.problem or 'the teacher has not started'}")
-        if name == INDEX:
-            return self._index(request, stream)
-        window = stream.windows.get(name.removesuffix(".m3u8"))
-        if window is None:
+        window = stream.windows.get(name[:-5])
+        if window is None or not window.ready:
+            if not stream.ready:
+                raise RequestError(503, f"no picture yet: {stream.problem or 'the teacher has not started'}")
+            if name == INDEX:
+                return self._index(request, stream)
             raise RequestError(404, "no such playlist")
         pins = stream.timeline.pins
         wanted = directives(query) if pins and pins.part_target_s else NO_DIRECTIVES

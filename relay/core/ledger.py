@@ -26,12 +26,12 @@ class Viewer:
 
     __slots__ = (
         "_reported",
+        "_said",
         "_starved",
         "addresses",
         "expires_s",
         "key",
         "last_s",
-        "quality",
         "refused",
         "sent_bytes",
         "since_wall_s",
@@ -61,16 +61,22 @@ class Viewer:
         self.sent_bytes = 0
         self.addresses: set[str] = set()
         self.refused: TokenError | None = None
-        self.quality = cmcd.NOTHING
+        self._said = b""
         self._starved = 0
         self._reported: ViewerReport | None = None
 
     def says(self, query: bytes) -> None:
-        """Note what the player tells about itself in a request's query."""
-        told = cmcd.parse(query)
-        if told is not cmcd.NOTHING:
-            self.quality = told
-            self._starved += told.starved
+        """Note what the player tells about itself in a request's query; read when somebody asks."""
+        if b"CMCD=" not in query:
+            return
+        self._said = query
+        if b"bs" in query:
+            self._starved += cmcd.parse(query).starved
+
+    @property
+    def quality(self) -> cmcd.Cmcd:
+        """What the player told last."""
+        return cmcd.parse(self._said)
 
     def report(self) -> ViewerReport:
         """Return the figures as the master wants them."""
