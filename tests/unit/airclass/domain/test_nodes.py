@@ -170,6 +170,13 @@ def test_loopback_is_fine_for_a_neighbour() -> None:
     check_url("http://relay.school.example", "x", "10.0.0.5")
 
 
+@pytest.mark.parametrize(("peer", "kept"), [("10.0.0.5", ""), ("127.0.0.1", "http://127.0.0.1:8081")])
+def test_a_relays_own_port_on_loopback_is_for_neighbours_alone(peer: str, kept: str) -> None:
+    nodes = Nodes(Seen())
+    record = msgspec.structs.replace(RECORD, admin_url="http://127.0.0.1:8081")
+    assert nodes.register(record, peer, 0.0).admin_url == kept
+
+
 def test_the_number_of_nodes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes, _ = started()
     monkeypatch.setattr(module, "MAX_NODES", 1)
