@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+
+from relay.base.settings import environment
 
 
 def slave(*arguments: str) -> None:
-    """Run a relay that joins the cluster at MASTER_URL; arguments go to `python -m relay`."""
-    os.execv(sys.executable, [sys.executable, "-m", "relay", *arguments])  # noqa: S606  ourselves
+    """Run a relay that joins the cluster at MASTER_URL; arguments go to `python -m relay`.
+
+    An asterisk in NODE_PUBLIC_URL stands for the node's id: behind one front, every replica of a
+    container has an address of its own.
+    """
+    environ = environment()
+    public_url = environ.get("NODE_PUBLIC_URL", "")
+    if "*" in public_url:
+        node_id = environ.get("NODE_ID") or socket.gethostname()
+        environ["NODE_PUBLIC_URL"] = public_url.replace("*", node_id)
+    os.execve(sys.executable, [sys.executable, "-m", "relay", *arguments], environ)  # noqa: S606  ourselves
