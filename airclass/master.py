@@ -27,6 +27,7 @@ from airclass.io.mediamtx import Ingest
 from airclass.io.passwords import Passwords
 from airclass.io.probe import Prober
 from airclass.io.store import open_store
+from airclass.ops.freshness import Freshness
 from airclass.web.accounts import login_link
 from airclass.web.app import create_app
 from airclass.web.metrics import Metrics
@@ -159,6 +160,7 @@ async def build(
         ingest=Ingest(settings, client, clock, hub),
         metrics=Metrics(),
     )
+    services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
     await services.reload()
     for epoch in await store.epochs():
         cluster.epochs.learn(epoch)
