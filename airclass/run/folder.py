@@ -27,9 +27,8 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
         raise StartError(
             f"no temporary folder can be made ({exc.strerror}): make room, or set TMPDIR to a writable folder"
         ) from None
-    with subprocess.Popen(
-        ["/bin/sh", "-c", _SWEEP, folder], stdin=subprocess.PIPE, process_group=0
-    ) as janitor:
+    sweep, own = ["/bin/sh", "-c", _SWEEP, folder], {"PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(sweep, env=own, stdin=subprocess.PIPE, process_group=0) as janitor:
         try:
             yield Path(folder)
         finally:

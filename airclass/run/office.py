@@ -112,7 +112,7 @@ class Office:
             try:
                 # one seat for all tries: each new token would count as one more viewer
                 url = url or await self._seat(classroom)
-                if url and await self._plays(url, live=live):
+                if url and await self._plays(url, live=live) and (not live or await self._is_live(classroom)):
                     return
             except httpx.TransportError:
                 url = ""  # not up yet, or down again: its keeper says so
@@ -124,6 +124,11 @@ class Office:
             headers={"Authorization": f"Bearer {self.admin_token}"},
         )
         return str(answer.json()["pathways"][0]["url"]) if answer.status_code == 200 else ""
+
+    async def _is_live(self, classroom: Classroom) -> bool:
+        """Whether the master has heard of the picture, too: until then it lets students wait."""
+        state: str = (await self.call("GET", f"/api/classrooms/{classroom.id}"))["state"]
+        return state == "live"
 
     async def _plays(self, url: str, *, live: bool) -> bool:
         index = await self._client.get(url)

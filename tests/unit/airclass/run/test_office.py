@@ -28,6 +28,7 @@ class StandIn:
         self.previews = 0
         self.tries = 0
         self.seat = 200
+        self.state = "waiting"
         self.url = ""
 
     async def answer(self, request: Request) -> Response:
@@ -36,6 +37,8 @@ class StandIn:
             return self.relay.get(request.path, Response(404))
         if request.path == "/api/classrooms" and request.method == "GET":
             return _json({"classrooms": self.classes})
+        if request.path == "/api/classrooms/c1":
+            return _json({"state": self.state})
         if request.path.endswith("/preview"):
             self.previews += 1
             return _json({"pathways": [{"id": "a", "url": f"{self.url}/t/x/c1/index.m3u8"}]}, self.seat)
@@ -115,13 +118,14 @@ async def test_playable_means_that_media_came() -> None:
                 ("/t/x/c1/main.m3u8", Response(200, b"#EXTM3U\n")),
                 ("/t/x/c1/main.m3u8", Response(200, PLAYLIST)),
                 ("/t/x/c1/part7.mp4", Response(404)),
+                ("/t/x/c1/part7.mp4", Response(200, b"media")),
             ):
                 stand_in.relay[path] = response
                 before = stand_in.tries
                 while stand_in.tries < before + 2:
                     await trio.sleep(0.01)
                 assert nursery.child_tasks
-            stand_in.relay["/t/x/c1/part7.mp4"] = Response(200, b"media")
+            stand_in.state = "live"
     assert stand_in.previews == 1
 
 
