@@ -1,33 +1,26 @@
-"""One viewer that behaves like hls.js: what it asks for, when it plays, when it stalls. No I/O.
+"""One viewer that behaves like hls.js: what it asks for, and when. No I/O.
 
-Feed it answers with the time of their arrival; it returns what to get next. Playback is computed,
-not sampled, so a stall is known exactly. `now_s` is Unix time in seconds, so that latency can be
-read from EXT-X-PROGRAM-DATE-TIME. Does not decode, does not change quality or pathway.
+Feed it answers with the time of their arrival; it returns what to get next. `now_s` is Unix time in
+seconds, so that latency can be read from EXT-X-PROGRAM-DATE-TIME. Does not decode, does not change
+quality or pathway; the picture itself is `benchmarks.playback`.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from benchmarks.listing import Listing, Piece, aligned_s, slide_s
+from benchmarks.playback import Facts, Playback
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist, attribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-START_BUFFER_S = 0.25  # what a browser wants on every track before the picture moves
-MIN_STALL_S = 0.1  # shorter standstills are not seen as such
-MIN_FORWARD_S = 1.0  # hls.js plays faster only with more than this in its buffer
-RATE_STEEPNESS = 0.75
-RATE_STEPS = 20  # rates are multiples of 1/20
 RETRY_S = 0.5
-MAX_DATES = 64
 
 Page = Listing | MultivariantPlaylist
 
@@ -39,15 +32,6 @@ class Kind(Enum):
     PLAYLIST = "playlist"
     INIT = "init"
     MEDIA = "media"
-
-
-class State(Enum):
-    """What the picture does."""
-
-    STARTING = "starting"
-    PLAYING = "playing"
-    STALLED = "stalled"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +52,6 @@ class Taste:
 
     latency_s: float | None = None
     max_rate: float = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """A standstill: when it began (Unix time) and how long it lasted."""
-
-    at_s: float
-    lasted_s: float
-
-
-@dataclass(slots=True)
-class Facts:
-    """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests."""
-
-    startup_s: float | None = None
-    stalls: list[Stall] = field(default_factory=list)
-    latencies_s: list[float] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -111,6 +77,13 @@ class _Track:
     def edge_s(self) -> float:
         return self.origin_s + (self.listing.edge_s if self.listing else 0.0)
 
+    def complete(self) -> bool:
+        """Whether the class has ended and all of it is in the buffer."""
+        listing = self.listing
+        if listing is None or not listing.ended:
+            return False
+        return listing.piece_at(self.to_s - self.origin_s) is None
+
     def take(self, listing: Listing) -> None:
         """Put a new version of the playlist where the old one says that it lies."""
         if self.listing is not None:
@@ -124,18 +97,13 @@ class Viewer:
     """One player; `read` turns a playlist's body into a page (share a cached one among viewers)."""
 
     def __init__(self, url: str, read: Callable[[bytes], Page], taste: Taste | None = None) -> None:
-        self.facts = Facts()
-        self.state = State.STARTING
-        self.rate = 1.0
-        self.position_s = 0.0
+        self._taste = taste or Taste()
+        self.playback = Playback(self._taste.max_rate)
         self._url = url
         self._read = read
-        self._taste = taste or Taste()
-        self._more_latency_s = 0.0
         self._tracks: list[_Track] = []
         self._placed = False
-        self._began_s = self._last_s = self._stalled_s = self._edge_seen_s = 0.0
-        self._dates: deque[tuple[float, float]] = deque(maxlen=MAX_DATES)
+        self._edge_seen_s = 0.0
         self._later: list[tuple[float, Get]] = []
 
     @property
@@ -145,14 +113,9 @@ class Viewer:
         times += [track.retry_s for track in self._tracks if track.retry_s is not None]
         return min(times, default=None)
 
-    @property
-    def forward_s(self) -> float:
-        """How many seconds can be played without anything new."""
-        return min((track.to_s for track in self._tracks), default=0.0) - self.position_s
-
     def start(self, now_s: float) -> list[Get]:
         """Press play."""
-        self._began_s = self._last_s = now_s
+        self.playback.begin(now_s)
         return [Get(Kind.MULTIVARIANT, self._url, asked_s=now_s)]
 
     def tick(self, now_s: float) -> list[Get]:
@@ -167,7 +130,7 @@ class Viewer:
 
     def answered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
         """Take an answer (status 0: the connection failed) and return what to get next."""
-        self._advance(now_s)
+        self.playback.advance(now_s)
         if status != 200:
             return self._failed(get, f"{get.kind.value} {status}", now_s)
         try:
@@ -188,13 +151,10 @@ class Viewer:
 
     def finish(self, now_s: float) -> Facts:
         """Stop watching and return what was seen; a stall that still lasts is counted."""
-        self._advance(now_s)
-        if self.state is State.STALLED:
-            self._stall_over(now_s)
-        return self.facts
+        return self.playback.finish(now_s)
 
     def _failed(self, get: Get, what: str, now_s: float) -> list[Get]:
-        self.facts.failures[what] += 1
+        self.playback.facts.failures[what] += 1
         if get.kind in (Kind.INIT, Kind.MEDIA):
             self._tracks[get.track].retry_s = now_s + RETRY_S
         else:
@@ -246,7 +206,7 @@ class Viewer:
         for track, listing in zip(self._tracks, listings, strict=True):
             track.origin_s = aligned_s(listings[0], listing)
             track.to_s = track.origin_s + listing.start_at(wanted_s - track.origin_s).start_s
-        self.position_s = max(wanted_s, *(track.to_s for track in self._tracks))
+        self.playback.position_s = max(wanted_s, *(track.to_s for track in self._tracks))
         self._placed = True
         return [get for n in range(len(self._tracks)) for get in self._media(n, now_s)]
 
@@ -267,81 +227,33 @@ class Viewer:
             if piece.map_uri is not None and piece.map_uri != track.map_uri:
                 return [Get(Kind.INIT, track.absolute(piece.map_uri), n, piece, now_s)]
             return [Get(Kind.MEDIA, track.absolute(piece.uri), n, piece, now_s)]
-        self._resume(now_s)
+        self._buffered(now_s)
         return []
 
     def _append(self, n: int, piece: Piece, now_s: float) -> None:
         track = self._tracks[n]
         track.to_s = max(track.to_s, track.origin_s + piece.end_s)
         if n == 0 and piece.date_s is not None:
-            self._dates.append((track.origin_s + piece.start_s, piece.date_s))
-        self._resume(now_s)
-        self._set_rate(now_s)
-        if n == 0 and self.state is State.PLAYING:
-            self._note_latency(now_s)
+            self.playback.dated(track.origin_s + piece.start_s, piece.date_s)
+        self._buffered(now_s)
+        video = self._tracks[0]
+        assert video.listing is not None
+        latency_s = video.edge_s() + now_s - self._edge_seen_s - self.playback.position_s
+        self.playback.steer(latency_s, self._target_latency_s(video.listing), video.listing.target_s)
+        if n == 0:
+            self.playback.note_latency(now_s)
 
-    def _note_latency(self, now_s: float) -> None:
-        for at_s, date_s in reversed(self._dates):
-            if at_s <= self.position_s:
-                self.facts.latencies_s.append(now_s - (date_s + self.position_s - at_s))
-                return
+    def _buffered(self, now_s: float) -> None:
+        """Tell the picture what there is to play."""
+        listing = self._tracks[0].listing
+        assert listing is not None
+        to_s = min(track.to_s for track in self._tracks)
+        complete = all(track.complete() for track in self._tracks)
+        self.playback.buffered(to_s, now_s, complete=complete, target_s=listing.target_s)
 
     def _target_latency_s(self, listing: Listing) -> float:
         wanted_s = listing.hold_back_s if self._taste.latency_s is None else self._taste.latency_s
-        return wanted_s + self._more_latency_s
-
-    def _set_rate(self, now_s: float) -> None:
-        """Play a little faster while behind, by the curve of hls.js' latency controller."""
-        track = self._tracks[0]
-        assert track.listing is not None
-        latency_s = track.edge_s() + now_s - self._edge_seen_s - self.position_s
-        target_s = self._target_latency_s(track.listing)
-        behind_s = latency_s - target_s
-        self.rate = 1.0
-        if 0.05 < behind_s < target_s + track.listing.target_s and self.forward_s > MIN_FORWARD_S:
-            rate = 2 / (1 + math.exp(-RATE_STEEPNESS * behind_s))
-            self.rate = min(self._taste.max_rate, max(1.0, round(rate * RATE_STEPS) / RATE_STEPS))
-
-    def _advance(self, now_s: float) -> None:
-        """Let the picture run until now, or to where the buffer ended."""
-        elapsed_s, self._last_s = now_s - self._last_s, now_s
-        if self.state is not State.PLAYING:
-            return
-        left_s = max(0.0, self.forward_s)
-        if elapsed_s * self.rate <= left_s:
-            self.position_s += elapsed_s * self.rate
-            return
-        self.position_s += left_s
-        self._stalled_s = now_s - elapsed_s + left_s / self.rate
-        self.state = State.ENDED if self._all_there() else State.STALLED
-
-    def _all_there(self) -> bool:
-        return all(
-            track.listing is not None
-            and track.listing.ended
-            and track.listing.piece_at(track.to_s - track.origin_s) is None
-            for track in self._tracks
-        )
-
-    def _resume(self, now_s: float) -> None:
-        if self.state not in (State.STARTING, State.STALLED) or not self._placed:
-            return
-        if self.forward_s < START_BUFFER_S and not self._all_there():
-            return
-        if self.state is State.STARTING:
-            self.facts.startup_s = now_s - self._began_s
-        else:
-            self._stall_over(now_s)
-        self.state = State.PLAYING
-
-    def _stall_over(self, now_s: float) -> None:
-        lasted_s = now_s - self._stalled_s
-        listing = self._tracks[0].listing
-        assert listing is not None
-        if lasted_s >= MIN_STALL_S:
-            self.facts.stalls.append(Stall(self._stalled_s, lasted_s))
-            # hls.js keeps a second more distance after each stall, at most a target duration.
-            self._more_latency_s = min(self._more_latency_s + 1.0, listing.target_s)
+        return wanted_s + self.playback.extra_latency_s
 
 
 def _renditions(page: MultivariantPlaylist) -> list[str]:

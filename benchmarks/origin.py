@@ -63,13 +63,23 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """A threaded server that takes it silently when a client hangs up."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that are gone; anything else is shown as usual."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def serve(segment_bytes: int, ready_file: str) -> None:
     """Serve until killed; the address goes into the ready file."""
     packet = b"\x47" + bytes(187)
     body = (packet * (segment_bytes // len(packet) + 1))[:segment_bytes]
     handler = type("Handler", (Handler,), {"segment": body})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), handler)
     path = Path(ready_file)
     new = path.with_suffix(".new")
     new.write_text(json.dumps({"hls_url": f"http://127.0.0.1:{server.server_port}"}))

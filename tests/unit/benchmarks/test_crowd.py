@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from benchmarks.crowd import Crowd, Orders, Pages
 from benchmarks.listing import Listing
 from benchmarks.model import Get, Kind
+from benchmarks.origin import Server
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist
 
@@ -49,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
+    with Server(("127.0.0.1", 0), Handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         try:

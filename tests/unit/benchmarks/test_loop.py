@@ -9,12 +9,13 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks.loop import Host, Loop
+from benchmarks.origin import Server
 from benchmarks.wire import Answer, request_bytes
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[tuple[tuple[str, int], set[tuple[str, int]]]]:
     peers: set[tuple[str, int]] = set()
     handler = type("H", (Handler,), {"peers": peers})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+    with Server(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.listing import Listing
-from benchmarks.model import Get, Kind, Page, State, Taste, Viewer
+from benchmarks.model import Get, Kind, Page, Taste, Viewer
+from benchmarks.playback import State
 from relay.base.errors import PlaylistError
 from relay.core.playlist import (
     Map,
@@ -193,14 +194,14 @@ def test_a_steady_stream_starts_at_once_and_never_stalls() -> None:
     assert facts.startup_s == pytest.approx(0.05)  # index, playlist, init and two parts
     assert facts.stalls == []
     assert not facts.failures
-    assert play.viewer.state is State.PLAYING
+    assert play.viewer.playback.state is State.PLAYING
 
 
 def test_latency_is_read_from_the_dates() -> None:
     play = Play(Origin(), Taste(max_rate=1.0))
     play.run(10)
     facts = play.viewer.finish(play.now_s)
-    shown_s = play.origin.date_s(27 * PARTS) + play.viewer.position_s
+    shown_s = play.origin.date_s(27 * PARTS) + play.viewer.playback.position_s
     assert facts.latencies_s[-1] == pytest.approx(play.now_s - shown_s, abs=1e-6)
     assert facts.latencies_s[-1] == pytest.approx(1.5 + 0.05)  # the hold-back and the start-up time
 
@@ -208,7 +209,7 @@ def test_latency_is_read_from_the_dates() -> None:
 def test_a_pause_of_the_origin_is_a_stall_of_its_length_less_the_buffer() -> None:
     play = Play(Origin(), Taste(max_rate=1.0))
     play.run(5)
-    forward_s = play.viewer.forward_s
+    forward_s = play.viewer.playback.forward_s
     play.freeze(4.0)
     play.run(10)
     (stall,) = play.viewer.finish(play.now_s).stalls
@@ -222,13 +223,13 @@ def test_after_a_stall_the_viewer_catches_up_by_playing_faster() -> None:
     play.run(5)
     play.freeze(4.0)
     play.run(5)
-    late_s = play.viewer.facts.latencies_s[-1]
-    assert play.viewer.rate == 1.1
+    late_s = play.viewer.playback.facts.latencies_s[-1]
+    assert play.viewer.playback.rate == 1.1
     play.run(60)
     # It keeps a second more distance than before, as hls.js does after a stall.
     assert late_s > 3.9
-    assert 2.4 <= play.viewer.facts.latencies_s[-1] < 3.1
-    assert play.viewer.rate == 1.0
+    assert 2.4 <= play.viewer.playback.facts.latencies_s[-1] < 3.1
+    assert play.viewer.playback.rate == 1.0
 
 
 def test_a_stall_that_lasts_is_counted_at_the_end() -> None:
@@ -260,13 +261,13 @@ def test_without_blocking_or_parts_the_playlist_is_polled() -> None:
     assert len(asked) in (10, 11)
     assert play.viewer.finish(play.now_s).stalls == []
     assert "s29.mp4" in play.log
-    assert play.viewer.facts.latencies_s[-1] == pytest.approx(6.0, abs=2.1)
+    assert play.viewer.playback.facts.latencies_s[-1] == pytest.approx(6.0, abs=2.1)
 
 
 def test_a_wish_for_latency_goes_before_the_hold_back() -> None:
     play = Play(Origin(), Taste(latency_s=3.0))
     play.run(10)
-    assert play.viewer.facts.latencies_s[-1] == pytest.approx(3.0, abs=0.6)
+    assert play.viewer.playback.facts.latencies_s[-1] == pytest.approx(3.0, abs=0.6)
 
 
 def test_a_bare_media_playlist_is_played() -> None:
@@ -307,7 +308,7 @@ def test_a_playlist_that_lies_is_a_failure() -> None:
     assert viewer.answered(again, 200, b"video 8", T0) == []
     assert viewer.answered(again, 200, b"index", T0) == []
     assert viewer.answered(again, 200, b"nonsense", T0) == []
-    assert viewer.facts.failures == {
+    assert viewer.playback.facts.failures == {
         "playlist: line 0: the media sequence went back": 1,
         "playlist: line 0: a media playlist was expected": 1,
         "playlist: line 1: no playlist": 1,
@@ -318,7 +319,7 @@ def test_an_index_without_variants_is_a_failure() -> None:
     viewer = Viewer(INDEX, lambda _: MultivariantPlaylist())
     (index,) = viewer.start(T0)
     assert viewer.answered(index, 200, b"", T0) == []
-    assert sum(viewer.facts.failures.values()) == 1
+    assert sum(viewer.playback.facts.failures.values()) == 1
 
 
 def test_the_end_of_a_class_is_no_stall() -> None:
@@ -328,7 +329,7 @@ def test_the_end_of_a_class_is_no_stall() -> None:
     play.frozen_from_s, play.frozen_to_s = T0 + 5, T0 + 1000
     play.run(20)
     assert play.viewer.finish(play.now_s).stalls == []
-    assert play.viewer.state is State.ENDED
+    assert play.viewer.playback.state is State.ENDED
 
 
 def _plain(*segments: Segment) -> Listing:
@@ -347,11 +348,11 @@ def test_gaps_and_what_the_window_lost_are_jumped() -> None:
     (s2,) = viewer.answered(s0, 200, b"", T0)
     assert (s0.url, s2.url) == (HOST + "s0", "http://b/s2")
     assert viewer.answered(s2, 200, b"", T0) == []
-    assert viewer.forward_s == 4.0
+    assert viewer.playback.forward_s == 4.0
     (later,) = viewer.tick(T0 + 2)
     (s8,) = viewer.answered(later, 200, b"2", T0 + 2)
     viewer.answered(s8, 200, b"", T0 + 2)
-    assert (s8.url, viewer.forward_s) == (HOST + "s8", 4.0)
+    assert (s8.url, viewer.playback.forward_s) == (HOST + "s8", 4.0)
 
 
 def test_nothing_is_played_before_every_rendition_is_listed() -> None:
@@ -366,6 +367,6 @@ def test_nothing_is_played_before_every_rendition_is_listed() -> None:
 def test_a_blink_is_no_stall() -> None:
     play = Play(Origin(), Taste(max_rate=1.0))
     play.run(5)
-    play.freeze(play.viewer.forward_s + 0.03)
+    play.freeze(play.viewer.playback.forward_s + 0.03)
     play.run(10)
     assert play.viewer.finish(play.now_s).stalls == []

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.origin import WINDOW, Handler, playlist
+from benchmarks.origin import WINDOW, Handler, Server, playlist
 from benchmarks.pace import March, Pace
 from relay.core.playlist import MediaPlaylist, parse
 
@@ -23,7 +22,7 @@ SEGMENT_BYTES = 20_000
 @contextmanager
 def origin() -> Iterator[str]:
     handler = type("H", (Handler,), {"segment": b"\x47" * SEGMENT_BYTES})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+    with Server(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         try:
