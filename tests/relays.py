@@ -73,6 +73,10 @@ async def relay_running(
     ports = () if "--port" in arguments else ("--host", "127.0.0.1", "--port", "0")
     admin = () if "--admin-port" in arguments else ("--admin-port", "0")
     args = (*prefix, sys.executable, "-m", "relay", *arguments, *ports, *admin, "--ready-file", ready_file)
-    async with running(*args, folder=folder, env=env) as child, httpx.AsyncClient(timeout=10) as client:
+    at_once = {"DRAIN_S": "0"}  # a test's viewers need no time to move on
+    async with (
+        running(*args, folder=folder, env={**at_once, **(env or {})}) as child,
+        httpx.AsyncClient(timeout=10) as client,
+    ):
         addresses = await child.ready(ready_file)
         yield Relay(addresses["relay_url"], addresses["relay_admin_url"], child, client)

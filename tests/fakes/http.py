@@ -6,7 +6,7 @@ Over memory (`connect`) it runs under an autojump clock; over sockets (`url`) in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 from trio.testing import memory_stream_pair
@@ -23,6 +23,7 @@ class Request:
     target: str
     headers: dict[str, str]
     connection: int
+    body: bytes = b""
 
     @property
     def path(self) -> str:
@@ -98,6 +99,14 @@ class FakeServer:
                         buffer += data
                     head, _, buffer = buffer.partition(CRLF * 2)
                     request = _parse(head, number)
+                    length = int(request.headers.get("content-length", "0"))
+                    while len(buffer) < length:
+                        data = await stream.receive_some()
+                        if not data:
+                            return
+                        buffer += data
+                    request = replace(request, body=buffer[:length])
+                    buffer = buffer[length:]
                     self.requests.append(request)
                     await self.handler(request, stream)
         except (trio.BrokenResourceError, trio.ClosedResourceError):

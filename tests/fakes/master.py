@@ -13,9 +13,12 @@ import trio
 from relay.base.errors import ClusterError
 from relay.base.signing import Verifier
 from relay.base.wire import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Register, Watch
+from tests.fakes.http import reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.fakes.http import Request
 
 PIECE_BYTES = 64 * 1024
 _RECORDS = {"register": Register, "heartbeat": Heartbeat, "watch": Watch, "epoch": EpochAsk}
@@ -32,6 +35,7 @@ class FakeMaster(httpx.AsyncBaseTransport):
     only_fault: str = ""
     calls: list[tuple[float, str, msgspec.Struct]] = field(default_factory=list)
     watched_at_once: bool = False
+    down: bool = False
 
     def __post_init__(self) -> None:
         self._verifier = Verifier(self.secret)
@@ -46,6 +50,17 @@ class FakeMaster(httpx.AsyncBaseTransport):
     def seen(self, verb: str) -> list[msgspec.Struct]:
         """Return the records of one call, in order."""
         return [record for _, name, record in self.calls if name == verb]
+
+    async def answer(self, request: Request, stream: trio.abc.Stream) -> None:
+        """Answer over a FakeServer's connection; close it while `down`."""
+        if self.down:
+            await stream.aclose()
+            return
+        asked = httpx.Request(
+            "POST", f"http://master{request.target}", headers=request.headers, content=request.body
+        )
+        response = await self.handle_async_request(asked)
+        await stream.send_all(reply(await response.aread(), response.status_code))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()

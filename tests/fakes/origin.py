@@ -185,8 +185,7 @@ class HlsOrigin:
             if live is None:
                 return 404, b""
             self._asked_index_s = now_s
-            first = 1 if self.variant == "fmp4" else 0
-            if not await _wait(live, live.parts_of(first)[-1].ready_s):
+            if not await self._begun(live):
                 return 500, b""
             return 200, render(self.index()).encode()
         if live is None or now_s - self._asked_index_s > SESSION_S:
@@ -199,6 +198,8 @@ class HlsOrigin:
     async def _playlist(self, live: Publication, rendition: str, query: dict[str, str]) -> tuple[int, bytes]:
         if rendition not in self.renditions:
             return 404, b""
+        if not await self._begun(live):
+            return 500, b""
         if "_HLS_part" in query and "_HLS_msn" not in query:
             return 400, b""
         if "_HLS_msn" in query and self.variant == "lowLatency":
@@ -229,6 +230,11 @@ class HlsOrigin:
         else:
             there = kind == "init" and last >= 0
         return (200, self.body(name)) if there else (404, b"")
+
+    async def _begun(self, live: Publication) -> bool:
+        """Wait for the first segments; False when the session ended before."""
+        first = 1 if self.variant == "fmp4" else 0
+        return await _wait(live, live.parts_of(first)[-1].ready_s)
 
     # -- what exists now ------------------------------------------------------------------------
 

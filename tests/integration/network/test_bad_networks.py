@@ -19,6 +19,7 @@ from tests.relays import Relay, relay_running
 
 DEADLINE_S = 70.0
 ROOT = Path(__file__).parents[3]
+SECONDS = 8.0
 VANISHING = 20
 SEGMENTS_UNREAD = 40
 PART_BYTES = 60_000  # of half a second: about 1 Mb/s
@@ -99,7 +100,7 @@ async def test_two_percent_of_loss_each_way_is_not_noticed(tmp_path: Path) -> No
         await relay.until_live()
         net.lose("up", 0.02)
         net.lose("down", 0.02)
-        seen = await crowd(relay.url, 10, 15, tmp_path)
+        seen = await crowd(relay.url, 10, SECONDS, tmp_path)
         assert (seen["started"], seen["stalls"]) == (10, 0)
         assert await relay.metric("stream_gaps_total") == 0
 
@@ -112,7 +113,7 @@ async def test_a_reader_behind_a_narrow_line_harms_nobody_else(tmp_path: Path) -
         outcome: dict[str, dict[str, object]] = {}
 
         async def watch(name: str, url: str, viewers: int) -> None:
-            outcome[name] = await crowd(url, viewers, 15, tmp_path)
+            outcome[name] = await crowd(url, viewers, SECONDS, tmp_path)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, "slow", slow, 6)  # 6 Mb/s wanted
@@ -197,7 +198,7 @@ async def test_an_origin_far_away(tmp_path: Path) -> None:
     delay_s = 0.2
     async with cabled(tmp_path, "down", delay_s=delay_s) as (_, _, relay):
         await relay.until_live()
-        seen = await crowd(relay.url, 5, 12, tmp_path)
+        seen = await crowd(relay.url, 5, SECONDS, tmp_path)
         assert (seen["started"], seen["stalls"]) == (5, 0)
         assert await relay.metric("stream_gaps_total") == 0
         assert await relay.metric("stream_lag_seconds") < 2 * delay_s + 1.0

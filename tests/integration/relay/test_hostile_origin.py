@@ -20,8 +20,12 @@ Fault = Callable[[Request, trio.abc.Stream], Awaitable[None]]
 
 
 @asynccontextmanager
-async def watched(tmp_path: Path, *more: str) -> AsyncIterator[tuple[HlsOrigin, Relay]]:
+async def watched(
+    tmp_path: Path, *more: str, pointing: tuple[str, str] | None = None
+) -> AsyncIterator[tuple[HlsOrigin, Relay]]:
     origin = HlsOrigin(segment_s=(1.0,), part_s=0.25, secret="s3cret")
+    if pointing is not None:
+        origin.before = _pointing(origin, *pointing)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: origin.server.run(sockets=True, task_status=task_status))
@@ -173,9 +177,7 @@ async def test_the_relay_goes_nowhere_else(place: str, uri: str, tmp_path: Path)
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: canary.run(sockets=True, task_status=task_status))
         elsewhere = uri.replace("CANARY", canary.url.removeprefix("http://"))
-        async with watched(tmp_path) as (origin, relay):
-            origin.before = _pointing(origin, place, elsewhere)
-            origin.publish("dddddddddddd")
+        async with watched(tmp_path, pointing=(place, elsewhere)) as (_, relay):
 
             async def refused() -> bool:
                 counted = await relay.metric("origin_failures_total", kind="refused")
