@@ -106,9 +106,9 @@ async def _run(
         async with trio.open_nursery() as server:
             try:
                 bound: list[str] = await server.start(start)
-            except OSError as exc:
+            except* OSError as group:
                 raise StartError(
-                    f"MASTER_BIND {settings.master_bind} cannot be used ({exc.strerror}): "
+                    f"MASTER_BIND {settings.master_bind} cannot be used ({_reason(group)}): "
                     "is another master running? Choose another port."
                 ) from None
             address = _address(bound[0])
@@ -247,6 +247,12 @@ async def _first_admin(services: Services, address: str) -> None:
 def _tell(text: str) -> None:
     # To the terminal and not to the log: the link is a secret.
     os.write(2, text.encode())
+
+
+def _reason(group: BaseException) -> str:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return getattr(group, "strerror", None) or str(group)
 
 
 async def _signal() -> None:

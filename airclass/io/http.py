@@ -6,7 +6,7 @@ and this module is the only one that knows httpx.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -37,10 +37,11 @@ class HttpClient:
         try:
             async with self._limiter, self._client.stream("GET", url, headers=headers) as response:
                 body = b""
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise CallFailed("the answer is too long")
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        body += chunk
+                        if len(body) > MAX_ANSWER_BYTES:
+                            raise CallFailed("the answer is too long")
                 return response.status_code, body
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
             raise CallFailed(f"{type(exc).__name__}") from None

@@ -71,7 +71,7 @@ class Ingest:
                     pages = listing.get("pageCount", 1)
                     self._read(listing.get("items"), found)
                     page += 1
-        except (CallFailed, trio.TooSlowError, ValueError, TypeError, AttributeError, KeyError) as exc:
+        except (CallFailed, trio.TooSlowError, ValueError, TypeError, AttributeError, RecursionError) as exc:
             return f"MediaMTX's API does not answer as expected ({type(exc).__name__}: {exc})"
         for stream in found.keys() | self.intakes.keys():
             self._hub.notify(f"class:{stream}")

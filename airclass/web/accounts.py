@@ -76,9 +76,7 @@ async def add_user(call: Call) -> UserRow:
     """Make an account."""
     form: UserIn = call.body
     services = call.services
-    name = clean_name(form.name)
-    if not name:
-        raise Problem(400, "The name is empty.")
+    name = _name(form.name)
     user = User(
         id=make_id(services.entropy(8), "u"),
         name=name,
@@ -97,9 +95,7 @@ async def change_user(call: Call) -> UserRow:
     services, user = call.services, _user(call)
     changes: dict[str, object] = {}
     if form.name is not UNSET:
-        changes["name"] = clean_name(form.name)
-        if not changes["name"]:
-            raise Problem(400, "The name is empty.")
+        changes["name"] = _name(form.name)
     if form.role is not UNSET:
         changes["role"] = form.role
     if form.disabled is not UNSET:
@@ -156,8 +152,6 @@ async def check_password(call: Call, username: str, password: str) -> User:
     """Return the account, or refuse in the same time whether it exists or not."""
     services, now_s = call.services, call.services.clock.now_s()
     name = clean_name(username).casefold()
-    if not name or not password:
-        raise Problem(400, "Type your name and your password.")
     wait_s = services.patience.wait_s("login", name, call.address, now_s)
     if wait_s:
         services.metrics.error("too-many-tries")
@@ -196,6 +190,13 @@ async def _use_link(call: Call, link_token: str) -> User:
     except Conflict:
         raise Problem(401, "This link was used already: ask for a new one.") from None
     return user
+
+
+def _name(typed: str) -> str:
+    name = clean_name(typed)
+    if not name:
+        raise Problem(409, "This name holds nothing that can be shown: type another.")
+    return name
 
 
 def _user(call: Call) -> User:

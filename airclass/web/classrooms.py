@@ -63,7 +63,7 @@ async def add_class(call: Call) -> ClassOut:
         code="",
         owner_id=call.who.user_id,
         password_hash=await services.passwords.hash(form.password) if form.password else "",
-        capacity=form.capacity,
+        capacity=int(form.capacity),
         language=form.language,
         key_hash=hash_key(key),
         key_shown=key if services.settings.demo else "",
@@ -99,7 +99,7 @@ async def change_class(call: Call) -> ClassOut:
     if form.password is not UNSET:
         changes["password_hash"] = await services.passwords.hash(form.password) if form.password else ""
     if form.capacity is not UNSET:
-        changes["capacity"] = form.capacity
+        changes["capacity"] = int(form.capacity)
     if form.language is not UNSET:
         changes["language"] = form.language
     if form.roster is not UNSET:
@@ -192,7 +192,7 @@ async def _save(call: Call, action: str, detail: str, **changes: Any) -> ClassOu
 def _name(text: str) -> str:
     name = clean_name(text, 80)
     if not name:
-        raise Problem(400, "The name is empty.")
+        raise Problem(409, "This name holds nothing that can be shown: type another.")
     return name
 
 
@@ -203,7 +203,7 @@ def _roster(names: list[str]) -> frozenset[str]:
 def _teachers(services: Services, user_ids: list[str]) -> frozenset[str]:
     unknown = [u for u in user_ids if u not in services.cluster.view.users]
     if unknown:
-        raise Problem(400, "A co-teacher has no account: make one first.")
+        raise Problem(409, "A co-teacher has no account: make one first.")
     return frozenset(user_ids)
 
 
@@ -248,7 +248,7 @@ ROUTES = (
         body=ClassPatch,
         answer=ClassOut,
         max_bytes=_FORM,
-        problems=(400, 404),
+        problems=(404, 409),
     ),
     _route("DELETE", _ONE, delete_class, "Remove a class.", status=204),
     _route("POST", f"{_ONE}/open", open_class, "Let students in.", answer=ClassOut, problems=(404, 409)),

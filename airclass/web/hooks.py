@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import StreamState
 from airclass.domain.ingest import decide
+from airclass.domain.people import clean_name
 from airclass.web import routes
 from airclass.web.problems import Problem
 from airclass.web.routes import Cors, Open, Reply, Route
@@ -32,18 +33,22 @@ async def auth(call: Call) -> Reply:
         view=services.cluster.view,
         cluster_tokens=services.ingest.cluster_tokens,
     )
+    address = clean_name(ask.ip)
     if not verdict.allowed:
         services.metrics.error(f"ingest-{verdict.reason}")
         log.warning(
-            "ingest.refused action=%s address=%s reason=%s", ask.action[:16], ask.ip[:64], verdict.reason
+            "ingest.refused action=%s address=%s reason=%s",
+            clean_name(ask.action, 16),
+            address,
+            verdict.reason,
         )
         raise Problem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
     if ask.action == "publish":
         classroom = services.cluster.view.classrooms[verdict.classroom_id]
         takeover = services.cluster.state(classroom) is StreamState.LIVE
         event = "ingest.takeover" if takeover else "ingest.publish"
-        services.ingest.note(services.event("ingest", event, verdict.classroom_id, ask.ip[:64]))
-        log.info("%s stream=%s address=%s", event, verdict.classroom_id, ask.ip[:64])
+        services.ingest.note(services.event("ingest", event, verdict.classroom_id, address))
+        log.info("%s stream=%s address=%s", event, verdict.classroom_id, address)
     return Reply(None, 204)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from airclass.web.call import Call
 
-SMALL_BYTES = 4 * 1024
+SMALL_BYTES = 32 * 1024  # the longest fields that a form allows, even if every sign is escaped
 FORM_BYTES = 64 * 1024
 CLUSTER_BYTES = 4 * 1024 * 1024
 

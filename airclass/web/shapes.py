@@ -12,16 +12,20 @@ from airclass.io.passwords import MAX_PASSWORD_CHARS
 from relay.base.tokens import MAX_TOKEN_BYTES
 
 MIN_PASSWORD_CHARS = 8
+MAX_ROSTER = 800
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_USER_NAME_CHARS)]
 ClassName = Annotated[str, Meta(min_length=1, max_length=MAX_CLASS_NAME_CHARS)]
 Password = Annotated[str, Meta(max_length=MAX_PASSWORD_CHARS)]
 NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD_CHARS, max_length=MAX_PASSWORD_CHARS)]
 Token = Annotated[str, Meta(max_length=MAX_TOKEN_BYTES)]
-Capacity = Annotated[int, Meta(ge=0, le=MAX_CAPACITY)]
+# JSON knows no integers: 30.0 is 30.
+Capacity = (
+    Annotated[int, Meta(ge=0, le=MAX_CAPACITY)] | Annotated[float, Meta(ge=0, le=MAX_CAPACITY, multiple_of=1)]
+)
 Language = Literal["ko", "en"]
 UserRole = Literal["admin", "teacher", "monitor"]
-Roster = Annotated[list[Name], Meta(max_length=5000)]
+Roster = Annotated[list[Name], Meta(max_length=MAX_ROSTER)]
 CoTeachers = Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=100)]
 
 assert set(LANGUAGES) == {"ko", "en"}

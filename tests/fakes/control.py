@@ -113,11 +113,11 @@ def settings(folder: Path, **more: str) -> MasterSettings:
 
 
 @asynccontextmanager
-async def running_master(folder: Path, **more: str) -> AsyncIterator[Control]:
+async def running_master(folder: Path, *, within_s: float = WHOLE_S, **more: str) -> AsyncIterator[Control]:
     """Run a master for the length of a block."""
     stop = trio.Event()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    with trio.fail_after(WHOLE_S):
+    with trio.fail_after(within_s):
         async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=30) as client:
             async with trio.open_nursery() as nursery, trio.open_nursery() as relays:
                 run = partial(master.run, settings(folder, **more), stop=stop)

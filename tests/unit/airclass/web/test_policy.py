@@ -154,9 +154,12 @@ async def exchange(control: Control, request: bytes) -> bytes:
 
 async def test_a_flood_is_slowed_with_a_sentence(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
-        answers = [await control.call("POST", "/api/login", {"username": "x"}) for _ in range(60)]
+        answers = [
+            await control.call("POST", "/api/login", {"username": f"x{_}", "password": "x"})
+            for _ in range(60)
+        ]
         codes = [a.status_code for a in answers]
-        assert codes[:40] == [400] * 40
+        assert set(codes[:40]) == {401, 429}
         assert codes[-1] == 429
         assert int(answers[-1].headers["retry-after"]) >= 1
 

@@ -1,0 +1,41 @@
+"""The API does what its description says: schemathesis against a running master, no failure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+
+from tests.fakes.control import running_master
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLES = 4
+WHOLE_S = 240.0
+SEED = 20261123
+
+
+async def test_the_description_is_true(tmp_path: Path) -> None:
+    async with running_master(tmp_path, within_s=WHOLE_S) as control:
+        await control.node(capacity=100_000)
+        await control.classroom()
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{control.url}/api/openapi.json"),
+            *("-H", f"Authorization: {control.admin['Authorization']}"),
+            *("--checks", "all"),
+            # The credentials above go with every request: who may do what is tests/unit/.../test_policy.py.
+            *("--exclude-checks", "ignored_auth"),
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+            *("--seed", str(SEED), "--generation-database", "none"),
+        ]
+        with trio.fail_after(WHOLE_S - 10):
+            done = await trio.run_process(
+                command, check=False, capture_stdout=True, stderr=subprocess.STDOUT, cwd=tmp_path
+            )
+        report = done.stdout.decode(errors="replace")
+        failures = report[report.find("FAILURES") :] if "FAILURES" in report else report
+        assert done.returncode == 0, failures[:8000]
+        assert "Tested: " in report

@@ -1,0 +1,182 @@
+"""Commands on the database: they work with or without a master, and say what went wrong in a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+
+from airclass.config import load_master
+from airclass.domain.classrooms import hash_key
+from airclass.io.store import open_store
+from tests.fakes.control import running_master
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airclass.domain.view import View
+
+SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40}
+COMMAND_S = 40
+
+
+class Office:
+    """A folder with a database, and the commands that work on it."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.folder = folder
+        self.env = {**SECRETS, "DATA_DIR": str(folder / "data"), **env}
+
+    def run(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one command."""
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), **self.env}
+        return subprocess.run(
+            [sys.executable, "-m", "airclass.cli.app", *args],
+            capture_output=True,
+            text=True,
+            input=stdin,
+            env=env,
+            cwd=self.folder,
+            timeout=COMMAND_S,
+            check=False,
+        )
+
+    def out(self, *args: str, stdin: str = "") -> str:
+        """Run one command that must succeed and return what it prints."""
+        done = self.run(*args, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def view(self) -> View:
+        """Return what the database holds."""
+
+        async def load() -> View:
+            store = await open_store(load_master(self.env))
+            view = await store.load(0.0)
+            await store.close()
+            return view
+
+        return trio.run(load)
+
+
+def test_a_class_from_making_to_its_end(tmp_path: Path) -> None:
+    office = Office(tmp_path, MASTER_URL="http://school.example:8000")
+    made = json.loads(office.out("classroom", "add", "수학 1", "--capacity", "30", "--json"))
+    assert made.keys() == {"id", "name", "code", "stream_key", "rtmp_url"}
+    assert made["rtmp_url"] == f"rtmp://school.example:1935/live/{made['id']}?token={made['stream_key']}"
+    (stored,) = office.view().classrooms.values()
+    assert (stored.name, stored.capacity, stored.key_hash) == ("수학 1", 30, hash_key(made["stream_key"]))
+    assert stored.key_shown == ""
+    (listed,) = json.loads(office.out("classroom", "list", "--json"))
+    assert listed == {"id": made["id"], "name": "수학 1", "code": made["code"], "status": "open"}
+    assert made["code"] in office.out("classroom", "list")
+    office.out("classroom", "close", made["code"])
+    assert office.view().classrooms[made["id"]].status == "closed"
+    office.out("classroom", "open", made["id"])
+    fresh = json.loads(office.out("classroom", "rotate-key", made["id"], "--json"))
+    assert fresh["stream_key"] != made["stream_key"]
+    office.out("classroom", "end", made["id"])
+    again = office.run("classroom", "open", made["id"])
+    assert again.returncode == 2
+    assert "over" in again.stderr
+
+
+def test_people_and_their_passwords(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    office.out("user", "add", "Kim", "--role", "admin", "--password-stdin", stdin="long enough\n")
+    assert "Kim" in office.out("user", "list")
+    (listed,) = json.loads(office.out("user", "list", "--json"))
+    assert listed["role"] == "admin"
+    short = office.run("user", "passwd", "kim", "--password-stdin", stdin="short\n")
+    assert short.returncode == 2
+    before = office.view().by_name["kim"]
+    office.out("user", "passwd", "kim", "--password-stdin", stdin="another long one\n")
+    after = office.view().by_name["kim"]
+    assert after.generation == before.generation + 1
+    assert after.password_hash.startswith("$argon2id$")
+    assert office.run("user", "add", "KIM", "--no-password").returncode == 2
+    office.out("classroom", "add", "Math", "--owner", "kim")
+    assert office.run("classroom", "add", "Math", "--owner", "nobody").returncode == 2
+    office.out("user", "remove", "kim")
+    assert office.view().users == {}
+
+
+def test_problems_are_sentences_with_exit_code_2(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    for args in (
+        ("classroom", "close", "nosuch"),
+        ("classroom", "add", " "),
+        ("token", "link", "--user", "nobody"),
+        ("user", "remove", "nobody"),
+    ):
+        done = office.run(*args)
+        assert done.returncode == 2, args
+        assert "Traceback" not in done.stderr
+    office.env["JWT_SECRET_KEY"] = "short"
+    office.env["MASTER_BIND"] = "here"
+    done = office.run("config", "check")
+    assert done.returncode == 2
+    assert "JWT_SECRET_KEY" in done.stderr
+    assert "MASTER_BIND" in done.stderr
+    office.env["MODE"] = "nothing"
+    assert office.run("run").returncode == 2
+
+
+def test_settings_are_shown_without_secrets(tmp_path: Path) -> None:
+    office = Office(tmp_path, METRICS_PUBLIC="true")
+    shown = office.out("config", "show")
+    assert "METRICS_PUBLIC=True  # set" in shown
+    assert "JWT_SECRET_KEY=***  # set" in shown
+    assert "j" * 40 not in shown
+    assert "MASTER_BIND=0.0.0.0:8000  # default" in shown
+    assert "fine" in office.out("config", "check")
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = Office(tmp_path).run("master", "--bind", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 2
+    assert "MASTER_BIND" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_healthcheck_says_whether_it_is_ready(tmp_path: Path) -> None:
+    assert Office(tmp_path, MASTER_BIND="127.0.0.1:9").run("healthcheck").returncode == 1
+    assert Office(tmp_path, MODE="slave", RELAY_ADMIN_BIND="127.0.0.1:9").run("healthcheck").returncode == 1
+
+
+async def test_a_running_master_sees_the_commands_work_within_a_second(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        office = Office(tmp_path)
+
+        async def out(*args: str) -> str:
+            return await trio.to_thread.run_sync(office.out, *args)
+
+        made = json.loads(await out("classroom", "add", "Math", "--json"))
+        began_s = trio.current_time()
+        await control.until(lambda: made["id"] in control.services.cluster.view.classrooms)
+        assert trio.current_time() - began_s < 1.0
+        await out("user", "add", "Lee", "--no-password")
+        link = await out("token", "link", "--user", "Lee", "--next", "/teach", "--master", control.url)
+        token = link.partition("#link=")[2].partition("&")[0]
+        answer = await control.call("POST", "/api/login", {"link_token": token})
+        assert answer.json()["user"]["name"] == "Lee"
+        for kind, path in (("monitor", "/cluster/nodes"), ("admin", "/api/users")):
+            headers = {"Authorization": f"Bearer {await out('token', kind)}"}
+            assert (await control.call("GET", path, None, headers)).status_code == 200
+        relay = await control.node("slave-1")
+        await out("drain", "slave-1")
+        await control.until(lambda: "slave-1" in control.services.cluster.view.drained)
+        await relay.beat()
+        assert relay.orders.drain
+        await out("undrain", "slave-1")
+        await control.until(lambda: not control.services.cluster.view.drained)
+        assert await out("healthcheck", "--url", control.url) == "ready"
