@@ -296,7 +296,8 @@ class Window:
                 self._hint_try = Try()
                 self._hint_data = None
             return
-        self._hint = self._hint_data = None
+        if not self._hint_try.in_flight:  # what was asked for may be listed all the same
+            self._hint = None
 
     # -- what to fetch --------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import select
 import socket
 import time
 from collections import deque
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,24 @@ MAX_PIPELINED_PER_TURN = 8
 BUSY_TURN_S = 0.008
 GATHER_S = 0.004
 MAX_UNREAD_BYTES = 64 * 1024
-HEAD_DEADLINE_S = 10.0
-IDLE_DEADLINE_S = 75.0
-LINGER_S = 1.0
-WRITE_DEADLINE_S = 10.0
-# Whoever reads more slowly than this, over a whole object, is cut.
-MIN_READ_BYTES_PER_S = 16_000
 ACCEPT_PAUSE_S = 0.1
 HOUSEKEEPING_S = 1.0
 _IN = select.EPOLLIN | select.EPOLLRDHUP
 _GONE = select.EPOLLERR | select.EPOLLHUP
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a connection may take, in seconds: for a head, between requests, for a reply, at its end.
+
+    Whoever reads more slowly than `min_read_bytes_per_s`, over a whole object, is cut.
+    """
+
+    head_s: float = 10.0
+    idle_s: float = 75.0
+    write_s: float = 10.0
+    min_read_bytes_per_s: int = 16_000
+    linger_s: float = 1.0
 
 
 class Reactor:
@@ -69,9 +78,11 @@ class Reactor:
         *,
         max_connections: int,
         tls: TlsContext | None = None,
+        deadlines: Deadlines | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.edge = edge
+        self._deadlines = deadlines or Deadlines()
         self._counters = counters
         self._tls = tls
         self._wall = wall
@@ -283,7 +294,7 @@ class Reactor:
             try:
                 request = self._parser.next(connection.buffer)
                 if request is None:
-                    connection.deadline_s = min(connection.deadline_s, self._now_s + HEAD_DEADLINE_S)
+                    connection.deadline_s = min(connection.deadline_s, self._now_s + self._deadlines.head_s)
                     self._wheel.watch(connection)
                     self._listen_for(connection, _IN)
                     return
@@ -339,8 +350,8 @@ class Reactor:
             self._sent(connection)
         else:
             connection.state = State.SENDING
-            allowed_s = WRITE_DEADLINE_S + connection.unsent_bytes / MIN_READ_BYTES_PER_S
-            connection.deadline_s = self._now_s + allowed_s
+            slowest_s = connection.unsent_bytes / self._deadlines.min_read_bytes_per_s
+            connection.deadline_s = self._now_s + self._deadlines.write_s + slowest_s
             self._wheel.watch(connection)
             self._listen_for(connection, select.EPOLLOUT)
 
@@ -353,12 +364,12 @@ class Reactor:
         connection.state = State.LINGERING
         connection.buffer.clear()
         connection.shut()
-        connection.deadline_s = self._now_s + LINGER_S
+        connection.deadline_s = self._now_s + self._deadlines.linger_s
         self._wheel.watch(connection)
         self._listen_for(connection, _IN)
 
     def _idle(self, connection: Connection) -> None:
-        connection.deadline_s = self._now_s + IDLE_DEADLINE_S
+        connection.deadline_s = self._now_s + self._deadlines.idle_s
         self._wheel.keep(connection)
         self._listen_for(connection, _IN)
 
@@ -370,7 +381,10 @@ class Reactor:
         elif connection.state is State.IDLE and connection.buffer:
             error = RequestError(408, "the request came too slowly", close=True)
             connection.buffer.clear()
-            self._send(connection, response.error_reply(error), None)
+            try:
+                self._send(connection, response.error_reply(error), None)
+            except OSError:  # the peer has gone this very moment
+                self._close(connection)
         else:
             self._counters.idle_closed += connection.state is State.IDLE
             self._close(connection)
@@ -401,7 +415,7 @@ class Reactor:
             self._connections[connection.fd] = connection
             connection.mask = _IN
             self._epoll.register(connection.fd, _IN)
-            connection.deadline_s = self._now_s + HEAD_DEADLINE_S
+            connection.deadline_s = self._now_s + self._deadlines.head_s
             self._wheel.watch(connection)
 
     def _wrap(self, sock: socket.socket, address: str) -> Connection:

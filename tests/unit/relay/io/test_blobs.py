@@ -1,0 +1,36 @@
+"""Segments outside the heap: bytes, and descriptors that go with the last reference."""
+
+from __future__ import annotations
+
+import os
+
+from relay.io.blobs import BlobStore
+
+
+def test_pieces_are_where_append_says() -> None:
+    blob = BlobStore().new()
+    assert blob.append(b"first") == 0
+    assert blob.append(b"") == 5
+    assert blob.append(b"second") == 5
+    assert blob.size_bytes == 11
+    assert blob.read(5, 6) == b"second"
+    assert blob.read(0, 100) == b"firstsecond"
+    assert os.fstat(blob.fd).st_size == 11
+
+
+def test_the_last_reference_frees_descriptor_and_bytes() -> None:
+    store = BlobStore()
+    blob = store.new()
+    blob.append(b"x" * 100)
+    sender, fd = blob, blob.fd
+    assert (store.live_blobs, store.live_bytes) == (1, 100)
+    del blob
+    assert store.live_blobs == 1
+    assert os.fstat(fd).st_size == 100
+    del sender
+    assert (store.live_blobs, store.live_bytes) == (0, 0)
+
+
+def test_a_blob_is_not_inherited_by_children() -> None:
+    blob = BlobStore().new()
+    assert not os.get_inheritable(blob.fd)
