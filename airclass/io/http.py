@@ -7,13 +7,13 @@ and this module is the only one that knows httpx.
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httpx
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 MAX_CALLS = 32
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -37,7 +37,8 @@ class HttpClient:
         try:
             async with self._limiter, self._client.stream("GET", url, headers=headers) as response:
                 body = b""
-                async with aclosing(response.aiter_bytes()) as chunks:
+                stream = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+                async with aclosing(stream) as chunks:
                     async for chunk in chunks:
                         body += chunk
                         if len(body) > MAX_ANSWER_BYTES:
