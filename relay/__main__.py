@@ -16,6 +16,7 @@ from relay.base.errors import ConfigError, StartError
 from relay.base.process import die_with_parent
 from relay.base.settings import environment, load
 from relay.config import RelaySettings
+from relay.io import top
 
 EXIT_USAGE = 2
 
@@ -24,6 +25,7 @@ examples:
   python -m relay --origin http://ingest:8888/live/class1/index.m3u8 --public
   VIEWER_KEY=$(openssl rand -hex 32) python -m relay --origin http://a/live.m3u8 --origin http://b/live.m3u8
   MASTER_URL=http://master:8000 CLUSTER_SECRET=... python -m relay
+  python -m relay top        one screen with the figures of a running relay
 
 Viewers open http://HOST:PORT/t/TOKEN/NAME/index.m3u8, or /NAME/index.m3u8 with --public.
 Settings also come from the environment and from .env; see docs/reference.md.
@@ -60,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the relay; returns the exit code: 0 stopped as told, 2 cannot start as asked."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["top"]:
+        return top.main(arguments[1:])
     parent_pid = os.getppid()
     args = parser().parse_args(arguments)
     if args.die_with_parent:

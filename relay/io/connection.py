@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import math
 import os
@@ -188,6 +189,11 @@ class TlsConnection(Connection):
             if not chunks:
                 return None
         return b"".join(chunks)
+
+    def shut(self) -> None:
+        """Send close_notify, so that the peer knows that nothing was cut off."""
+        with contextlib.suppress(ssl.SSLError, ValueError):
+            self._tls.unwrap()
 
     def wants_write(self) -> bool:
         """Whether the handshake waits for room in the send buffer."""

@@ -43,6 +43,8 @@ TICK_S = 0.5
 ON_DEMAND_IDLE_S = 30.0
 ON_DEMAND_POLL_S = 0.1
 MAX_GONE_STATUS = (404, 410)
+# Asking again for an address that was refused, or for a body that is too large, changes nothing.
+NEVER_BETTER = ("refused", "too_large")
 
 
 class Puller:
@@ -84,6 +86,9 @@ class Puller:
                 problem = _first(group)
             except* ConfigError as group:  # the master named an address that cannot be used
                 problem = OriginError(str(group.exceptions[0]))
+            except* Exception:  # the boundary of a stream: whatever goes wrong ends its round, no other
+                log.exception("stream.failed stream=%s", self.stream.name)
+                problem = OriginError("the relay could not go on with it: see its log")
             self._lost(problem)
             await trio.sleep(self._origins.failed())
 
@@ -128,6 +133,7 @@ class Puller:
     async def _rendition(self, round_scope: trio.CancelScope, source: Source, index_url: str) -> None:
         upstream = self._upstream(index_url)
         window = self.stream.windows[source.id]
+        self._sessions.setdefault(window.rendition, Sessions(self.stream.timeline)).begin()
         work = trio.Event()
         url = resolve(index_url, source.uri)
 
@@ -181,8 +187,7 @@ class Puller:
     async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
         """Return the numbers of the playlist's session; a new one is asked for once a stream."""
         timeline = self.stream.timeline
-        sessions = self._sessions.setdefault(window.rendition, Sessions(timeline))
-        key = sessions.key(playlist)
+        key = self._sessions[window.rendition].key(playlist)
         known = timeline.known(key)
         if known is not None:
             return known
@@ -190,7 +195,7 @@ class Puller:
             known = timeline.known(key)
             if known is not None:
                 return known
-            self.stream.end_session()
+            self._end_session()
             base = await self._decide(timeline.ask(key, first_msn(playlist), playlist))
             epoch = timeline.adopt(base)
             self._figures.epochs += 1
@@ -201,6 +206,12 @@ class Puller:
                 epoch.discontinuity_seq,
             )
             return epoch
+
+    def _end_session(self) -> None:
+        versions = {window: window.version for window in self.stream.windows.values()}
+        self.stream.end_session()
+        for window, before in versions.items():
+            self._after(window, before)
 
     async def _fetch_objects(
         self, upstream: Upstream, window: Window, work: Callable[[], trio.Event]
@@ -223,20 +234,25 @@ class Puller:
         before = window.version
         try:
             answer = await upstream.get(
-                resolve(window.base_url, fetch.uri),
+                fetch.uri,
+                base_url=window.base_url,
                 first_byte_s=first_byte_s,
                 max_bytes=self._limits.max_object_bytes,
                 byterange=fetch.byterange,
             )
         except OriginError as exc:
-            window.failed(fetch, trio.current_time(), gone=False)
+            window.failed(fetch, trio.current_time(), gone=exc.kind in NEVER_BETTER)
             self._after(window, before)
             log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason)
             return
+        except trio.Cancelled:
+            window.put_back(fetch)
+            raise
         if answer.status in (200, 206):
             window.arrived(fetch, answer.body, trio.current_time())
             self._figures.fetched[fetch.kind] += 1
         elif answer.status == 401:
+            window.put_back(fetch)
             raise OriginError("the origin's session has ended (401)")
         else:
             gone = answer.status in MAX_GONE_STATUS
