@@ -12,7 +12,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin
 
@@ -24,6 +23,7 @@ from rich.table import Table
 from benchmarks import measure, report, servers
 from benchmarks.certificate import self_signed
 from benchmarks.crowd import Orders
+from benchmarks.fairness import MAX_BUSY, added_up, kept_pace, ratio
 from benchmarks.machine import describe
 from benchmarks.nginx import nginx
 from benchmarks.pace import Pace
@@ -124,7 +124,7 @@ def compare(
         ):
             candidates = _started(stack, Path(folder), name, work)
             found[name] = _measured(name, work, candidates)
-            show(name, found[name])
+        show(name, found[name])
     record = {"machine": describe(), "setup": asdict(work), "result": found}
     report.save(record, result or RESULTS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}.json")
     return 0
@@ -174,13 +174,6 @@ def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, 
     return found
 
 
-def ratio(facts: dict[str, Any], base: dict[str, Any]) -> float:
-    """Return how a server's CPU a request relates to another's: the median over the rounds, each of
-    which is compared with its neighbour in time, so that a busy minute harms both alike."""
-    pairs = zip(facts["us_per_request_rounds"], base["us_per_request_rounds"], strict=True)
-    return float(median(mine / max(1e-9, other) for mine, other in pairs))
-
-
 def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     kind = name.removesuffix("-tls")
     tls = name.endswith("-tls")
@@ -197,7 +190,8 @@ def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     (seen,), costs = measure.run(
         "benchmarks.pace", [pace], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
     )
-    return {**seen, **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
+    facts = {**seen, **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
+    return {**facts, "fair": kept_pace(seen, pace)}
 
 
 def _variant(url: str) -> str:
@@ -216,33 +210,8 @@ def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     seen, costs = measure.run(
         "benchmarks.crowd", [orders], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
     )
-    return {**merged(seen), **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
-
-
-def added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Add up the rounds of one server; percentiles are of the last round."""
-    requests = sum(part["requests"] for part in parts)
-    cpu_s = sum(part["cpu_s"] for part in parts)
-    added = {
-        key: sum(part[key] for part in parts) for key in ("elapsed_s", "user_s", "system_s", "body_bytes")
-    }
-    failures: dict[str, int] = {}
-    for part in parts:
-        for what, count in part["failures"].items():
-            failures[what] = failures.get(what, 0) + count
-    return {
-        **parts[-1],
-        **added,
-        "requests": requests,
-        "cpu_s": cpu_s,
-        "us_per_request": 1e6 * cpu_s / max(1, requests),
-        "cpu_percent": 100 * cpu_s / added["elapsed_s"],
-        "us_per_request_rounds": [part["us_per_request"] for part in parts],
-        "client_busy": max(part["client_busy"] for part in parts),
-        "rest_percent": max(part["rest_percent"] for part in parts),
-        "failures": failures,
-        **({"stalls": sum(part["stalls"] for part in parts)} if "stalls" in parts[0] else {}),
-    }
+    facts = {**merged(seen), **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
+    return {**facts, "fair": facts["client_busy"] < MAX_BUSY}
 
 
 def show(name: str, found: dict[str, Any]) -> None:
@@ -270,7 +239,10 @@ def show(name: str, found: dict[str, Any]) -> None:
             f"{100 * facts['client_busy']:.0f} %",
             f"{facts['rest_percent']:.0f} %",
         )
-    report.console().print(table)
+    out = report.console()
+    out.print(table)
+    if found["relay"]["ratio_to_nginx"] is None:
+        out.print("[yellow]no round was fair: the machine was too busy for this pace, measure again[/]")
 
 
 def main() -> None:

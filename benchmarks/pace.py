@@ -73,6 +73,7 @@ class Paced:
                 march.listed(answer.body)
         else:
             march.failures[f"{'segment' if self._segment_turn else 'playlist'} {answer.status}"] += 1
+        march.segments += self._segment_turn
         march.sizes["segment" if self._segment_turn else "playlist"] = answer.body_bytes
         march.loop.at(max(now_s, self._due_s), self.ask)
 
@@ -84,6 +85,7 @@ class March:
         self.pace = pace
         self.period_s = pace.viewers / pace.requests_per_s
         self.newest = ""
+        self.segments = 0
         self.times_s: list[float] = []
         self.failures: Counter[str] = Counter()
         self.sizes: dict[str, int] = {}
@@ -113,6 +115,7 @@ class March:
             self.loop.at(began_s + pace.ramp_s * n / len(self._viewers), viewer.ask)
         self.loop.run(self.steady_s)
         self.times_s.clear()
+        self.segments = 0
         before, busy_s, body_bytes = self.loop.requests, self.loop.busy_s, self.loop.body_bytes
         began_s = time.time()
         say({"event": "steady"})
@@ -125,6 +128,7 @@ class March:
                 "requests": self.loop.requests - before,
                 "body_bytes": self.loop.body_bytes - body_bytes,
                 "client_busy": (self.loop.busy_s - busy_s) / elapsed_s,
+                "segments": self.segments,
                 "connections": len(self.loop.connections),
                 "sizes": self.sizes,
                 "failures": dict(self.failures),

@@ -46,6 +46,7 @@ def test_the_pace_and_the_mix(capsys: pytest.CaptureFixture[str]) -> None:
     assert done["failures"] == {}
     assert 30 <= done["requests"] <= 60
     assert done["connections"] == 20
+    assert 0 < done["segments"] < done["requests"]
     assert done["sizes"] == {"playlist": pytest.approx(1700, abs=150), "segment": SEGMENT_BYTES}
     assert done["time_ms"]["p50"] > 0
     assert 0 < done["client_busy"] < 1

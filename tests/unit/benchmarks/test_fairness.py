@@ -1,19 +1,13 @@
-"""Adding up rounds, splitting crowds, and a certificate that a TLS server takes."""
+"""Adding up rounds, and when two servers may be compared."""
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from benchmarks.certificate import self_signed
-from benchmarks.compare import added_up, ratio
-from benchmarks.crowd import Orders
-from benchmarks.viewers import split
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from benchmarks.fairness import added_up, kept_pace, ratio
+from benchmarks.pace import Pace
 
 
 def round_of(cpu_s: float, requests: int, **more: Any) -> dict[str, Any]:
@@ -28,6 +22,7 @@ def round_of(cpu_s: float, requests: int, **more: Any) -> dict[str, Any]:
         "client_busy": cpu_s / 10,
         "rest_percent": 5.0,
         "failures": {"playlist 503": 1},
+        "fair": True,
         **more,
     }
 
@@ -46,21 +41,26 @@ def test_stalls_are_added_up() -> None:
     assert added_up([round_of(1.0, 1, stalls=2), round_of(1.0, 1, stalls=3)])["stalls"] == 5
 
 
-def test_a_crowd_is_split_without_losing_anyone() -> None:
-    urls = [f"http://h/{n}" for n in range(7)]
-    parts = split(Orders(urls, 7, 1.0, 1.0, 1.0), 3)
-    assert [part.viewers for part in parts] == [3, 2, 2]
-    assert [url for part in parts for url in part.urls] == urls
-    assert [part.urls for part in split(Orders(["x"], 5, 1.0, 1.0, 1.0), 2)] == [["x"], ["x"]]
-
-
-def test_the_certificate_is_taken(tmp_path: Path) -> None:
-    certificate, key = self_signed(tmp_path)
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-
-
 def test_the_ratio_is_the_median_of_neighbouring_rounds() -> None:
     relay = added_up([round_of(1.0, 10_000), round_of(9.0, 10_000), round_of(1.2, 10_000)])
     nginx = added_up([round_of(2.0, 10_000), round_of(2.0, 10_000), round_of(1.2, 10_000)])
     assert ratio(relay, nginx) == pytest.approx(1.0)
     assert ratio(nginx, nginx) == 1.0
+
+
+def test_rounds_that_were_not_fair_do_not_count() -> None:
+    relay = added_up([round_of(1.0, 10_000), round_of(9.0, 10_000, fair=False)])
+    nginx = added_up([round_of(2.0, 10_000), round_of(2.0, 10_000)])
+    assert ratio(relay, nginx) == pytest.approx(0.5)
+    assert ratio(added_up([round_of(1.0, 1, fair=False)]), added_up([round_of(1.0, 1)])) is None
+
+
+@pytest.mark.parametrize(
+    ("requests", "segments", "busy", "fair"),
+    [(1000, 500, 0.3, True), (900, 450, 0.3, False), (1000, 400, 0.3, False), (1000, 500, 0.9, False)],
+)
+def test_work_is_fair_at_the_pace_in_the_mix_with_time_to_spare(
+    requests: int, segments: int, busy: float, fair: bool
+) -> None:
+    seen = {"requests": requests, "segments": segments, "elapsed_s": 10.0, "client_busy": busy}
+    assert kept_pace(seen, Pace(["u"], 10, 100.0, 0.5, 1.0, 10.0)) is fair
