@@ -41,7 +41,8 @@ TONE_LEVEL = 0.08
 CLICK_HZ = 1500
 CLICK_S = 0.03
 CLICK_LEVEL = 0.6
-MAX_LATE_S = 2.0
+MAX_LATE_FRAMES = 3
+MAX_LATE_S = 10.0
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 5.0
 SIZE_STEP = 16
@@ -90,7 +91,7 @@ def one_second_of_sound() -> bytes:
     return samples.tobytes()
 
 
-class _Session:
+class Session:
     """One publication: encoders, the picture that is drawn in place, and what was sent so far."""
 
     def __init__(self, container: OutputContainer, plan: Lesson) -> None:
@@ -101,22 +102,31 @@ class _Session:
         self._picture = Picture([memoryview(p) for p in self._frame.planes], plan.width, plan.height)
         self._sound = one_second_of_sound() * 2
         self._samples_sent = 0
+        self._phase = round(time.time() % 1 * AUDIO_HZ)  # the tick comes with the clock's full second
         self._last_key = -1
 
     def run(self, until_s: float) -> None:
-        """Send in real time until the monotonic clock shows `until_s`; OSError when the line breaks."""
-        start_s, start_wall_s = time.monotonic(), time.time()
-        phase = round(start_wall_s % 1 * AUDIO_HZ)
+        """Send in real time until the monotonic clock shows `until_s`; OSError when the line breaks.
+
+        A machine that is too slow for a while loses frames, not the line.
+        """
+        start_s = time.monotonic()
         number = 0
         while (now_s := time.monotonic()) < until_s:
-            due_s = start_s + number / self._plan.fps
-            if now_s < due_s:
-                time.sleep(due_s - now_s)
-            elif now_s - due_s > MAX_LATE_S:
-                raise _Late("this machine is too slow for the picture: choose a smaller --size or --fps")
-            self._send_picture(number)
-            self._send_sound((number + 1) / self._plan.fps, phase)
+            late_s = now_s - start_s - number / self._plan.fps
+            if late_s < 0:
+                time.sleep(-late_s)
+            elif late_s > MAX_LATE_S:
+                raise _Late("this machine stood still: the lesson begins anew")
+            elif late_s * self._plan.fps > MAX_LATE_FRAMES:
+                number = int((now_s - start_s) * self._plan.fps)
+            self.step(number)
             number += 1
+
+    def step(self, number: int) -> None:
+        """Send frame `number`, which shows the time, and the sound that goes with it."""
+        self._send_picture(number)
+        self._send_sound((number + 1) / self._plan.fps)
 
     def _send_picture(self, number: int) -> None:
         self._picture.draw(Stamp(time.time_ns() // 1_000_000, number))
@@ -127,9 +137,9 @@ class _Session:
         for packet in self._video.encode(self._frame):
             self._container.mux(packet)
 
-    def _send_sound(self, until_s: float, phase: int) -> None:
+    def _send_sound(self, until_s: float) -> None:
         while self._samples_sent < until_s * AUDIO_HZ:
-            at = (phase + self._samples_sent) % AUDIO_HZ * 4
+            at = (self._phase + self._samples_sent) % AUDIO_HZ * 4
             chunk = self._sound[at : at + 4 * AUDIO_SAMPLES]
             frame = AudioFrame("fltp", "stereo", AUDIO_SAMPLES)
             for plane in frame.planes:
@@ -169,7 +179,7 @@ def _audio_stream(container: OutputContainer) -> AudioStream:
 def _publish(to: str, plan: Lesson, until_s: float) -> None:
     options = {"flvflags": "no_duration_filesize"}
     with av.open(to, "w", format="flv", options=options) as container:
-        session = _Session(container, plan)
+        session = Session(container, plan)
         container.start_encoding()
         log.info("teacher.live %dx%d %d fps", plan.width, plan.height, plan.fps)
         session.run(until_s)

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -64,9 +65,10 @@ def test_two_seconds_into_a_file(tmp_path: Path) -> None:
                 assert plane.line_size == 320 * 3
                 stamps.append(clock.decode_rgb(bytes(plane), (320, 180), channels=3))
     assert all(stamps)
-    assert [stamp.frame for stamp in stamps] == list(range(len(stamps)))
+    numbers = [stamp.frame for stamp in stamps]
+    assert numbers == sorted(set(numbers))  # a busy machine may leave some out
     assert 1.5 < (stamps[-1].unix_ms - stamps[0].unix_ms) / 1000 < 2.3
-    assert {b - a for a, b in zip(keys, keys[1:], strict=False)} == {500}
+    assert all(450 < b - a < 700 for a, b in zip(keys, keys[1:], strict=False))
     assert sounds > 70
 
 
@@ -107,3 +109,29 @@ def test_wrong_options_end_with_code_2() -> None:
     assert done.returncode == 2
     assert "--size 1x1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_machine_that_stood_still_a_while_loses_frames_and_not_the_line() -> None:
+    options = ["--size", "320x180", "--duration", "6", "--bitrate-kbps", "300"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE_S)
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with subprocess.Popen([*TEACHER, "--to", address, *options], stderr=subprocess.PIPE) as process:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(DEADLINE_S)
+                sent = b""
+                while len(sent) < 20_000:
+                    sent += connection.recv(65536)
+                process.send_signal(signal.SIGSTOP)
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(1)
+                process.send_signal(signal.SIGCONT)
+                while chunk := connection.recv(65536):
+                    sent += chunk
+            assert process.stderr is not None
+            assert b"teacher.lost" not in process.stderr.read()
+    with av.open(BytesIO(sent)) as lesson:
+        times = [p.pts for p in lesson.demux(video=0) if p.pts is not None]
+    assert max(b - a for a, b in zip(times, times[1:], strict=False)) > 700
+    assert times[-1] - times[0] > 4000
