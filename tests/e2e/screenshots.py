@@ -29,6 +29,7 @@ SIZES = {390: 844, 1280: 800}
 LOOKS = ("light", "dark")
 LANGUAGES = ("ko", "en")
 COLOURS = 128
+SHARP = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "600")
 LONGEST_PX = 2600
 
 
@@ -91,7 +92,7 @@ def main() -> None:
     total = 0
     with (
         tempfile.TemporaryDirectory() as folder,
-        stagehand.ingest_with_teacher(Path(folder), "lowLatency") as origin_url,
+        stagehand.ingest_with_teacher(Path(folder), "lowLatency", lesson=SHARP) as origin_url,
         stagehand.fake_master(Path(folder), origin_url) as master,
         sync_playwright() as playwright,
     ):

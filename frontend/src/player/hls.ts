@@ -2,8 +2,8 @@
 // CMCD, and the UMD carries its worker inside, so nothing else has to be fetched.
 import HlsClass from 'hls.js/dist/hls.min.js';
 import type Hls from 'hls.js';
-import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig } from 'hls.js';
-import { lowLatencyTarget, plainPlaylists, settings, withToken } from './settings';
+import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig, Loader, PlaylistLoaderContext } from 'hls.js';
+import { aimOf, plainPlaylists, settings, withToken } from './settings';
 import type { FaultKind, Player, PlayerOptions, Sample } from './types';
 
 const CMCD_KEYS = ['bl', 'br', 'bs', 'cid', 'd', 'dl', 'mtp', 'ot', 'pr', 'sf', 'sid', 'st', 'su'];
@@ -28,10 +28,7 @@ export class HlsPlayer implements Player {
     this.#hls = new HlsClass(this.#config());
     const { Events } = HlsClass;
     this.#hls.on(Events.MANIFEST_PARSED, () => this.prefer(this.#priority));
-    this.#hls.on(Events.LEVEL_LOADED, (_, { details }) => {
-      this.#answeredAt_ms = Date.now();
-      this.#tune(details.partTarget || null);
-    });
+    this.#hls.on(Events.LEVEL_LOADED, () => (this.#answeredAt_ms = Date.now()));
     this.#hls.on(Events.ERROR, (_, data) => {
       if (data.fatal) options.fault(kindOf(data.type), data.details);
     });
@@ -92,18 +89,34 @@ export class HlsPlayer implements Player {
     this.#hls.destroy();
   }
 
-  /** The first playlist tells which kind of stream it is; only then can the settings fit. */
-  #tune(partTarget_s: number | null): void {
-    if (this.#tuned) return;
+  /** The first media playlist tells which kind of stream it is; only then can the settings fit. */
+  #tune(playlist: string): void {
+    if (this.#tuned || !playlist.includes('#EXTINF')) return;
     this.#tuned = true;
-    if (partTarget_s === null) this.#hls.config.playlistLoadPolicy = plainPlaylists;
-    else this.#hls.targetLatency = lowLatencyTarget(partTarget_s);
+    const { lowLatency, target_s } = aimOf(playlist);
+    if (!lowLatency) this.#hls.config.playlistLoadPolicy = plainPlaylists;
+    if (target_s !== null) this.#hls.targetLatency = target_s;
+  }
+
+  /** A playlist loader that lets `#tune` read before hls.js decides where to start. */
+  #reader(): NonNullable<HlsConfig['pLoader']> {
+    const tune = (text: string): void => this.#tune(text);
+    return class extends (HlsClass.DefaultConfig.loader as unknown as NonNullable<HlsConfig['pLoader']>) {
+      override load(...[context, config, callbacks]: Parameters<Loader<PlaylistLoaderContext>['load']>): void {
+        const onSuccess: typeof callbacks.onSuccess = (response, ...rest) => {
+          if (typeof response.data === 'string') tune(response.data);
+          callbacks.onSuccess(response, ...rest);
+        };
+        super.load(context, config, { ...callbacks, onSuccess });
+      }
+    };
   }
 
   #config(): Partial<HlsConfig> {
     const { token, sessionId, contentId } = this.options;
     return {
       ...settings,
+      pLoader: this.#reader(),
       xhrSetup: (xhr, url) => xhr.open('GET', withToken(url, token()), true),
       cmcd: {
         sessionId,

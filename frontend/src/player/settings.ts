@@ -7,6 +7,7 @@ import type { HlsConfig, LoadPolicy } from 'hls.js';
 export const CATCH_UP_RATE = 1.1;
 const LEAST_TARGET_S = 1.5;
 const TARGET_PARTS = 3.5;
+const TARGET_SEGMENTS = 3;
 
 const lowLatencyPlaylists: LoadPolicy = {
   default: {
@@ -53,6 +54,23 @@ export const settings: Partial<HlsConfig> = {
 /** Seconds behind the newest part to aim at, from the length of a part. */
 export function lowLatencyTarget(partTarget_s: number): number {
   return Math.max(LEAST_TARGET_S, TARGET_PARTS * partTarget_s);
+}
+
+export interface Aim {
+  lowLatency: boolean;
+  /** Seconds behind the newest picture; null where the playlist says too little. */
+  target_s: number | null;
+}
+
+/** Read from a media playlist how near to the edge to play. */
+export function aimOf(playlist: string): Aim {
+  const part_s = Number(/#EXT-X-PART-INF:.*?PART-TARGET=([\d.]+)/.exec(playlist)?.[1] ?? 0);
+  if (part_s > 0) return { lowLatency: true, target_s: lowLatencyTarget(part_s) };
+  // Real lengths, not the target duration: that is rounded up, and pinned higher still by relays.
+  const lengths_s = Array.from(playlist.matchAll(/#EXTINF:([\d.]+)/g), ([, length]) => Number(length));
+  if (lengths_s.length === 0) return { lowLatency: false, target_s: null };
+  const mean_s = lengths_s.reduce((sum, length_s) => sum + length_s, 0) / lengths_s.length;
+  return { lowLatency: false, target_s: TARGET_SEGMENTS * mean_s };
 }
 
 /** Put the present token in the place of the one that a relay's or the master's address carries. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CATCH_UP_RATE, lowLatencyTarget, plainPlaylists, settings, withToken } from '../../src/player/settings';
+import { aimOf, CATCH_UP_RATE, lowLatencyTarget, plainPlaylists, settings, withToken } from '../../src/player/settings';
 
 describe('the measured settings', () => {
   it('catch up at no more than 1.1', () => expect(CATCH_UP_RATE).toBeLessThanOrEqual(1.1));
@@ -22,6 +22,20 @@ describe('the measured settings', () => {
     expect(lowLatencyTarget(0.2)).toBe(1.5);
     expect(lowLatencyTarget(0.5)).toBeCloseTo(1.75);
     expect(lowLatencyTarget(1)).toBeCloseTo(3.5);
+  });
+});
+
+describe('the aim', () => {
+  it('of a low-latency playlist comes from its parts', () => {
+    expect(aimOf('#EXTM3U\n#EXT-X-PART-INF:PART-TARGET=0.55000\n#EXTINF:2,\na.mp4')).toEqual({ lowLatency: true, target_s: 1.9250000000000003 });
+  });
+
+  it('of a plain playlist comes from its segments, not from its rounded target duration', () => {
+    expect(aimOf('#EXT-X-TARGETDURATION:4\n#EXTINF:2.0,\na.ts\n#EXTINF:2.2,\nb.ts')).toEqual({ lowLatency: false, target_s: expect.closeTo(6.3) as number });
+  });
+
+  it('is left to the player where a playlist is empty', () => {
+    expect(aimOf('#EXTM3U')).toEqual({ lowLatency: false, target_s: null });
   });
 });
 

@@ -234,7 +234,12 @@ class Fake:
         answer = await self._upstream(name, wanted)
         kind = MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
         headers = {"Content-Type": kind, "Cache-Control": "no-store"}
-        return answer.content, answer.status_code, headers
+        body = (
+            first_audio_part_only(answer.text)
+            if "audio" in name and kind.endswith("mpegurl")
+            else answer.content
+        )
+        return body, answer.status_code, headers
 
     async def _upstream(self, name: str, query: str) -> httpx.Response:
         url = f"{self.origin_url}{name}" + (f"?{query}" if query else "")
@@ -296,6 +301,18 @@ class Fake:
         while True:
             self.stage.pings.append(json.loads(await websocket.receive()))
             await websocket.send_json({"type": "pong"})
+
+
+def first_audio_part_only(playlist: str) -> str:
+    """Leave INDEPENDENT to the first part of each audio segment, as relays do for hls.js's sake."""
+    lines, is_first = [], True
+    for line in playlist.splitlines():
+        if line.startswith("#EXT-X-PART:"):
+            line = line if is_first else line.replace(",INDEPENDENT=YES", "")
+            is_first = False
+        is_first = is_first or line.startswith("#EXTINF")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def problem(status: int, slug: str, retry_after_s: int = 0) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "airclass" / "_pages"
 READY_S = 30.0
+SMALL = ("--size", "320x180", "--fps", "15", "--bitrate-kbps", "200")  # cheap to make and to show
 LEAST_SEGMENTS = 4  # with fewer, a plain stream has no room for its usual distance from the edge
 POLL_S = 0.05
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -119,22 +120,24 @@ def moving(page: Page, by_s: float = 1.0) -> None:
 
 
 @contextmanager
-def ingest_with_teacher(folder: Path, variant: str) -> Iterator[str]:
-    """Run the embedded ingest and a teacher; yields the URL of the stream's folder."""
+def ingest_with_teacher(
+    folder: Path, variant: str, kind: str = "embedded", lesson: tuple[str, ...] = SMALL
+) -> Iterator[str]:
+    """Run an ingest and a teacher; yields the URL of the stream's folder."""
     file, log = folder / f"{variant}.json", folder / f"{variant}.log"
-    with child(command("embedded", variant, file), log) as ingest:
+    with child(command(kind, variant, file), log) as ingest:
         urls = ready(ingest, file, log)
         teacher = [sys.executable, "-m", "airclass.ingest.teacher", "--to", f"{urls['rtmp_url']}/live/c1"]
-        small = ["--size", "640x360", "--fps", "24", "--bitrate-kbps", "600"]
-        with child([*teacher, *small], folder / "teacher.log"):
+        with child([*teacher, *lesson], folder / "teacher.log"):
             url = f"{urls['hls_url']}/live/c1/"
-            wait_for(lambda: _answers(f"{url}index.m3u8") or None, why="the ingest has a picture")
-            playlist = "main_stream.m3u8" if variant == "mpegts" else "video1_stream.m3u8"
-            wait_for(
-                lambda: _answers(url + playlist).count("#EXTINF") >= LEAST_SEGMENTS or None,
-                why="a short window",
-            )
+            wait_for(lambda: _window(url) or None, why="the ingest has a short window")
             yield url
+
+
+def _window(url: str) -> bool:
+    """Tell whether the stream's first media playlist is long enough to play from."""
+    names = [line for line in _answers(f"{url}index.m3u8").splitlines() if line[:1] not in ("", "#")]
+    return bool(names) and _answers(url + names[0]).count("#EXTINF") >= LEAST_SEGMENTS
 
 
 def _answers(url: str) -> str:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+@pytest.mark.parametrize("kind", ["embedded", "origin"])  # the first muxes, the second does not
 @pytest.mark.parametrize(("variant", "most_latency_s"), [("mpegts", 8), ("fmp4", 8), ("lowLatency", 4)])
-def test_it_plays(variant: str, most_latency_s: float, browser: Browser, tmp_path: Path) -> None:
+def test_it_plays(kind: str, variant: str, most_latency_s: float, browser: Browser, tmp_path: Path) -> None:
     with (
-        stagehand.ingest_with_teacher(tmp_path, variant) as origin_url,
+        stagehand.ingest_with_teacher(tmp_path, variant, kind) as origin_url,
         stagehand.fake_master(tmp_path, origin_url) as master,
     ):
         master.set(**cast.school())
