@@ -44,6 +44,7 @@ class Health:
     last_ready_s: float = float("-inf")
     draining: bool = False
     unreachable: str = ""
+    was_reached: bool = False
     probe_failures: int = 0
     next_probe_s: float = float("-inf")
     flaps: int = 0
@@ -66,14 +67,21 @@ class Health:
 
     def probed(self, now_s: float, problem: str, *, interval_s: float) -> None:
         """Take in the result of a probe (empty: reached) and plan the next, with growing pauses."""
-        self.unreachable = problem
         if not problem:
-            self.probe_failures = 0
+            self.unreachable, self.was_reached, self.probe_failures = "", True, 0
             self.next_probe_s = now_s + interval_s
             return
+        # One missed knock at a door that was open before may be ours: knock again before judging.
+        if self.probe_failures or not self.was_reached:
+            self.unreachable = problem
         pause_s = FIRST_PROBE_PAUSE_S * 2.0 ** min(self.probe_failures, 16)
         self.probe_failures += 1
         self.next_probe_s = now_s + min(pause_s, MAX_PROBE_PAUSE_S)
+
+    def pardon(self, deaf_s: float) -> None:
+        """Do not count seconds in which the master itself was too busy to listen."""
+        self.last_beat_s += deaf_s
+        self.registered_at_s += deaf_s
 
     def silent_s(self, now_s: float) -> float:
         """Return the seconds since the last sign of life."""

@@ -148,6 +148,11 @@ class Nodes:
                 node.site.connections = node.site.egress_bps = 0
         return changes
 
+    def pardon(self, deaf_s: float) -> None:
+        """Do not hold seconds against the nodes in which the master was too busy to listen."""
+        for node in self.all.values():
+            node.health.pardon(deaf_s)
+
     def remove(self, node_id: str) -> None:
         """Forget a node until it registers again."""
         node = self.all.pop(node_id, None)

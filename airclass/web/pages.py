@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from airclass.web.call import Call
 
 PAGES = Path(__file__).parent.parent / "_pages"
+# What Vite writes; neither slash nor leading dot, so no name leads out of the folder.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 IMMUTABLE = "public, max-age=31536000, immutable"
 FILES = {
     "": "index.html",
@@ -48,10 +51,9 @@ async def page(call: Call) -> Reply:
 async def asset(call: Call) -> Reply:
     """Return a built file; its name holds a hash of its content, so it may be kept for ever."""
     name = call.params["name"]
-    root = (PAGES / "assets").resolve()
-    path = (root / name).resolve()
-    if "\0" in name or not path.is_relative_to(root) or not await trio.Path(path).is_file():
+    if not _FILE_NAME.fullmatch(name) or not await trio.Path(PAGES / "assets" / name).is_file():
         raise Problem(404, "There is no such file.")
+    path = PAGES / "assets" / name
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     body = await trio.Path(path).read_bytes()
     return Reply(body, headers={"Content-Type": kind, "Cache-Control": IMMUTABLE})

@@ -96,6 +96,23 @@ def test_a_node_that_cannot_be_reached_is_out_though_it_beats() -> None:
     assert beat(h, 6.0) is Status.ACTIVE
 
 
+def test_one_missed_knock_at_a_door_that_was_open_is_forgiven() -> None:
+    h = active()
+    h.probed(1.0, "", interval_s=30)
+    h.probed(31.0, "no", interval_s=30)
+    assert h.next_probe_s == 36.0
+    assert beat(h, 31.5) is Status.ACTIVE
+    h.probed(36.0, "no", interval_s=30)
+    assert beat(h, 37.0) is Status.UNHEALTHY
+
+
+def test_seconds_in_which_the_master_was_deaf_do_not_count() -> None:
+    h = active()
+    h.pardon(10.0)
+    assert judge(h, 15.0) is Status.ACTIVE
+    assert judge(h, 16.2) is Status.UNHEALTHY
+
+
 def test_probes_of_an_unreachable_node_grow_rare() -> None:
     h, pauses = active(), []
     for _ in range(8):

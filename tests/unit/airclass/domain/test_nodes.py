@@ -132,6 +132,13 @@ def test_draining_nodes_and_the_ingests_fault() -> None:
     assert nodes.all["n2"].health.status is Status.ACTIVE
 
 
+def test_a_busy_master_does_not_hold_it_against_the_nodes() -> None:
+    nodes, _ = started()
+    beat(nodes, 0.1)
+    nodes.pardon(20.0)
+    assert [c.after for c in nodes.judge(25.0, frozenset())] == [Status.ACTIVE]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
