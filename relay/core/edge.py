@@ -252,8 +252,9 @@ class Edge:
 
     def reached(self, stream: Stream, window: Window) -> list[Hashable]:
         """Return the connections that a new version of a playlist sets free."""
-        shelf = self._shelves.get(stream.name)
-        waiting = shelf.waiting.get(window.rendition) if shelf else None
+        if self.streams.get(stream.name) is not stream:  # forgotten meanwhile
+            return []
+        waiting = self._shelves[stream.name].waiting.get(window.rendition)
         if waiting is None:
             return []
         ready = waiting.everyone() if stream.ended or stream.refused else waiting.reached(window.edge)

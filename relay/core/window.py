@@ -127,6 +127,11 @@ class Window:
         """Whether there is something to play."""
         return self._end > self._first or self._parts_shown > 0
 
+    @property
+    def settled(self) -> bool:
+        """Whether every segment that the origin has completed is listed."""
+        return all(not e.closed for e in self._entries[self._end :])
+
     # -- the origin's playlist ------------------------------------------------------------
 
     def update(self, playlist: MediaPlaylist, epoch: Epoch, now_s: float, wall_s: float) -> None:

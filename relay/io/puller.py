@@ -74,6 +74,7 @@ class Puller:
         self._wall = wall
         self._sessions: dict[str, Sessions] = {}
         self._epoch_lock = trio.Lock()
+        self._ended: set[str] = set()
 
     async def run(self) -> None:
         """Pull until cancelled; one log line whenever the stream comes or goes."""
@@ -179,7 +180,7 @@ class Puller:
                 if not follower.stalled(trio.current_time()):
                     self._found()
             if follower.ended:
-                self._end()
+                await self._end(window)
                 await trio.sleep_forever()
             if len(self._origins.urls) > 1 and follower.stalled(trio.current_time()):
                 return
@@ -224,7 +225,11 @@ class Puller:
                 with trio.move_on_at(window.retry_at_s(trio.current_time())):
                     await waiting.wait()
                 continue
-            await self._fetch(upstream, window, fetch)
+            try:
+                await self._fetch(upstream, window, fetch)
+            except BaseException:
+                window.put_back(fetch)  # abandoned by us: it may be had in the next round
+                raise
 
     async def _fetch(self, upstream: Upstream, window: Window, fetch: Fetch) -> None:
         pins = self.stream.timeline.pins
@@ -245,14 +250,10 @@ class Puller:
             self._after(window, before)
             log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason)
             return
-        except trio.Cancelled:
-            window.put_back(fetch)
-            raise
         if answer.status in (200, 206):
             window.arrived(fetch, answer.body, trio.current_time())
             self._figures.fetched[fetch.kind] += 1
         elif answer.status == 401:
-            window.put_back(fetch)
             raise OriginError("the origin's session has ended (401)")
         else:
             gone = answer.status in MAX_GONE_STATUS
@@ -287,9 +288,13 @@ class Puller:
         stream.problem = problem.reason
         stream.fault = not isinstance(problem, _NobodyPublishes)
 
-    def _end(self) -> None:
-        """The origin says that nothing more will come (EXT-X-ENDLIST): so do we."""
-        if not self.stream.ended:
+    async def _end(self, window: Window) -> None:
+        """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed."""
+        while not window.settled:  # noqa: ASYNC110 - it settles by fetches or by giving up, within seconds
+            await trio.sleep(TICK_S)
+        window.finish()
+        self._ended.add(window.rendition)
+        if not self.stream.ended and self._ended >= {s.id for s in self.stream.sources}:
             log.info("stream.ended stream=%s reason=the origin has ended it", self.stream.name)
             self.stream.ended = True
             for window in self.stream.windows.values():

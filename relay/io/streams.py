@@ -67,8 +67,8 @@ class Streams:
 
     def forget(self, name: str) -> None:
         """Stop following a stream and drop what is held of it."""
-        if self._wanted.pop(name, None) is not None:
-            self._changed.set()
+        self._wanted.pop(name, None)
+        self._stop(name)
         self._counters.streams.pop(name, None)
         self._reactor.release(self._edge.close_stream(name))
 
@@ -76,11 +76,14 @@ class Streams:
         """Drop a stream's numbers and pull it anew: the cluster counts it differently."""
         wanted = self._wanted.pop(name, None)
         self._reactor.release(self._edge.close_stream(name))
+        self._stop(name)
+        if wanted is not None:
+            self.follow(name, wanted.origins, bearer=wanted.bearer)
+
+    def _stop(self, name: str) -> None:
         running = self._running.pop(name, None)
         if running is not None:
             running[1].cancel()
-        if wanted is not None:
-            self.follow(name, wanted.origins, bearer=wanted.bearer)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,10 +96,9 @@ class Streams:
             task_status.started()
             while True:
                 changed = self._changed
-                for name, (wanted, scope) in list(self._running.items()):
+                for name, (wanted, _) in list(self._running.items()):
                     if self._wanted.get(name) != wanted:
-                        scope.cancel()
-                        del self._running[name]
+                        self._stop(name)
                 for name, wanted in self._wanted.items():
                     if name not in self._running:
                         scope = trio.CancelScope()
@@ -106,6 +108,8 @@ class Streams:
                 self._changed = trio.Event()
 
     async def _pull(self, name: str, wanted: _Wanted, scope: trio.CancelScope) -> None:
+        if scope.cancel_called:  # forgotten before it began
+            return
         stream = self._edge.open_stream(name)
         figures = self._counters.streams.setdefault(name, StreamFigures())
         puller = Puller(

@@ -769,3 +769,11 @@ def test_an_empty_playlist_is_no_news() -> None:
     assert not rig.window.ready
     rig.update(playlist(2, Segment(0, "s0.mp4", 2.0, map=INIT)))
     assert rig.listed == [0]
+
+
+def test_a_window_is_settled_when_all_that_is_complete_is_listed() -> None:
+    rig = Rig()
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1))), fetch=False)
+    assert not rig.window.settled
+    fetch_all(rig.window, rig.now_s)
+    assert rig.window.settled
