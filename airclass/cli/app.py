@@ -31,6 +31,7 @@ for _name, _where, _help in (
     ("monitor", "airclass.cli.monitor:monitor", "The cluster on one screen, for people, cron and Nagios."),
     ("backup", "airclass.cli.backup:backup", "Save settings, database and configuration into one file."),
     ("restore", "airclass.cli.restore:restore", "Put a backup back, or only check it."),
+    ("doctor", "airclass.cli.doctor:doctor", "What will go wrong, and what to do about it."),
     ("config", "airclass.cli.config:app", "Show or check the settings."),
     ("healthcheck", "airclass.cli.healthcheck:healthcheck", "Exit code 0 when the local server is ready."),
 ):
