@@ -1,0 +1,252 @@
+"""Looks for what will go wrong: one finding a line, each with what to do about it."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+from airclass.ops.freshness import certificate_end_s, read_note
+from airclass.ops.report import CRITICAL, OK, WARNING, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airclass.ops.config import OpsSettings
+
+CALL_S = 4.0
+MAX_SKEW_S = 5.0
+WARN_DISK_BYTES = 2 * 1024**3
+MIN_DISK_BYTES = 200 * 1024**2
+WARN_FILES = 4096
+WARN_CERTIFICATE_S = 14 * 86400.0
+WARN_BACKUP_S = 2 * 86400.0
+MEDIAMTX_MIN = (1, 20)
+MARKS = {OK: "[OK]", WARNING: "[WARN]", CRITICAL: "[ERROR]"}
+BINDS = {
+    "standalone": ("MASTER_BIND", "RELAY_BIND", "RELAY_ADMIN_BIND", "INGEST_RTMP_BIND", "INGEST_HLS_BIND"),
+    "master": ("MASTER_BIND",),
+    "slave": ("RELAY_BIND", "RELAY_ADMIN_BIND"),
+}
+DEFAULTS = {
+    "MASTER_BIND": "0.0.0.0:8000",
+    "RELAY_BIND": "0.0.0.0:8080",
+    "RELAY_ADMIN_BIND": "127.0.0.1:8081",
+    "INGEST_RTMP_BIND": "0.0.0.0:1935",
+    "INGEST_HLS_BIND": "127.0.0.1:8888",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `level` OK, WARNING or CRITICAL."""
+
+    level: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{MARKS[self.level]} {clean(self.text)}"
+
+
+async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Finding]:
+    """Return every finding, in the order in which things depend on each other."""
+    findings = [
+        *disk(settings.data_dir),
+        files(),
+        *ports(settings.mode, environ),
+        *certificate(settings.tls_cert),
+    ]
+    if settings.mode == "standalone":
+        findings.append(await trio.to_thread.run_sync(mediamtx, environ.get("MEDIAMTX_PATH", "")))
+    if settings.mode != "slave":
+        findings.append(backup(settings.data_dir))
+    async with httpx.AsyncClient(timeout=CALL_S, follow_redirects=False, trust_env=False) as client:
+        findings += await master(settings, client)
+        if settings.bearer():
+            findings += await nodes(settings, client)
+        for url in (environ.get("INGEST_HLS_URL") or "").split(",") if settings.mode == "master" else ():
+            if url.strip():
+                findings.append(await ingest(url.strip(), client))
+    return findings
+
+
+def disk(data_dir: Path) -> list[Finding]:
+    """Look at the room for database and backups."""
+    place = next((p for p in (data_dir, *data_dir.absolute().parents) if p.is_dir()), data_dir)
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as exc:
+        return [
+            Finding(CRITICAL, f"DATA_DIR {data_dir} cannot be looked at ({exc.strerror}): check its owner.")
+        ]
+    text = f"{free / 1e9:.1f} GB are free for DATA_DIR {data_dir}"
+    if free < MIN_DISK_BYTES:
+        return [Finding(CRITICAL, f"{text}: make room now, or the database cannot be written.")]
+    if free < WARN_DISK_BYTES:
+        return [Finding(WARNING, f"{text}: make room soon.")]
+    return [Finding(OK, f"{text}.")]
+
+
+def files() -> Finding:
+    """Look at the limit of open files, which bounds the number of students."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < WARN_FILES:
+        return Finding(
+            WARNING, f"Only {hard} files may be open: raise it (ulimit -Hn, or LimitNOFILE in systemd)."
+        )
+    return Finding(OK, f"{hard if hard >= 0 else 'Any number of'} files may be open.")
+
+
+def ports(mode: str, environ: Mapping[str, str]) -> list[Finding]:
+    """Look whether the ports of this machine's role can be had, or are ours already."""
+    findings = []
+    for name in BINDS[mode]:
+        bind = environ.get(name) or DEFAULTS[name]
+        host, _, port = bind.rpartition(":")
+        if port == "0":
+            continue
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((host.strip("[]"), int(port)))
+            except (OSError, ValueError, OverflowError) as exc:
+                reason = getattr(exc, "strerror", None) or "not an address"
+                findings.append(
+                    Finding(
+                        WARNING, f"{name} {bind} is not free ({reason}): fine if AIRClass runs, else free it."
+                    )
+                )
+            else:
+                findings.append(Finding(OK, f"{name} {bind} is free."))
+    return findings
+
+
+def certificate(path: Path | None) -> list[Finding]:
+    """Look when the certificate ends."""
+    if path is None:
+        return []
+    left_s = certificate_end_s(path) - time.time()
+    if left_s < -1e9:
+        return [Finding(CRITICAL, f"TLS_CERT {path} cannot be read: it must be a PEM file.")]
+    if left_s < 0:
+        return [Finding(CRITICAL, "The certificate has ended: renew it, browsers refuse the pages.")]
+    days = f"The certificate ends in {left_s / 86400:.0f} days"
+    return [
+        Finding(WARNING, f"{days}: renew it.") if left_s < WARN_CERTIFICATE_S else Finding(OK, f"{days}.")
+    ]
+
+
+def backup(data_dir: Path) -> Finding:
+    """Look how old the last backup is."""
+    age_s = time.time() - read_note(data_dir / "backup.json").at_s
+    if age_s > 1e9:
+        return Finding(
+            WARNING, "There has never been a backup: run `airclass backup`, and plan it for every night."
+        )
+    if age_s > WARN_BACKUP_S:
+        return Finding(
+            WARNING, f"The last backup is {age_s / 86400:.0f} days old: look at its cron job or timer."
+        )
+    return Finding(OK, f"The last backup is {age_s / 3600:.0f} hours old.")
+
+
+def mediamtx(path: str) -> Finding:
+    """Look for MediaMTX and its version."""
+    found = shutil.which(path or "mediamtx")
+    if found is None:
+        return Finding(
+            WARNING, "MediaMTX is not found: set MEDIAMTX_PATH; until then teachers can only use this PC."
+        )
+    try:
+        done = subprocess.run(
+            [found, "--version"], capture_output=True, text=True, timeout=CALL_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        return Finding(
+            CRITICAL, f"MediaMTX at {found} cannot be run ({type(exc).__name__}): install it again."
+        )
+    return version_of_mediamtx(done.stdout.strip())
+
+
+def version_of_mediamtx(text: str) -> Finding:
+    """Judge what `mediamtx --version` printed."""
+    try:
+        numbers = tuple(int(part) for part in text.removeprefix("v").split(".")[:2])
+    except ValueError:
+        return Finding(WARNING, f"MediaMTX tells no version ({text[:40]}): AIRClass needs 1.20 or newer.")
+    if numbers < MEDIAMTX_MIN:
+        return Finding(CRITICAL, f"MediaMTX is {text[:40]}: install 1.20 or newer.")
+    return Finding(OK, f"MediaMTX is {text[:40]}.")
+
+
+async def master(settings: OpsSettings, client: httpx.AsyncClient) -> list[Finding]:
+    """Ask the master, and compare clocks: signed calls are refused beyond a minute."""
+    url = settings.master_address
+    try:
+        answer = await client.get(f"{url}/readyz")
+        state = answer.json()
+        problems = [str(p) for p in state.get("problems", [])]
+        theirs_s = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as exc:
+        reason = type(exc).__name__
+        return [
+            Finding(CRITICAL, f"The master at {url} does not answer ({reason}): start it, or set MASTER_URL.")
+        ]
+    findings = [Finding(CRITICAL, f"The master says: {problem}") for problem in problems]
+    findings = findings or [Finding(OK, f"The master at {url} is ready.")]
+    skew_s = abs(time.time() - theirs_s)
+    if skew_s > MAX_SKEW_S:
+        return [
+            *findings,
+            Finding(CRITICAL, f"This clock and the master's differ by {skew_s:.0f} s: use NTP."),
+        ]
+    return [*findings, Finding(OK, "The clocks agree.")]
+
+
+async def nodes(settings: OpsSettings, client: httpx.AsyncClient) -> list[Finding]:
+    """Knock at each node's students' door from here: run this where students sit."""
+    headers = {"Authorization": f"Bearer {settings.bearer()}"}
+    try:
+        answer = await client.get(f"{settings.master_address}/cluster/nodes", headers=headers)
+        listed = [(str(n["id"]), str(n["url"]), str(n["status"])) for n in answer.json()["nodes"]]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return [Finding(WARNING, "The list of nodes cannot be had: set MONITOR_TOKEN.")]
+    if not listed:
+        return [Finding(CRITICAL, "No node has registered: start `airclass slave` somewhere.")]
+    findings = []
+    for name, url, status in listed:
+        host = urlsplit(url).hostname or ""
+        if host in ("localhost", "127.0.0.1", "::1"):
+            text = f"{name} tells students to come to {url}: only this machine can. Set NODE_PUBLIC_URL."
+            findings.append(Finding(WARNING, text))
+        try:
+            await client.get(f"{url}/")
+            level = OK if status == "active" else WARNING
+            findings.append(Finding(level, f"{name} ({status}) can be reached at {url}."))
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            why = type(exc).__name__
+            text = f"{name} cannot be reached from here at {url} ({why}): check its firewall."
+            findings.append(Finding(CRITICAL, text))
+    return findings
+
+
+async def ingest(url: str, client: httpx.AsyncClient) -> Finding:
+    """Knock at the ingest."""
+    try:
+        await client.get(f"{url}/")
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        return Finding(
+            CRITICAL, f"The ingest at {url} does not answer ({type(exc).__name__}): start MediaMTX."
+        )
+    return Finding(OK, f"The ingest at {url} answers.")
