@@ -133,7 +133,7 @@ class Node:
             self._streams.start_over(order.stream)
             stream = self._edge.open_stream(order.stream)
         newest = stream.timeline.newest
-        for base in order.epochs:
+        for base in sorted(order.epochs, key=lambda base: base.discontinuity_seq):
             fresh = newest is None or base.discontinuity_seq > newest.discontinuity_seq
             if fresh and stream.timeline.known(base.key) is None:
                 stream.timeline.adopt(base)
