@@ -1,9 +1,12 @@
 // The player on the page: starts it when there is something to play, samples it, cures it, and keeps
 // the words and numbers that the controls show.
 import type { Quality } from '../api/types';
+import { makePlayer } from '../player';
 import { Recovery, type Cure } from '../player/recovery';
 import { PlaybackStats, type Cause } from '../player/stats';
 import type { FaultKind, MakePlayer, Player, Sample } from '../player/types';
+
+export { warmUp } from '../player';
 
 const SAMPLE_MS = 250;
 const BEHIND_LIVE_S = 6;
@@ -12,7 +15,8 @@ const RELOAD_SPREAD_MS = 3_000;
 
 export interface PlaybackOptions {
   video: HTMLVideoElement;
-  make: MakePlayer;
+  /** Only tests play with something else. */
+  make?: MakePlayer;
   contentId: string;
   url: () => string;
   token: () => string;
@@ -139,7 +143,7 @@ export class Playback {
   }
 
   async #build(): Promise<void> {
-    const { video, make, contentId, token, url } = this.options;
+    const { video, make = makePlayer, contentId, token, url } = this.options;
     try {
       const player = await make({ video, token, contentId, sessionId: this.#sessionId, fault: (kind) => this.#fault(kind) });
       if (this.#destroyed) return player.destroy();
