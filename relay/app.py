@@ -125,7 +125,12 @@ async def run(settings: RelaySettings, options: Options) -> None:
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
     control = _control(settings)
     streams = Streams(
-        edge, reactor, counters, decide=control.epoch if control else None, on_demand=options.on_demand
+        edge,
+        reactor,
+        counters,
+        decide=control.epoch if control else None,
+        on_demand=options.on_demand,
+        changed=control.beat_now if control else _nobody_to_tell,
     )
     node = Node(
         settings,
@@ -159,6 +164,10 @@ def _control(settings: RelaySettings) -> Control | None:
         return None
     secret = settings.cluster_secret.get_secret_value().encode()
     return Control(settings.master_url, settings.node_name, secret)
+
+
+def _nobody_to_tell() -> None:
+    """Stand where a master would be told of a change."""
 
 
 def _max_sockets(settings: RelaySettings) -> int:

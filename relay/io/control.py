@@ -95,6 +95,7 @@ class Control:
         self._version = -1
         self._interval_s = MAX_HEARTBEAT_INTERVAL_S
         self._full = True
+        self._news = trio.Event()
         self._calls = trio.CapacityLimiter(MAX_CALLS)
         # httpx 0.28 leaks the slots of a bounded pool when calls are cancelled: bounded by _calls.
         self._client = httpx.AsyncClient(
@@ -128,6 +129,10 @@ class Control:
             self.connected = False
             with trio.move_on_after(CLOSE_S, shield=True):
                 await self._client.aclose()
+
+    def beat_now(self) -> None:
+        """Send the next heartbeat soon: something changed that students wait for."""
+        self._news.set()
 
     async def epoch(self, ask: EpochAsk) -> EpochBase:
         """Return the numbers of a new origin session; raises ClusterError after at most EPOCH_S."""
@@ -163,7 +168,10 @@ class Control:
             if not self._take(node, orders):
                 return
             due_s = max(due_s + self._interval_s, trio.current_time())
-            await trio.sleep_until(due_s)
+            with trio.move_on_at(due_s):
+                await trio.sleep(MIN_HEARTBEAT_INTERVAL_S)
+                await self._news.wait()
+            self._news = trio.Event()
 
     async def _watch(self, node: Node) -> None:
         """Wait for new orders, again and again; returns when the master does not know us."""

@@ -61,6 +61,7 @@ class Puller:
         decide: Callable[[EpochAsk], Awaitable[EpochBase]],
         figures: StreamFigures,
         counters: OriginCounters,
+        changed: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.stream = stream
@@ -71,6 +72,7 @@ class Puller:
         self._decide = decide
         self._figures = figures
         self._counters = counters
+        self._changed = changed
         self._wall = wall
         self._sessions: dict[str, Sessions] = {}
         self._epoch_lock = trio.Lock()
@@ -279,11 +281,13 @@ class Puller:
         if self.stream.session_lost:
             self.stream.session_lost = False
             log.info("stream.live stream=%s", self.stream.name)
+            self._changed()
 
     def _lost(self, problem: OriginError) -> None:
         stream = self.stream
         if not stream.session_lost or stream.problem != problem.reason:
             log.warning("stream.lost stream=%s reason=%s", stream.name, problem.reason)
+            self._changed()
         stream.session_lost = True
         stream.problem = problem.reason
         stream.fault = not isinstance(problem, _NobodyPublishes)

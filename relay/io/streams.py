@@ -45,6 +45,7 @@ class Streams:
         decide: Callable[[EpochAsk], Awaitable[EpochBase]] | None = None,
         limits: Limits | None = None,
         on_demand: bool = False,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._edge = edge
         self._reactor = reactor
@@ -52,6 +53,7 @@ class Streams:
         self._decide = decide
         self._limits = limits or Limits()
         self._on_demand = on_demand
+        self._state_changed = changed
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, tuple[_Wanted, trio.CancelScope]] = {}
         self._changed = trio.Event()
@@ -121,6 +123,7 @@ class Streams:
             decide=self._decide_for(stream),
             figures=figures,
             counters=self._counters.origin,
+            changed=self._state_changed,
         )
         with scope:
             await (puller.run_on_demand() if self._on_demand else puller.run())
