@@ -167,7 +167,8 @@ class Control:
             orders = await self._call("heartbeat", node.heartbeat(full=full), Orders, HEARTBEAT_S)
             if not self._take(node, orders):
                 return
-            due_s = max(due_s + self._interval_s, trio.current_time())
+            now_s = trio.current_time()
+            due_s = min(max(due_s + self._interval_s, now_s), now_s + self._interval_s)
             with trio.move_on_at(due_s):
                 await trio.sleep(MIN_HEARTBEAT_INTERVAL_S)
                 await self._news.wait()
