@@ -20,19 +20,38 @@ CALM_TOPICS = ("class", "nodes", "tick")
 class Waker:
     """One waiter; changes that happen while it works are not lost."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_scope", "woken")
 
     def __init__(self) -> None:
-        self._event = trio.Event()
+        self.woken = False
+        self._scope: trio.CancelScope | None = None
 
     def wake(self) -> None:
         """Let the waiter run once more."""
-        self._event.set()
+        self.woken = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def rest(self) -> None:
+        """Forget what has happened so far: the waiter is about to look."""
+        self.woken = False
+
+    @contextmanager
+    def interrupting(self, scope: trio.CancelScope) -> Iterator[trio.CancelScope]:
+        """Let a change cancel what runs in the block."""
+        with scope:
+            self._scope = scope
+            try:
+                yield scope
+            finally:
+                self._scope = None
 
     async def wait(self) -> None:
         """Wait for the next change since the last call."""
-        await self._event.wait()
-        self._event = trio.Event()
+        if not self.woken:
+            with self.interrupting(trio.CancelScope()):
+                await trio.sleep_forever()
+        self.woken = False
 
 
 class Hub:

@@ -54,11 +54,20 @@ class MasterApp(QuartTrio):
     """QuartTrio with our request and no files of its own."""
 
     request_class = SizedRequest
+    services: Services
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve sockets ourselves and leave the rest to Quart."""
+        if scope["type"] == "websocket":
+            await sockets.serve(self.services, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> MasterApp:
     """Return the application for these services."""
     app = MasterApp("airclass", static_folder=None)
+    app.services = services
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
@@ -80,7 +89,6 @@ def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> Ma
             methods=sorted(methods),
             provide_automatic_options=False,
         )
-    sockets.add(app, services)
     app.before_request(_begin(services))
     app.after_request(partial(_finish, services, by_path))
     app.register_error_handler(Exception, partial(_failed, services))

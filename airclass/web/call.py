@@ -17,9 +17,10 @@ from relay.base.errors import TokenError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from quart import Request, Websocket
+    from quart import Request
 
     from airclass.web.services import Services
+    from airclass.web.sockets import Socket
     from relay.base.tokens import ViewerClaims
 
 COOKIE = "airclass_session"
@@ -32,7 +33,7 @@ class Call:
     """A request after its route's policy was enforced."""
 
     services: Services
-    request: Request | Websocket
+    request: Request | Socket
     params: Mapping[str, str]
     address: str
     caller: Caller | None = None
@@ -99,7 +100,7 @@ def bearer(header: str) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def identify(services: Services, request: Request | Websocket) -> Caller | None:
+def identify(services: Services, request: Request | Socket) -> Caller | None:
     """Return who calls, by bearer token or session cookie; None for nobody. 401 for a bad token."""
     token = bearer(request.headers.get("Authorization", ""))
     by_cookie = False
@@ -131,7 +132,7 @@ def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> C
     return Caller(user.role, user.id, user.name, claims.token_id, claims.expires_at_s, by_cookie)
 
 
-def check_same_site(services: Services, request: Request | Websocket) -> None:
+def check_same_site(services: Services, request: Request | Socket) -> None:
     """Refuse a change that another site asks a signed-in browser to make."""
     origin = request.headers.get("Origin", "")
     site = request.headers.get("Sec-Fetch-Site", "")
@@ -142,7 +143,7 @@ def check_same_site(services: Services, request: Request | Websocket) -> None:
         raise Problem(403, "Another site may not do this in your name.")
 
 
-def client_address(services: Services, request: Request | Websocket) -> str:
+def client_address(services: Services, request: Request | Socket) -> str:
     """Return the caller's address; a proxy's word counts only from TRUSTED_PROXIES."""
     peer = request.remote_addr or ""
     if not _is_trusted(services, peer):
@@ -155,7 +156,7 @@ def client_address(services: Services, request: Request | Websocket) -> str:
     return peer
 
 
-def scheme(services: Services, request: Request | Websocket) -> str:
+def scheme(services: Services, request: Request | Socket) -> str:
     """Return http or https, as the client sees it."""
     if _is_trusted(services, request.remote_addr or ""):
         told = request.headers.get("X-Forwarded-Proto", "")
@@ -164,7 +165,7 @@ def scheme(services: Services, request: Request | Websocket) -> str:
     return "https" if request.scheme in ("https", "wss") else "http"
 
 
-def host(services: Services, request: Request | Websocket) -> str:
+def host(services: Services, request: Request | Socket) -> str:
     """Return the host and port that the client used, safe to print into an address."""
     told = request.headers.get("Host", "")
     if _is_trusted(services, request.remote_addr or ""):

@@ -34,6 +34,13 @@ log = logging.getLogger(__name__)
 MAX_WAITING_VISITS = 10_000
 
 
+@dataclass(slots=True)
+class Count:
+    """A number that goes up and down."""
+
+    value: int = 0
+
+
 @dataclass(frozen=True)
 class Services:
     """The master's parts, by name."""
@@ -53,6 +60,7 @@ class Services:
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: Buckets = field(default_factory=Buckets)
     patience: Patience = field(default_factory=Patience)
+    sockets: Count = field(default_factory=Count)
     visits: list[Visit] = field(default_factory=list)
     recent_events: list[Event] = field(default_factory=list)
     entropy: Callable[[int], bytes] = secrets.token_bytes

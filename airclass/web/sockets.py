@@ -6,12 +6,11 @@ within WRITE_S is too slow. A page that reconnects gets a new snapshot.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
-from quart import websocket
 
 from airclass.domain.classrooms import Classroom, ClassStatus, may_manage
 from airclass.domain.facts import gather
@@ -23,10 +22,7 @@ from airclass.web.shapes import EventOut
 from relay.base.errors import TokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from quart import Websocket
-    from quart_trio import QuartTrio
+    from collections.abc import Awaitable, Callable
 
     from airclass.io.hub import Waker
     from airclass.web.services import Services
@@ -35,6 +31,11 @@ if TYPE_CHECKING:
 SILENT_S = 30.0
 WRITE_S = 5.0
 MAX_SOCKETS = 20_000
+MAX_FIELDS = 10
+KEPT_HEADERS = (
+    *("Authorization", "Cookie", "Host", "Origin", "Sec-Fetch-Site"),
+    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
+)
 EVENTS_SHOWN = 50
 GOING_AWAY = 1001
 NOT_ALLOWED = 4403
@@ -52,46 +53,90 @@ class _Over(Exception):  # noqa: N818  the socket's ordinary end
         self.code = code
 
 
-def add(app: QuartTrio, services: Services) -> None:
-    """Add the sockets to the application."""
-    counts = {"open": 0}
-    for path, talk in (("student", _student), ("teacher", _teacher), ("monitor", _monitor)):
-        app.add_websocket(f"/ws/{path}", f"/ws/{path}", partial(_serve, services, counts, talk))
+class Socket:
+    """One open WebSocket, straight on ASGI: a Quart request and its tasks would double its memory."""
+
+    __slots__ = ("_receive", "_send", "_scope", "args", "cookies", "headers")
+
+    def __init__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        query = scope.get("query_string", b"").decode("latin1")
+        self.args = dict(parse_qsl(query, max_num_fields=MAX_FIELDS)) if query.count("&") < MAX_FIELDS else {}
+        pairs = ((k.decode("latin1").title(), v.decode("latin1")) for k, v in scope["headers"])
+        self.headers = {name: value for name, value in pairs if name in KEPT_HEADERS}
+        crumbs = (c.strip().partition("=") for c in self.headers.get("Cookie", "").split(";"))
+        self.cookies = {name: value for name, _, value in crumbs}
+
+    @property
+    def remote_addr(self) -> str:
+        """The peer's address."""
+        return str((self._scope.get("client") or ("",))[0])
+
+    @property
+    def path(self) -> str:
+        """The path that was asked for."""
+        return str(self._scope["path"])
+
+    @property
+    def scheme(self) -> str:
+        """ws or wss."""
+        return str(self._scope.get("scheme", "ws"))
+
+    async def accept(self) -> bool:
+        """Take the socket; False when the peer has gone already."""
+        event = await self._receive()
+        if event["type"] == "websocket.connect":
+            await self._send({"type": "websocket.accept", "headers": [], "subprotocol": None})
+            return True
+        return False
+
+    async def receive(self) -> bool:
+        """Wait for a message, whatever it says; False when the peer has gone."""
+        event = await self._receive()
+        return bool(event["type"] == "websocket.receive")
+
+    async def send(self, message: bytes) -> None:
+        """Send a text message."""
+        await self._send({"type": "websocket.send", "bytes": None, "text": message.decode()})
+
+    async def close(self, code: int) -> None:
+        """Say good-bye."""
+        await self._send({"type": "websocket.close", "code": code, "reason": ""})
 
 
-async def _serve(services: Services, counts: dict[str, int], talk: Callable[..., Any]) -> None:
-    ws: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
-    code = 1000
-    await ws.accept()
-    if counts["open"] >= MAX_SOCKETS:
-        services.metrics.error("sockets-full")
-        await ws.close(TOO_MANY)
+async def serve(
+    services: Services, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]
+) -> None:
+    """Serve one socket from its opening to its end."""
+    talk = PATHS.get(scope["path"])
+    socket = Socket(scope, receive, send)
+    if talk is None:
+        await socket.close(NOT_ALLOWED)  # before it was accepted: the peer sees 403
         return
-    counts["open"] += 1
+    if not await socket.accept():
+        return
+    code, last = 1000, None
+    if services.sockets.value >= MAX_SOCKETS:
+        services.metrics.error("sockets-full")
+        await socket.close(TOO_MANY)
+        return
+    services.sockets.value += 1
     try:
-        await talk(services, ws)
-    except* _Over as over:
-        last = over.exceptions[0]
-        while isinstance(last, BaseExceptionGroup):
-            last = last.exceptions[0]
-        assert isinstance(last, _Over)
-        code = last.code
-        if last.message is not None:
-            with trio.move_on_after(WRITE_S):
-                await ws.send(msgspec.json.encode(last.message).decode())
-    except* Problem as problems:
-        code = NOT_ALLOWED
-        first = problems.exceptions[0]
-        reason = first.reason if isinstance(first, Problem) else ""
-        with trio.move_on_after(WRITE_S):
-            await ws.send(msgspec.json.encode({"type": "refused", "detail": reason}).decode())
+        await talk(services, socket)
+        return  # the peer has gone
+    except _Over as over:
+        code, last = over.code, over.message
+    except Problem as problem:
+        code, last = NOT_ALLOWED, {"type": "refused", "detail": problem.reason}
     finally:
-        counts["open"] -= 1
+        services.sockets.value -= 1
     with trio.move_on_after(WRITE_S):
-        await ws.close(code)
+        if last is not None:
+            await socket.send(msgspec.json.encode(last))
+        await socket.close(code)
 
 
-async def _student(services: Services, ws: Websocket) -> None:
+async def _student(services: Services, ws: Socket) -> None:
     token = ws.args.get("token", "")
     claims, classroom = read_viewer(services, token)
     subject, stream = claims.subject, classroom.id
@@ -124,7 +169,7 @@ def _student_state(services: Services, claims: ViewerClaims, token: str) -> Stat
     }
 
 
-async def _teacher(services: Services, ws: Websocket) -> None:
+async def _teacher(services: Services, ws: Socket) -> None:
     caller = _caller(services, ws)
     stream = ws.args.get("classroom", "")
     _managed(services, caller, stream)
@@ -153,7 +198,7 @@ def _teacher_state(services: Services, caller: Caller, stream: str, base_url: st
     }
 
 
-async def _monitor(services: Services, ws: Websocket) -> None:
+async def _monitor(services: Services, ws: Socket) -> None:
     caller = _caller(services, ws)
     if caller.role not in (Role.ADMIN, Role.MONITOR):
         raise Problem(403, "This is for admins and monitors only.")
@@ -186,50 +231,52 @@ def _monitor_state(services: Services, caller: Caller, base_url: str) -> State:
 
 async def _talk(
     services: Services,
-    ws: Websocket,
+    ws: Socket,
     waker: Waker,
     state: Callable[[], State],
     heard: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send the state and its changes until the page leaves, falls silent or is sent away."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_listen, ws, heard, nursery.cancel_scope)
-        sent: State = {}
-        seq = 0
-        while True:
-            now = state()
-            changed = {k: v for k, v in now.items() if k not in sent or sent[k] != v}
-            if changed:
-                kind = "change" if seq else "snapshot"
-                seq += 1
-                await _send(ws, msgspec.json.encode({"type": kind, "seq": seq, **changed}))
-                sent = now
-            await waker.wait()
-            if services.stopping.is_set():
-                raise _Over(code=GOING_AWAY)
+    """Send the state and its changes until the page leaves, falls silent or is sent away.
 
-
-async def _listen(ws: Websocket, heard: Callable[[], None], scope: trio.CancelScope) -> None:
+    One task waits for the page and for changes at once: a change cancels the wait for the page, which
+    loses no message.
+    """
+    sent: State = {}
+    seq = 0
+    silent_at_s = trio.current_time() + SILENT_S
     while True:
-        text: Any = None
-        with trio.move_on_after(SILENT_S):
-            text = await ws.receive()
-        if text is None:
-            scope.cancel()
-            return
-        heard()
-        await _send(ws, PONG)
+        if services.stopping.is_set():
+            raise _Over(code=GOING_AWAY)
+        now = state()
+        changed = {k: v for k, v in now.items() if k not in sent or sent[k] != v}
+        if changed:
+            kind = "change" if seq else "snapshot"
+            seq += 1
+            await _send(ws, msgspec.json.encode({"type": kind, "seq": seq, **changed}))
+            sent = now
+        while not waker.woken:
+            with waker.interrupting(trio.CancelScope(deadline=silent_at_s)) as scope:
+                if not await ws.receive():
+                    return
+                silent_at_s = trio.current_time() + SILENT_S
+            if scope.cancelled_caught:
+                if trio.current_time() >= silent_at_s:
+                    raise _Over
+                break
+            heard()
+            await _send(ws, PONG)
+        waker.rest()
 
 
-async def _send(ws: Websocket, message: bytes) -> None:
+async def _send(ws: Socket, message: bytes) -> None:
     try:
         with trio.fail_after(WRITE_S):
-            await ws.send(message.decode())
+            await ws.send(message)
     except trio.TooSlowError:
         raise _Over from None
 
 
-def _caller(services: Services, ws: Websocket) -> Caller:
+def _caller(services: Services, ws: Socket) -> Caller:
     token = ws.args.get("token", "")
     if token:
         try:
@@ -261,5 +308,12 @@ def _still_allowed(services: Services, caller: Caller) -> None:
         raise Problem(401, "This session has ended: sign in again.")
 
 
-def _base_url(services: Services, ws: Websocket) -> str:
+def _base_url(services: Services, ws: Socket) -> str:
     return Call(services, ws, {}, "").base_url()
+
+
+PATHS: dict[str, Callable[[Services, Socket], Awaitable[None]]] = {
+    "/ws/student": _student,
+    "/ws/teacher": _teacher,
+    "/ws/monitor": _monitor,
+}
