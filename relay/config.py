@@ -24,7 +24,7 @@ class RelaySettings(Settings):
     relay_bind: str = "0.0.0.0:8080"  # noqa: S104 - students come from outside
     relay_admin_bind: str = "127.0.0.1:8081"
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 150
-    max_egress_mbps: Annotated[float, Field(ge=0)] = 0
+    max_egress_mbps: Annotated[float, Field(ge=0, le=1_000_000)] = 0
     max_addresses_per_token: Annotated[int, Field(ge=0, le=64)] = 8
     cluster_secret: SecretStr | None = None
     cors_origins: str = "*"

@@ -1,0 +1,63 @@
+"""Viewer tokens; whatever else is tried on them stands in tests/property/test_relay_requests.py."""
+
+from __future__ import annotations
+
+import time
+
+import jwt
+import pytest
+
+from relay.base import tokens
+from relay.base.errors import TokenError
+from relay.base.tokens import ViewerClaims, mint_viewer, verify_viewer
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+NOW_S = time.time()
+
+
+def mint(*, key: bytes = KEY, lifetime_s: float = 60) -> str:
+    return mint_viewer(
+        key,
+        subject="s1",
+        token_id="t1",
+        classroom="class1",
+        issued_at_s=NOW_S - 90,
+        expires_at_s=NOW_S + lifetime_s,
+    )
+
+
+def reason(token: str, keys: tuple[bytes, ...] = (KEY,)) -> str:
+    with pytest.raises(TokenError) as caught:
+        verify_viewer(token, keys)
+    assert caught.value.status == 401
+    return caught.value.reason
+
+
+def with_claims(**changes: object) -> str:
+    claims = jwt.decode(mint(), KEY, ["HS256"], audience=tokens.AUDIENCE) | changes
+    return jwt.encode(claims, KEY, "HS256")
+
+
+def test_a_token_says_who_watches_what_until_when() -> None:
+    assert verify_viewer(mint(), (KEY,)) == ViewerClaims("s1", "t1", "class1", int(NOW_S + 60))
+
+
+def test_either_key_will_do() -> None:
+    assert verify_viewer(mint(), (OTHER, KEY)).token_id == "t1"
+    assert verify_viewer(mint(), (KEY, OTHER)).token_id == "t1"
+
+
+def test_clocks_may_differ_by_a_little() -> None:
+    assert verify_viewer(mint(lifetime_s=-5), (KEY,)).token_id == "t1"
+    assert "expired" in reason(mint(lifetime_s=-15))
+
+
+def test_each_refusal_says_why() -> None:
+    assert "no viewer key" in reason(mint(), ())
+    assert "signature is wrong" in reason(mint(), (OTHER,))
+    assert "too long" in reason("x" * 5000)
+    assert "not valid" in reason("x.y.z")
+    assert "not a viewer's" in reason(with_claims(typ="teacher"))
+    assert "names no class" in reason(with_claims(classroom=7))
+    assert "names no class" in reason(with_claims(jti=""))
+    assert "no end" in reason(with_claims(exp=10**300))
