@@ -175,8 +175,8 @@ class Reactor:
             await trio.lowlevel.checkpoint()
             return
         if self._busy:
-            # Going to sleep costs more than a request: under load turns are taken every 2 ms, and
-            # each serves all that has come, as a network card gathers its interrupts.
+            # Going to sleep costs more than a request: under load a turn is taken every GATHER_S and
+            # serves all that has come, as a network card gathers its interrupts.
             await trio.sleep(GATHER_S)
             return
         until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
