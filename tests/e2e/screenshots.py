@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SIZES = {390: 844, 1280: 800}
 LOOKS = ("light", "dark")
 LANGUAGES = ("ko", "en")
-COLOURS = 128
+COLOURS = 64
 SHARP = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "600")
 LONGEST_PX = 2600
 
@@ -71,7 +71,7 @@ def small(png: bytes) -> bytes:
     """Return the picture with a palette."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     out = io.BytesIO()
-    picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         out, "PNG", optimize=True
     )
     return out.getvalue()
