@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from airclass import master as process
+from airclass.cli import logs
 from airclass.config import load_master
 from relay.base import process as process_habits
 from relay.base.errors import AirclassError
@@ -28,6 +29,7 @@ def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_
     if die_with_parent:
         process_habits.die_with_parent(os.getppid())
     settings = load_master(master_bind=bind)
+    logs.set_up(settings.log_level, settings.log_format)
 
     async def body() -> None:
         await process.run(settings, ready_file=ready_file)
