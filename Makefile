@@ -48,7 +48,7 @@ screenshots: setup pages ## take the pictures of the README anew
 
 # --------------------------------------------------------------------------------------- check
 test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)
-	@deploy/setup/need.sh node go chromium ffmpeg nginx
+	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump
 	npm --prefix frontend test
 	(cd $(ORIGIN) && go test ./...)
 	pytest tests/unit tests/property tests/policy
@@ -88,7 +88,11 @@ bench: setup ## viewers of one relay without a stall: VIEWERS=150
 chaos: setup pages ## break every part of a running cluster, and count what viewers notice
 	@python -m benchmarks.chaos
 
+conformance: setup frontend/node_modules/.installed ## players that others wrote, in front of the relay
+	@deploy/setup/need.sh go node
+	python -m tests.conformance --fresh
+
 soak: setup pages ## run for long and watch memory, descriptors and latency
 	@python -m benchmarks.soak
 
-.PHONY: help setup pages demo screenshots test test-mediamtx lint types format docs bench chaos soak
+.PHONY: help setup pages demo screenshots test test-mediamtx lint types format docs bench chaos conformance soak
