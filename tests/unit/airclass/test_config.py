@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from airclass.config import MasterSettings, StandaloneSettings, load_master, load_standalone
+from airclass.config import StandaloneSettings, load_master, load_standalone
+from airclass.ops.config import OpsSettings
 from relay.base.errors import ConfigError
-from relay.base.settings import redacted
+from relay.base.settings import Settings, redacted
 from relay.config import RelaySettings
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
+MODELS: tuple[type[Settings], ...] = (StandaloneSettings, RelaySettings, OpsSettings)
 SECRETS = {"JWT_SECRET_KEY": "j" * 32, "CLUSTER_SECRET": "c" * 32}
 # What a setting's default means differs between the two programs; the text beside it tells both.
 TOLD_IN_WORDS = {"CORS_ORIGINS", "MASTER_URL"}
@@ -26,12 +28,12 @@ def documented() -> dict[str, str]:
 
 
 def test_example_lists_exactly_the_settings_of_the_code() -> None:
-    code = {f.upper() for model in (StandaloneSettings, RelaySettings) for f in model.model_fields}
+    code = {f.upper() for model in MODELS for f in model.model_fields}
     assert documented().keys() == code
 
 
-@pytest.mark.parametrize("model", [StandaloneSettings, RelaySettings])
-def test_example_shows_the_defaults_of_the_code(model: type[MasterSettings]) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_example_shows_the_defaults_of_the_code(model: type[Settings]) -> None:
     for field, info in model.model_fields.items():
         name = field.upper()
         if name in TOLD_IN_WORDS:
