@@ -36,6 +36,7 @@ export class Teaching {
   });
 
   #socket: LiveSocket<TeacherNews>;
+  #told = false;
   // The master tells only changes; a line needs a point also where nothing changed.
   readonly #recorder = setInterval(() => this.#record(), RECORD_EVERY_MS);
 
@@ -84,7 +85,8 @@ export class Teaching {
 
   #take(classroom: Classroom): void {
     this.classroom = { ...this.classroom, ...classroom };
-    this.stream = classroom.state;
+    // An answer to a call may be older than what the socket has said since.
+    if (!this.#told) this.stream = classroom.state;
     const server = classroom.rtmp_server ?? this.ingest?.server ?? '';
     const key = classroom.rtmp_key ?? (classroom.stream_key === undefined ? null : `${classroom.id}?token=${classroom.stream_key}`);
     if (server !== '') this.ingest = { server, key: key ?? this.ingest?.key ?? null };
@@ -92,6 +94,7 @@ export class Teaching {
 
   #heard(news: TeacherNews): void {
     if (news.type === 'refused') return void this.#load(); // tells why, in words
+    this.#told = true;
     if (news.classroom !== undefined) this.#take(news.classroom);
     if (news.state !== undefined) this.stream = news.state;
     if (news.viewers !== undefined) this.viewers = news.viewers;

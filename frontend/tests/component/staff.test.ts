@@ -79,6 +79,17 @@ describe('the teacher’s page', () => {
     expect(screen.getByText(/A key frame comes only every 9 s/)).toBeVisible();
   });
 
+  it('believes the socket more than an older answer', async () => {
+    master.answers['POST /api/classrooms/c1/new-code'] = classroom({ code: 'NEWCODE2', state: 'waiting' });
+    await open();
+    FakeSocket.last.says({ type: 'snapshot', state: 'ended' });
+    expect(await screen.findByRole('heading', { name: 'This class has ended' })).toBeVisible();
+    await userEvent.click(screen.getByRole('button', { name: 'New code' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Make new code' }));
+    expect((await screen.findAllByText('NEWCODE2')).length).toBeGreaterThan(0);
+    expect(screen.getByRole('heading', { name: 'This class has ended' })).toBeVisible();
+  });
+
   it('says when an action failed', async () => {
     master.answers['POST /api/classrooms/c1/close'] = [403, 'forbidden'];
     await open();
