@@ -28,7 +28,7 @@ examples:
   python -m relay top        one screen with the figures of a running relay
 
 Viewers open http://HOST:PORT/t/TOKEN/NAME/index.m3u8, or /NAME/index.m3u8 with --public.
-Settings also come from the environment and from .env; see docs/reference.md.
+Settings also come from the environment and from .env; .env.example names them all.
 """
 
 

@@ -1,0 +1,27 @@
+"""The reference names what exists: every command and every metric of a relay."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from airclass.cli.app import app
+from relay.core.counters import Counters, StreamFigures
+from relay.io.metrics import Metrics
+
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
+
+
+def test_every_command_is_in_the_reference() -> None:
+    names = {name for name in app if not name.startswith("-")}
+    assert names
+    assert {name for name in names if f"`airclass {name}`" not in REFERENCE} == set()
+
+
+def test_every_metric_of_a_relay_is_in_the_reference() -> None:
+    counters = Counters()
+    counters.streams["class"] = StreamFigures()
+    text = Metrics(counters).render(ready=True).decode()
+    names = set(re.findall(r"# TYPE (airclass_\S+)", text))
+    assert names
+    assert {name for name in names if f"`{name}`" not in REFERENCE} == set()
