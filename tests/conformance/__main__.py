@@ -27,7 +27,7 @@ from tests.conformance import clients, control, rigs
 from tests.conformance.matrix import Cell, by_source, chosen
 from tests.conformance.scenes import Result, Scene
 from tests.conformance.stage import Stage, stage_running
-from tests.conformance.table import page
+from tests.conformance.table import notes_of, page
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "conformance.json"
@@ -117,7 +117,8 @@ async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, re
 
 
 def _write(results: list[Result]) -> None:
-    DOCUMENT.write_text(page(results, describe(), clients.versions()))
+    notes = notes_of(DOCUMENT.read_text()) if DOCUMENT.exists() else ""
+    DOCUMENT.write_text(page(results, describe(), clients.versions(), notes))
 
 
 def _say(text: str) -> None:

@@ -31,6 +31,7 @@ FRAMES_PER_S = 15.0  # of the synthetic teacher in these runs
 # VLC tells its pictures four times a second; FFmpeg takes a segment (2 s) whenever one is there.
 VLC_STALL_S = 0.8
 FFMPEG_STALL_S = 3.0
+DEBIAN_VERSION = ("dpkg-query", "-W", "-f", "${Version}")  # of what does not tell its own, or not to root
 MINIBROWSER = "/usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 FIREFOX_PREFERENCES = {
     "media.volume_scale": "0.0",
@@ -97,16 +98,16 @@ def versions() -> dict[str, str]:
     asked = {
         "Chromium": ["chromium", "--version"],
         "Firefox": ["firefox-esr", "--version"],
-        "WebKitGTK": [minibrowser() or "MiniBrowser", "--version"],
+        "WebKitGTK": [*DEBIAN_VERSION, "libwebkit2gtk-4.1-0"],
         "mpv": ["mpv", "--version"],
-        "VLC": ["cvlc", "--version"],
+        "VLC": [*DEBIAN_VERSION, "vlc-bin"],
         "FFmpeg": ["ffmpeg", "-version"],
         "nginx": ["nginx", "-v"],
     }
     found = {"hls.js": hls_js_version()}
     for name, command in asked.items():
         said = subprocess.run(command, capture_output=True, text=True, check=False, env=_xdg())
-        number = re.search(r"\d+\.\d[\w.]*", said.stdout + said.stderr)
+        number = re.search(r"\d+\.\d[0-9.]*", said.stdout + said.stderr)
         found[name] = number[0] if number else "unknown"
     return found
 

@@ -94,7 +94,7 @@ class Scene:
                     await trio.sleep(POLL_S)
             await trio.sleep(plain_s)
             seen = verdict.plain(client.samples, asked_s, time.time(), client.least_stall_s)
-            self._note("plain", seen, client)
+            self._note("plain" if self.cell.scene in ("restart", "origin") else "begin", seen, client)
             if seen.start_s is not None:
                 yield client
             else:

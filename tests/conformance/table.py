@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.conformance.matrix import CLIENTS, FORMATS, HLSJS, ORIGINS, RESTARTS, TITLES, VARIATIONS
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     Show = Callable[[Sequence[Result]], str]
 
 WANTED_S = 0.7
-MOST_ERRORS = 60
+NOTES = "<!-- What is written below this line stays when the tables are written again. -->"
 HEAD = """\
 # Conformance: players that others wrote, in front of the relay
 
-Written by `make conformance`; do not edit. {date}, {cpu}, {cores} cores, kernel {kernel}.
+The tables are written by `make conformance`. {date}, {cpu}, {cores} cores, kernel {kernel}.
 {versions}.
 
 The origin is [tests/origin](../tests/origin/main.go) (gohlslib, the muxer of MediaMTX): segments of
@@ -35,6 +36,7 @@ media by polling, so up to half a target duration (1.5 s here) of its *beyond* i
 Several figures are several runs of that cell. *load* is the system's load average on its cores while
 it ran, the highest of the runs: other work ran on the machine, and a browser decodes in software.
 """
+EMPTY = "\n"
 RESTART = "In the middle of the session above, without a new one."
 CONTROL = """\
 For comparison, without a relay: a plain file of HLS that FFmpeg has made, with the same thing in it (after
@@ -46,8 +48,10 @@ Requests a second that one hls.js makes of the relay, over 20 s, when its buffer
 whether it goes on by itself when the teacher is back."""
 
 
-def page(results: Sequence[Result], facts: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    """Return the whole document."""
+def page(
+    results: Sequence[Result], facts: Mapping[str, str], versions: Mapping[str, str], notes: str = ""
+) -> str:
+    """Return the whole document; `notes` were written by hand and come last."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         cells.setdefault((result.source, result.client, result.event), []).append(result)
@@ -74,7 +78,7 @@ def page(results: Sequence[Result], facts: Mapping[str, str], versions: Mapping[
     text += ["## Other origins", "", "Undisturbed for 8 s:", *_across(cells, "plain", _plain)]
     text += ["Publisher killed, back after 3 s:", *_across(cells, "restart", _beyond)]
     text += ["## What the players said", "", *_errors(results)]
-    return "\n".join(text).rstrip() + "\n"
+    return "\n".join(text).rstrip() + f"\n\n{NOTES}{notes or EMPTY}"
 
 
 def _grid(cells: Cells, clients: Sequence[str], event: str, show: Show) -> list[str]:
@@ -130,9 +134,17 @@ def _silence(runs: Sequence[Result]) -> str:
 
 
 def _errors(results: Sequence[Result]) -> list[str]:
-    lines = []
+    said: dict[str, Counter[str]] = {}
     for result in results:
-        if result.errors:
-            said = ", ".join(f"{what} × {count}" for what, count in result.errors.items())
-            lines.append(f"- {TITLES[result.client]}, {TITLES[result.source]}, {result.event}: {said}")
-    return lines[:MOST_ERRORS] or ["Nothing."]
+        said.setdefault(result.client, Counter()).update(result.errors)
+    lines = [
+        f"- {TITLES[client]}: " + ", ".join(f"{what} × {count}" for what, count in errors.most_common())
+        for client, errors in said.items()
+        if errors
+    ]
+    return lines or ["Nothing."]
+
+
+def notes_of(document: str) -> str:
+    """Return what was written by hand below the marker of an earlier document."""
+    return document.partition(NOTES)[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.scenes import Result
-from tests.conformance.table import page
+from tests.conformance.table import notes_of, page
 
 FACTS = {"date": "2026-11-23 21:00 UTC", "cpu": "A CPU", "cores": "2", "kernel": "6.18"}
 
@@ -43,5 +43,13 @@ def test_silence_is_told_as_requests_a_second() -> None:
 
 def test_errors_of_players_are_listed() -> None:
     result = Result("mpegts", "firefox", "plain", plays=True, errors={"bufferStalledError": 2})
-    assert "- hls.js in Firefox ESR, MPEG-TS, plain: bufferStalledError × 2" in page([result], FACTS, {})
+    assert "- hls.js in Firefox ESR: bufferStalledError × 4" in page([result, result], FACTS, {})
     assert "Nothing." in page([], FACTS, {})
+
+
+def test_what_was_written_by_hand_stays() -> None:
+    notes = "\n\n## What to make of it\n\nThis.\n"
+    first = page([], FACTS, {}, notes)
+    assert first.endswith(notes)
+    assert notes_of(first) == notes
+    assert notes_of("no marker") == ""
