@@ -47,12 +47,17 @@ async def enter(call: Call, form: JoinIn) -> JoinOut:
     return admit(call, classroom, subject, name)
 
 
-def admit(call: Call, classroom: Classroom, subject: str, name: str, *, preview: bool = False) -> JoinOut:
-    """Seat somebody and return all that a player needs; 503 when the cluster is full."""
+def admit(
+    call: Call, classroom: Classroom, subject: str, name: str, *, preview: bool = False, token_id: str = ""
+) -> JoinOut:
+    """Seat somebody and return all that a player needs; 503 when the cluster is full.
+
+    A renewal keeps its `token_id`: relays count by it, so that nobody takes two seats.
+    """
     services = call.services
     now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
     until_s = wall_s + VIEWER_TOKEN_S
-    token_id = viewer_token_id(classroom.generation, services.token_id())
+    token_id = token_id or viewer_token_id(classroom.generation, services.token_id())
     known = services.cluster.guests.get(subject)
     joined_at_s = known.joined_at_s if known is not None else wall_s
     guest = Guest(subject, classroom.id, name, joined_at_s, until_s, preview)
@@ -82,7 +87,7 @@ async def renew(call: Call) -> JoinOut:
     _check_open(classroom)
     guest = call.services.cluster.guests.get(claims.subject)
     name, preview = (guest.name, guest.preview) if guest is not None else ("", False)
-    return admit(call, classroom, claims.subject, name, preview=preview)
+    return admit(call, classroom, claims.subject, name, preview=preview, token_id=claims.token_id)
 
 
 async def preview(call: Call) -> JoinOut:

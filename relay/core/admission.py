@@ -65,7 +65,8 @@ class Admission:
             viewer.refused = self._refusal(viewer)
             if viewer.refused is not None:
                 raise viewer.refused
-            self._room()
+            if not self.ledger.knows(claims.token_id):
+                self._room()  # a renewed token takes no second seat
             self.ledger.enter(viewer)
         self.check(viewer, stream, address, now_s)
         return viewer

@@ -108,15 +108,16 @@ class Viewer:
 
 
 class Ledger:
-    """All viewers of a relay, by the text of their token."""
+    """All viewers of a relay, found by the text of their token, counted by its id."""
 
     def __init__(self) -> None:
         self._by_key: dict[bytes, Viewer] = {}
         self._per_stream: dict[str, int] = {}
+        self._texts_of: dict[str, int] = {}
         self._left: dict[str, None] = {}
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._texts_of)
 
     def __iter__(self) -> Iterator[Viewer]:
         return iter(self._by_key.values())
@@ -128,8 +129,14 @@ class Ledger:
     def enter(self, viewer: Viewer) -> None:
         """Add a viewer."""
         self._by_key[viewer.key] = viewer
-        self._per_stream[viewer.stream] = self._per_stream.get(viewer.stream, 0) + 1
+        if not self.knows(viewer.token_id):
+            self._per_stream[viewer.stream] = self._per_stream.get(viewer.stream, 0) + 1
+        self._texts_of[viewer.token_id] = self._texts_of.get(viewer.token_id, 0) + 1
         self._left.pop(viewer.token_id, None)
+
+    def knows(self, token_id: str) -> bool:
+        """Tell whether a token id is watching: a renewed token has a new text and the same id."""
+        return token_id in self._texts_of
 
     def count(self, stream: str) -> int:
         """Return how many watch one stream."""
@@ -140,6 +147,10 @@ class Ledger:
         gone = [v for v in self._by_key.values() if v.last_s < silent_since_s]
         for viewer in gone:
             del self._by_key[viewer.key]
+            self._texts_of[viewer.token_id] -= 1
+            if self._texts_of[viewer.token_id]:
+                continue
+            del self._texts_of[viewer.token_id]
             self._per_stream[viewer.stream] -= 1
             if not self._per_stream[viewer.stream]:
                 del self._per_stream[viewer.stream]

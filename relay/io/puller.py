@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 HINT_FIRST_BYTE_PARTS = 6
 MIN_HINT_FIRST_BYTE_S = 2.0
 TICK_S = 0.5
+ENDED_POLL_S = 5.0
 ON_DEMAND_IDLE_S = 30.0
 ON_DEMAND_POLL_S = 0.1
 MAX_GONE_STATUS = (404, 410)
@@ -62,6 +63,7 @@ class Puller:
         figures: StreamFigures,
         counters: OriginCounters,
         changed: Callable[[], None] = lambda: None,
+        ends_with_origin: bool = True,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.stream = stream
@@ -73,6 +75,7 @@ class Puller:
         self._figures = figures
         self._counters = counters
         self._changed = changed
+        self._ends_with_origin = ends_with_origin
         self._wall = wall
         self._sessions: dict[str, Sessions] = {}
         self._epoch_lock = trio.Lock()
@@ -183,7 +186,11 @@ class Puller:
                     self._found()
             if follower.ended:
                 await self._end(window)
-                await trio.sleep_forever()
+                await trio.sleep(ENDED_POLL_S)
+                continue
+            if window.rendition in self._ended:  # it goes on after all: look at the whole index anew
+                self._resume()
+                return
             if len(self._origins.urls) > 1 and follower.stalled(trio.current_time()):
                 return
 
@@ -293,16 +300,31 @@ class Puller:
         stream.fault = not isinstance(problem, _NobodyPublishes)
 
     async def _end(self, window: Window) -> None:
-        """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed."""
+        """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed.
+
+        Not in a cluster: there only the master ends a class, and an origin that writes ENDLIST
+        when its publisher drops (FFmpeg, nginx-rtmp) counts as reconnecting.
+        """
         while not window.settled:  # noqa: ASYNC110 - it settles by fetches or by giving up, within seconds
             await trio.sleep(TICK_S)
         window.finish()
         self._ended.add(window.rendition)
-        if not self.stream.ended and self._ended >= {s.id for s in self.stream.sources}:
+        if not self._ends_with_origin or self.stream.ended:
+            return
+        if self._ended >= {s.id for s in self.stream.sources}:
             log.info("stream.ended stream=%s reason=the origin has ended it", self.stream.name)
-            self.stream.ended = True
-            for window in self.stream.windows.values():
-                self._publish(self.stream, window)
+            self._set_ended(True)
+
+    def _resume(self) -> None:
+        self._ended.clear()
+        if self._ends_with_origin and self.stream.ended:
+            log.info("stream.resumed stream=%s reason=the origin goes on", self.stream.name)
+            self._set_ended(False)
+
+    def _set_ended(self, ended: bool) -> None:
+        self.stream.ended = ended
+        for window in self.stream.windows.values():
+            self._publish(self.stream, window)
 
 
 class _NobodyPublishes(OriginError):

@@ -124,6 +124,7 @@ class Streams:
             figures=figures,
             counters=self._counters.origin,
             changed=self._state_changed,
+            ends_with_origin=self._decide is None,
         )
         with scope:
             await (puller.run_on_demand() if self._on_demand else puller.run())

@@ -177,3 +177,24 @@ def test_anonymous_viewers_are_told_apart_by_session_or_address() -> None:
     with pytest.raises(RequestError) as caught:
         enter("192.0.2.3")
     assert caught.value.status == 503
+
+
+def test_a_renewed_token_takes_no_second_seat() -> None:
+    admission = door(max_viewers=1)
+    admit(admission, token("t1", lifetime_s=60))
+    admit(admission, token("t1", lifetime_s=7200))
+    assert (len(admission.ledger), admission.ledger.count("class1")) == (1, 1)
+    with pytest.raises(RequestError) as refused:
+        admit(admission, token("t2"))
+    assert refused.value.status == 503
+
+
+def test_who_renewed_has_left_only_when_both_texts_are_silent() -> None:
+    admission = door()
+    admit(admission, token("t1", lifetime_s=60), now_s=100.0)
+    renewed = admit(admission, token("t1", lifetime_s=7200), now_s=100.0)
+    renewed.last_s = 120.0
+    admission.ledger.sweep(110.0)
+    assert (len(admission.ledger), admission.ledger.changes(full=False)[1]) == (1, ())
+    admission.ledger.sweep(130.0)
+    assert (len(admission.ledger), admission.ledger.changes(full=False)[1]) == (0, ("t1",))
