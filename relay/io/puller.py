@@ -307,7 +307,8 @@ class Puller:
         """
         while not window.settled:  # noqa: ASYNC110 - it settles by fetches or by giving up, within seconds
             await trio.sleep(TICK_S)
-        window.finish()
+        if window.open_entry is not None:
+            window.finish()  # its last segment will not be completed
         self._ended.add(window.rendition)
         if not self._ends_with_origin or self.stream.ended:
             return

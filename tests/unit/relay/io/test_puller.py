@@ -445,3 +445,25 @@ async def test_on_demand_pulls_only_while_someone_asks(autojump_clock: trio.test
 def test_the_first_reason_is_found_in_any_depth() -> None:
     inner = OriginError("deep")
     assert module._first(ExceptionGroup("", [ExceptionGroup("", [inner])])) is inner
+
+
+async def test_a_stream_that_ended_and_goes_on_is_live_again(autojump_clock: trio.testing.MockClock) -> None:
+    texts = {"index.m3u8": render(playlist(2, *(segment(n) for n in range(4)), ended=True))}
+    async with pulling(origin0=serving(texts)) as rig:
+        await rig.until(lambda: rig.stream.ended)
+        texts["index.m3u8"] = render(playlist(2, *(segment(n) for n in range(6))))
+        await rig.until(lambda: not rig.stream.ended)
+        await rig.until(lambda: [s.msn for s in rig.text().segments][-1] == 5)
+        assert not rig.text().ended
+
+
+async def test_in_a_cluster_the_origins_end_is_not_the_end_of_the_class(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    listed = playlist(2, *(segment(n) for n in range(4)), ended=True)
+    async with pulling(origin0=serving({"index.m3u8": render(listed)})) as rig:
+        rig.puller._ends_with_origin = False
+        await rig.until(lambda: rig.state == "reconnecting")
+        assert not rig.stream.ended
+        assert not rig.text().ended
+        assert [s.msn for s in rig.text().segments] == [0, 1, 2, 3]
