@@ -531,11 +531,19 @@ class Window:
         return entry.parts if entry.parts and entry.arrived() == len(entry.parts) else []
 
     def listed_parts(self, entry: Entry) -> list[PartEntry]:
-        """Return the parts that the playlist shows for a listed segment (near the edge only)."""
-        near = self._entries[max(self._first, self._end - PARTS_LISTED_SEGMENTS) : self._end]
+        """Return the parts that the playlist shows for a listed segment: near the edge, after the last
+        discontinuity.
+
+        From parts before a discontinuity hls.js 1.7 goes straight into those after it, without the wait
+        for the picture's clock that it makes between segments; its audio then loads nothing any more.
+        """
         if entry is self.open_entry:
             return entry.parts[: self._parts_shown]
-        return self._parts_of(entry) if entry in near else []
+        near = self._entries[max(self._first, self._end - PARTS_LISTED_SEGMENTS) : self._end]
+        newest = self._entries[self._end if self._parts_shown else self._end - 1]
+        if entry not in near or entry.discontinuity_seq != newest.discontinuity_seq:
+            return []
+        return self._parts_of(entry)
 
     def _next_part_name(self) -> str:
         if not self._part_target_s or self._epoch is None or not self.ready:

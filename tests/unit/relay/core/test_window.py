@@ -417,6 +417,21 @@ def test_parts_are_listed_for_the_last_two_segments() -> None:
     assert here == [2, 3, 4, 5, 6, 7]
 
 
+def test_parts_before_a_discontinuity_are_not_listed_once_there_is_one() -> None:
+    rig = Rig()
+    grow(rig, 0, 4)
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2))))
+    rig.window.finish()
+    assert [len(rig.window.listed_parts(e)) for e in rig.window.listed] == [4, 2]
+    rig.restart("two")
+    rig.update(ll(opened(0, *parts(0, 1))))
+    assert rig.window.open_entry is not None
+    assert len(rig.window.listed_parts(rig.window.open_entry)) == 1
+    assert [len(rig.window.listed_parts(e)) for e in rig.window.listed] == [0, 0]
+    rig.update(ll(segment(0, parts=parts(0, 4))))
+    assert [len(rig.window.listed_parts(e)) for e in rig.window.listed] == [0, 0, 4]
+
+
 def test_a_part_that_fails_twice_makes_way_for_the_whole_segment() -> None:
     rig = Rig()
     grow(rig, 0, 4)
