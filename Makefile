@@ -55,7 +55,7 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 	pytest tests/contract tests/integration tests/e2e
 
 test-mediamtx: setup ## the tests that take an ingest, against a real one: MEDIAMTX_PATH=/path/to/mediamtx
-	@pytest --ingest mediamtx tests/contract tests/integration
+	@pytest --ingest mediamtx tests/contract tests/integration tests/e2e
 
 lint: setup frontend/node_modules/.installed ## style, layers and types of Python, pages and Go
 	@deploy/setup/need.sh node go

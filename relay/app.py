@@ -152,7 +152,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
         await nursery.start(streams.run)
         if control is not None:
             await nursery.start(control.run, node)
-        await nursery.start(_until_told, node, settings.drain_s, nursery.cancel_scope)
+        await nursery.start(_until_told, node, control, settings.drain_s, nursery.cancel_scope)
         log.info("relay.started viewers=%s admin=%s", relay_url, admin_url)
         if options.ready_file is not None:
             write_ready_file(options.ready_file, {"relay_url": relay_url, "relay_admin_url": admin_url})
@@ -180,6 +180,7 @@ def _max_sockets(settings: RelaySettings) -> int:
 
 async def _until_told(
     node: Node,
+    control: Control | None,
     drain_s: float,
     scope: trio.CancelScope,
     *,
@@ -195,6 +196,8 @@ async def _until_told(
             nursery.start_soon(_second, signals, nursery.cancel_scope)
             with trio.move_on_after(drain_s):
                 await node.empty()
+            if control is not None:
+                await control.goodbye(node)
             nursery.cancel_scope.cancel()
     scope.cancel()
 

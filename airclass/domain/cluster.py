@@ -165,6 +165,8 @@ class Cluster:
             if change.before in _WORKING and change.after is not Status.ACTIVE:
                 for subject in seating.move(change.node_id, now_s):
                     self._notify(f"seat:{subject}")
+            if change.after is Status.OFFLINE and self.nodes.all[change.node_id].health.draining:
+                self.nodes.remove(change.node_id)  # it drained and stopped: it left in order
         if changes:
             self._notify("nodes")
             for stream in list(self._states):

@@ -6,6 +6,7 @@ What orders mean is decided by the `Node`; what goes over the wire is in `relay.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
@@ -37,6 +38,7 @@ WATCH_SPARE_S = 5.0
 # A returning teacher waits for this: the relay numbers alone when the master is silent.
 EPOCH_S = 1.5
 EPOCH_PAUSE_S = 0.25
+GOODBYE_S = 1.0
 # Joins must work 5 s after a master is back, so no relay may sleep longer.
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 4.0
@@ -133,6 +135,12 @@ class Control:
     def beat_now(self) -> None:
         """Send the next heartbeat soon: something changed that students wait for."""
         self._news.set()
+
+    async def goodbye(self, node: Node) -> None:
+        """Say a last time how this relay stands, so that a master knows it left in order."""
+        if self.connected:
+            with trio.move_on_after(GOODBYE_S), contextlib.suppress(ClusterError):
+                await self._call("heartbeat", node.heartbeat(full=False), Orders, GOODBYE_S)
 
     async def epoch(self, ask: EpochAsk) -> EpochBase:
         """Return the numbers of a new origin session; raises ClusterError after at most EPOCH_S."""

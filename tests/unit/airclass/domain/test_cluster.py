@@ -276,3 +276,13 @@ def test_the_number_of_guests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert w.join("b") is not None
     w.beat(0, watching("z"), full=True)
     assert w.cluster.guests.keys() == {"a"}
+
+
+def test_a_node_that_drained_and_stopped_is_forgotten_and_one_that_died_is_not() -> None:
+    w = World()
+    w.beat(0, draining=True)
+    w.beat(1)
+    for _ in range(32):
+        w.tick(1.0)
+    assert list(w.cluster.nodes.all) == ["n1"]
+    assert w.cluster.nodes.all["n1"].health.status == "offline"

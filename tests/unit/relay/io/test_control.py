@@ -82,6 +82,13 @@ async def test_news_are_told_before_the_next_beat_is_due(autojump_clock: MockClo
         assert [t for t, verb, _ in master.calls if verb == "heartbeat"] == [0.0, 3.0, 4.0, 7.0]
 
 
+async def test_a_relay_that_leaves_says_so_at_once(autojump_clock: MockClock) -> None:
+    async with cluster(orders=Orders(1, heartbeat_interval_s=3.0)) as (master, relay, node):
+        await trio.sleep(4.0)
+        await relay.goodbye(node)
+        assert [t for t, verb, _ in master.calls if verb == "heartbeat"] == [0.0, 3.0, 4.0]
+
+
 async def test_new_orders_arrive_at_once_and_old_ones_are_ignored(autojump_clock: MockClock) -> None:
     async with cluster() as (master, _, node):
         await trio.sleep(5.5)
