@@ -102,8 +102,7 @@ async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, re
                 _say(f"{cell.name}: {exc!r}")
                 failed += 1
             if rig is not None and rig.teacher.child is None:
-                rig.teacher.start()
-                await rig.until_new_session()
+                await rig.publish()
             for result in scene.results:
                 failed += not result.plays
                 _say(

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,24 +102,24 @@ class Rig:
     relay: Relay
     teacher: Teacher
     another: Callable[[], AbstractAsyncContextManager[Relay]]
-    known: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         """The multivariant playlist that clients get."""
         return playlist_of(self.relay)
 
-    async def sessions(self) -> set[str]:
-        """Return the tags of the origin's sessions that have media in the relay's list."""
+    async def media(self) -> set[str]:
+        """Return the names of the segments and parts that the relay lists."""
         answer = await self.relay.get("/live/v0.m3u8")
-        return tags(answer.text) if answer.status_code == 200 else set()
+        return media_names(answer.text) if answer.status_code == 200 else set()
 
-    async def until_new_session(self) -> None:
-        """Wait until the relay lists media of a session that was not there at the last call."""
+    async def publish(self) -> None:
+        """Let the teacher begin and wait until the relay lists media that were not there before."""
+        before = await self.media()
+        self.teacher.start()
         with trio.fail_after(LIVE_S):
-            while not (now := await self.sessions()) - self.known:
+            while not await self.media() - before:
                 await trio.sleep(POLL_S)
-        self.known |= now
 
     async def asked(self) -> float:
         """Return how many requests of viewers the relay has answered."""
@@ -127,10 +127,10 @@ class Rig:
         return sum(float(n) for n in re.findall(r"^airclass_relay_requests_total\{.*\} (\S+)$", text, re.M))
 
 
-def tags(playlist: str) -> set[str]:
-    """Return the session tags in the names of a relay's segments and parts."""
+def media_names(playlist: str) -> set[str]:
+    """Return the names of segments and parts in a relay's playlist."""
     media = [line for line in playlist.splitlines() if not line.startswith(("#EXT-X-PRELOAD", "#EXT-X-MAP"))]
-    return set(re.findall(r"v0-([0-9a-f]+)-\d", "\n".join(media)))
+    return set(re.findall(r"v0-[0-9a-f]+-\d+(?:\.\d+)?\.\w+", "\n".join(media)))
 
 
 def playlist_of(relay: Relay) -> str:
@@ -154,8 +154,7 @@ async def rig(source: str, folder: Path) -> AsyncIterator[Rig]:
             url = playlist_of(first)
         relay = await stack.enter_async_context(_relay(url, folder))
         it = Rig(relay, teacher, lambda: _relay(url, folder))
-        teacher.start()
-        await it.until_new_session()
+        await it.publish()
         yield it
 
 

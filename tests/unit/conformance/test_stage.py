@@ -8,7 +8,7 @@ import trio
 from trio.testing import memory_stream_pair
 
 from relay.core.playlist import MultivariantPlaylist, attribute, parse
-from tests.conformance.rigs import tags
+from tests.conformance.rigs import media_names
 from tests.conformance.stage import Stage, two_pathways
 from tests.conformance.verdict import Sample
 from tests.fakes.http import Request
@@ -39,13 +39,13 @@ def test_the_first_pathway_is_where_steering_begins() -> None:
     assert 'SERVER-URI="http://stage.test/steering",PATHWAY-ID="B"' in text
 
 
-def test_tags_of_sessions_are_read_from_media_alone() -> None:
+def test_names_of_media_are_read_without_hints_and_initialization() -> None:
     playlist = (
         '#EXT-X-MAP:URI="v0-aaaaaaaa-init.mp4"\nv0-d0c8e192-22.mp4\n'
         '#EXT-X-PART:DURATION=0.5,URI="v0-0badcafe-23.0.mp4"\n'
         '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="v0-bbbbbbbb-23.1.mp4"\n'
     )
-    assert tags(playlist) == {"d0c8e192", "0badcafe"}
+    assert media_names(playlist) == {"v0-d0c8e192-22.mp4", "v0-0badcafe-23.0.mp4"}
 
 
 async def _post(stage: Stage, body: dict[str, object]) -> dict[str, object]:
