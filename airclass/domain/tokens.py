@@ -107,9 +107,9 @@ class TokenDesk:
             expires_at_s=wall_s + life_s,
         )
 
-    def read_viewer(self, token: str) -> ViewerClaims:
+    def read_viewer(self, token: str, wall_s: float) -> ViewerClaims:
         """Return a viewer token's claims, or raise TokenError(401)."""
-        return verify_viewer(token, self.viewer_keys)
+        return verify_viewer(token, self.viewer_keys, wall_s=wall_s)
 
 
 def viewer_token_id(generation: int, nonce: str) -> str:
@@ -136,6 +136,6 @@ def _checked(claims: dict[str, object], kind: Kind, wall_s: float) -> Claims:
         raise TokenError(401, "The token is of another kind: sign in again.")
     if not isinstance(expires, int | float) or isinstance(expires, bool):
         raise TokenError(401, "The token has no end: sign in again.")
-    if wall_s > expires + LEEWAY_S:
+    if not wall_s <= expires + LEEWAY_S:  # also catches NaN
         raise TokenError(401, "The token has expired: sign in again.")
     return Claims(kind, str(claims["sub"]), token_id, float(expires), extra)

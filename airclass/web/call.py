@@ -76,7 +76,7 @@ class Call:
 def read_viewer(services: Services, token: str, classroom_id: str = "") -> tuple[ViewerClaims, Classroom]:
     """Check a viewer token against the memory view; 401 when bad, 403 when it no longer counts."""
     try:
-        claims = services.tokens.read_viewer(token)
+        claims = services.tokens.read_viewer(token, services.clock.wall_s())
     except TokenError as exc:
         raise Problem(exc.status, exc.reason) from None
     if classroom_id and claims.classroom != classroom_id:

@@ -49,7 +49,7 @@ class Admission:
         """
         viewer = self.ledger.get(token)
         if viewer is None:
-            claims = verify_viewer(token.decode("latin-1"), self.keys)
+            claims = verify_viewer(token.decode("latin-1"), self.keys, wall_s=wall_s)
             if claims.classroom != stream:
                 raise TokenError(403, "this token is for another class: join this class with its code")
             lifetime_s = claims.expires_at_s + LEEWAY_S - wall_s

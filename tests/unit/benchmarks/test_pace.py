@@ -52,7 +52,7 @@ def test_the_pace_and_the_mix(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < done["client_busy"] < 1
 
 
-@pytest.mark.parametrize(("playlists", "most_bytes"), [(0.0, 10**9), (1.0, 60 * 2000)])
+@pytest.mark.parametrize(("playlists", "most_bytes"), [(0.0, 10**9), (1.0, 60 * SEGMENT_BYTES // 10)])
 def test_one_kind_alone(capsys: pytest.CaptureFixture[str], playlists: float, most_bytes: int) -> None:
     with origin() as url:
         done = marched(capsys, url + "video.m3u8", playlists=playlists)

@@ -57,11 +57,11 @@ def test_no_kind_passes_for_another(made: Kind, asked: Kind) -> None:
 
 def test_a_viewer_is_not_an_admin_and_an_admin_not_a_viewer() -> None:
     viewer = DESK.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
-    assert DESK.read_viewer(viewer).classroom == "c"
+    assert DESK.read_viewer(viewer, NOW_S).classroom == "c"
     with pytest.raises(TokenError):
         DESK.read(viewer, tuple(Kind), NOW_S)
     with pytest.raises(TokenError):
-        DESK.read_viewer(mint(Kind.ADMIN))
+        DESK.read_viewer(mint(Kind.ADMIN), NOW_S)
 
 
 def test_the_previous_secret_verifies_during_rotation_and_not_after() -> None:
@@ -69,7 +69,7 @@ def test_the_previous_secret_verifies_during_rotation_and_not_after() -> None:
     viewer = DESK.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
     rotated = TokenDesk(b"n" * 32, SECRET)
     assert rotated.read(token, (Kind.SESSION,), NOW_S).subject == "u1"
-    assert rotated.read_viewer(viewer).subject == "s"
+    assert rotated.read_viewer(viewer, NOW_S).subject == "s"
     assert rotated.read(mint(desk=rotated), (Kind.SESSION,), NOW_S).subject == "u1"
     for desk in (TokenDesk(b"n" * 32), TokenDesk(b"n" * 32, b"o" * 32)):
         with pytest.raises(TokenError):

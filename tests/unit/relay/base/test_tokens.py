@@ -28,7 +28,7 @@ def mint(*, key: bytes = KEY, lifetime_s: float = 60) -> str:
 
 def reason(token: str, keys: tuple[bytes, ...] = (KEY,)) -> str:
     with pytest.raises(TokenError) as caught:
-        verify_viewer(token, keys)
+        verify_viewer(token, keys, wall_s=time.time())
     assert caught.value.status == 401
     return caught.value.reason
 
@@ -39,18 +39,18 @@ def with_claims(**changes: object) -> str:
 
 
 def test_a_token_says_who_watches_what_until_when() -> None:
-    claims = verify_viewer(mint(), (KEY,))
+    claims = verify_viewer(mint(), (KEY,), wall_s=time.time())
     assert claims == ViewerClaims("s1", "t1", "class1", claims.expires_at_s)
     assert claims.expires_at_s - time.time() == pytest.approx(60, abs=5)
 
 
 def test_either_key_will_do() -> None:
-    assert verify_viewer(mint(), (OTHER, KEY)).token_id == "t1"
-    assert verify_viewer(mint(), (KEY, OTHER)).token_id == "t1"
+    assert verify_viewer(mint(), (OTHER, KEY), wall_s=time.time()).token_id == "t1"
+    assert verify_viewer(mint(), (KEY, OTHER), wall_s=time.time()).token_id == "t1"
 
 
 def test_clocks_may_differ_by_a_little() -> None:
-    assert verify_viewer(mint(lifetime_s=-5), (KEY,)).token_id == "t1"
+    assert verify_viewer(mint(lifetime_s=-5), (KEY,), wall_s=time.time()).token_id == "t1"
     assert "expired" in reason(mint(lifetime_s=-15))
 
 
@@ -63,3 +63,13 @@ def test_each_refusal_says_why() -> None:
     assert "names no class" in reason(with_claims(classroom=7))
     assert "names no class" in reason(with_claims(jti=""))
     assert "no end" in reason(with_claims(exp=10**300))
+
+
+def test_times_are_checked_against_the_callers_clock() -> None:
+    token, now_s = mint(), time.time()
+    with pytest.raises(TokenError, match="expired"):
+        verify_viewer(token, (KEY,), wall_s=now_s + 60 + tokens.LEEWAY_S + 1)
+    with pytest.raises(TokenError, match="not valid yet"):
+        verify_viewer(token, (KEY,), wall_s=now_s - 90 - tokens.LEEWAY_S - 1)
+    assert "not valid yet" in reason(with_claims(nbf=now_s + 600))
+    assert "not valid yet" in reason(with_claims(iat="yesterday"))
