@@ -45,8 +45,8 @@ MAX_ACCEPTS_PER_TURN = 64
 TURN_BUDGET_S = 0.004
 MAX_PIPELINED_PER_TURN = 8
 # Turns that follow each other faster than this mean load; under load one is taken every GATHER_S.
-BUSY_TURN_S = 0.008
-GATHER_S = 0.004
+BUSY_TURN_S = 0.02
+GATHER_S = 0.01
 MAX_UNREAD_BYTES = 64 * 1024
 ACCEPT_PAUSE_S = 0.1
 HOUSEKEEPING_S = 1.0
