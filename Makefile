@@ -85,14 +85,11 @@ docs: setup ## check the documents: links resolve, settings and interfaces are d
 bench: setup ## viewers of one relay without a stall: VIEWERS=150
 	@python -m benchmarks.viewers $(VIEWERS)
 
-chaos: setup pages ## break every part of a running cluster, and count what viewers notice
-	@python -m benchmarks.chaos
+chaos: setup pages ## kill relay, teacher, master and networks under viewers, and see what they notice
+	@deploy/setup/need.sh go chromium ffmpeg
+	pytest tests/e2e/test_class_plays.py tests/integration/network tests/integration/relay tests/integration/test_demo.py
 
-conformance: setup frontend/node_modules/.installed ## players that others wrote, in front of the relay
-	@deploy/setup/need.sh go node
-	python -m tests.conformance --fresh
-
-soak: setup pages ## run for long and watch memory, descriptors and latency
-	@python -m benchmarks.soak
+soak: setup ## half an hour of viewers: stalls, memory and latency at the end
+	@python -m benchmarks.viewers $(VIEWERS) --seconds 1800
 
 .PHONY: help setup pages demo screenshots test test-mediamtx lint types format docs bench chaos conformance soak
