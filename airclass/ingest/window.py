@@ -25,6 +25,7 @@ from relay.core.playlist import (
 )
 
 LISTED_SEGMENTS = 7
+PARTS_LISTED_TARGETS = 3
 RETAINED_SEGMENTS = 12
 CUT_TOLERANCE_S = 0.05
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
@@ -100,7 +101,7 @@ class Window:
     ) -> None:
         self._prefix, self._shape, self._flavour = prefix, shape, flavour
         self._segment_s = segment_s
-        self._part_target_s = part_s
+        self._part_s = part_s
         self._target_s = max(1, math.ceil(segment_s))
         self._ending = "ts" if flavour is Flavour.MPEGTS else "mp4"
         self._done: deque[_Segment] = deque(maxlen=RETAINED_SEGMENTS)
@@ -122,13 +123,24 @@ class Window:
         segment.fragments.append(fragment)
         if segment.size_bytes > MAX_SEGMENT_BYTES:
             raise OriginError("the publisher sends no key frames: set a key frame interval of 2 s")
-        self._part_target_s = max(self._part_target_s, math.ceil(fragment.duration_s * 100 - 1e-6) / 100)
         duration_s = segment.duration_s
         if fragment.before_key and duration_s >= self._segment_s - CUT_TOLERANCE_S:
             self._done.append(segment)
             self._target_s = max(self._target_s, math.floor(duration_s + 0.5))
             next_part = segment.first_part + len(segment.fragments)
             self._open = _Segment(segment.msn + 1, next_part, segment.start_wall_s + duration_s)
+
+    @property
+    def _part_target_s(self) -> float:
+        """EXT-X-PART-INF: covers what is listed now, so that one long part is not remembered for ever."""
+        listed = (f.duration_s for segment in (*self._with_parts, self._open) for f in segment.fragments)
+        return max(self._part_s, math.ceil(max(listed, default=0.0) * 100 - 1e-6) / 100)
+
+    @property
+    def _with_parts(self) -> list[_Segment]:
+        """The complete segments whose parts are listed."""
+        edge_s = self._open.start_wall_s - PARTS_LISTED_TARGETS * self._target_s
+        return [segment for segment in self._done if segment.start_wall_s >= edge_s]
 
     def reload(self, msn: int, part: int | None) -> Reload:
         """Decide about `_HLS_msn` and `_HLS_part`; NOW when this flavour does not block."""
@@ -198,7 +210,7 @@ class Window:
         """Return the media playlist as of now."""
         low_latency = self._flavour is Flavour.LOW_LATENCY
         listed = list(self._done)[-LISTED_SEGMENTS:]
-        edge_s = self._open.start_wall_s - 3 * self._target_s
+        with_parts = self._with_parts if low_latency else []
         control = ServerControl(hold_back_s=3.0 * self._target_s)
         if low_latency:
             control = ServerControl(
@@ -209,7 +221,7 @@ class Window:
         return render(
             MediaPlaylist(
                 self._target_s,
-                tuple(self._segment(s, with_parts=low_latency and s.start_wall_s >= edge_s) for s in listed),
+                tuple(self._segment(s, with_parts=s in with_parts) for s in listed),
                 media_sequence=listed[0].msn if listed else self._open.msn,
                 part_target_s=self._part_target_s if low_latency else None,
                 server_control=control,

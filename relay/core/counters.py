@@ -59,7 +59,7 @@ class StreamFigures:
     """One stream now: its state (wire.StreamReport), its viewers, and the age of its newest media.
 
     `lag_s` is negative while there is no media; `fetched` counts objects by kind (segment, part,
-    init, hint), `gaps` those that were given up.
+    init, hint), `gaps` those that were given up, `overlong` by kind those longer than was promised.
     """
 
     state: str = "waiting"
@@ -68,6 +68,7 @@ class StreamFigures:
     cache_bytes: int = 0
     epochs: int = 0
     gaps: int = 0
+    overlong: defaultdict[str, int] = field(default_factory=_by_label)
     fetched: defaultdict[str, int] = field(default_factory=_by_label)
 
 

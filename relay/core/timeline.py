@@ -24,6 +24,9 @@ MAX_EPOCHS_KEPT = 8
 # A teacher who doubles the key-frame distance, or a part that ends one frame late, must still fit.
 TARGET_DURATION_HEADROOM = 1.5
 PART_TARGET_HEADROOM = 1.1
+# A part that is so many times as long as the usual one comes from a hiccup of the publisher's machine.
+HICCUP_PARTS = 2.0
+MIN_PARTS_TO_JUDGE = 3
 PART_HOLD_BACK_PARTS = 3.0
 HOLD_BACK_TARGETS = 3.0
 # hls.js 1.7 calls a relay dead when a blocking reload takes max(3 parts, 0.8 target durations).
@@ -163,12 +166,27 @@ def propose_pins(playlist: MediaPlaylist) -> Pins:
     """
     segments = [s.duration_s for s in playlist.segments if not s.gap] or [playlist.target_duration_s]
     target_s = max(playlist.target_duration_s, math.ceil(max(segments) * TARGET_DURATION_HEADROOM))
-    if not playlist.part_target_s:
-        return Pins(max(1, target_s), 0.0)
+    return Pins(max(1, target_s), round(_part_target_s(playlist), 5))
+
+
+def _part_target_s(playlist: MediaPlaylist) -> float:
+    """Return what to promise of parts; 0.0 without any.
+
+    One part of a machine that stood still for a second must not keep the class seconds further behind
+    for the whole lesson: neither it, nor a promise that was stretched for it, is the measure.
+    """
+    promised_s = playlist.part_target_s
+    if not promised_s:
+        return 0.0
     listed = [*playlist.segments, *([playlist.open_segment] if playlist.open_segment else [])]
-    parts = [p.duration_s for s in listed for p in s.parts] or [playlist.part_target_s]
-    part_s = max(playlist.part_target_s, max(parts) * PART_TARGET_HEADROOM)
-    return Pins(max(1, target_s), round(part_s, 5))
+    parts_s = [p.duration_s for s in listed for p in s.parts] or [promised_s]
+    # the last part of a segment may be of any length, the others are near the target (RFC 8216bis §4.4.4.9)
+    full_s = sorted(p.duration_s for s in listed for p in s.parts[: -1 if s.uri else None])
+    if len(full_s) >= MIN_PARTS_TO_JUDGE:
+        most_s = HICCUP_PARTS * full_s[len(full_s) // 2]
+        parts_s = [part_s for part_s in parts_s if part_s <= most_s]
+        promised_s = promised_s if promised_s <= most_s else 0.0
+    return max(promised_s, max(parts_s) * PART_TARGET_HEADROOM)
 
 
 def _tag(base: EpochBase) -> str:

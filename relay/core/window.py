@@ -55,6 +55,7 @@ class Tally:
     gaps: int = 0
     evicted: int = 0
     long_segments: int = 0
+    long_parts: int = 0
 
 
 class Window:
@@ -267,6 +268,8 @@ class Window:
             entry.parts.append(mine)
             if part.gap:
                 entry.parts_broken = True
+            if part.duration_s > self._part_target_s:
+                self.tally.long_parts += 1
             if self._hint_data and self._hint_data[0] == _key(part.uri, part.byterange):
                 self._store_part(entry, index, self._hint_data[1])
                 self._hint_data = None

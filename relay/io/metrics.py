@@ -100,6 +100,7 @@ def _streams(counters: Counters) -> Iterator[Metric]:
     cached = _gauges("stream_cache_bytes", "Bytes of the stream's media in memory.")
     epochs = _counters("stream_epochs", "Origin sessions that the stream went through.", ["stream"])
     gaps = _counters("stream_gaps", "Segments listed as missing.", ["stream"])
+    overlong = _counters("stream_overlong", "Media longer than was promised to players.", ["stream", "kind"])
     fetched = _counters("stream_fetched_objects", "Objects fetched.", ["stream", "kind"])
     for name, figures in sorted(counters.streams.items())[:MAX_STREAMS_SHOWN]:
         for state in STATES:
@@ -110,9 +111,11 @@ def _streams(counters: Counters) -> Iterator[Metric]:
         cached.add_metric([name], figures.cache_bytes)
         epochs.add_metric([name], figures.epochs)
         gaps.add_metric([name], figures.gaps)
+        for kind, count in sorted(figures.overlong.items()):
+            overlong.add_metric([name, kind], count)
         for kind, count in sorted(figures.fetched.items()):
             fetched.add_metric([name, kind], count)
-    yield from (states, viewers, lags, cached, epochs, gaps, fetched)
+    yield from (states, viewers, lags, cached, epochs, gaps, overlong, fetched)
 
 
 def _name(name: str) -> str:

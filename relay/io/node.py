@@ -201,5 +201,8 @@ class Node:
                 figures.viewers = edge.ledger.count(name)
                 figures.lag_s = stream.lag_s(now_s)
                 figures.cache_bytes = sum(w.size_bytes for w in stream.windows.values())
-                figures.gaps = sum(w.tally.gaps for w in stream.windows.values())
+                tallies = [w.tally for w in stream.windows.values()]
+                figures.gaps = sum(t.gaps for t in tallies)
+                figures.overlong["segment"] = sum(t.long_segments for t in tallies)
+                figures.overlong["part"] = sum(t.long_parts for t in tallies)
         return counters

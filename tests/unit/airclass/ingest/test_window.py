@@ -86,6 +86,14 @@ def test_a_long_part_raises_the_part_target() -> None:
     assert playlist.server_control.part_hold_back_s == pytest.approx(1.68)
 
 
+def test_a_long_part_is_forgotten_with_its_listing() -> None:
+    window = make()
+    window.add(Fragment(b"x", 1.5, independent=True, before_key=False))
+    assert listed(window).part_target_s == 1.5
+    fill(window, 40)
+    assert listed(window).part_target_s == 0.5
+
+
 def test_no_key_frames_at_all_end_the_publication() -> None:
     window = make()
     big = Fragment(bytes(hls.MAX_SEGMENT_BYTES // 2), 0.5, independent=True, before_key=False)

@@ -6,7 +6,7 @@ import pytest
 
 from relay.base.wire import EpochBase
 from relay.core.timeline import MAX_EPOCHS_KEPT, Epoch, Pins, Timeline, propose_pins
-from tests.builders import begin, ll, opened, parts, playlist, segment
+from tests.builders import begin, ll, opened, part, parts, playlist, segment
 
 PLAIN = playlist(4, segment(7, duration_s=4.0))
 
@@ -100,6 +100,23 @@ def test_parts_have_headroom_once(promised_s: float, part_s: float, pinned_s: fl
         playlist(2, opened(2, *parts(2, 1, part_s)), part_target_s=promised_s),
     ):
         assert propose_pins(listed).part_target_s == pinned_s
+
+
+@pytest.mark.parametrize("promised_s", [0.5, 1.6])
+def test_one_part_of_a_hiccup_is_no_measure(promised_s: float) -> None:
+    whole = segment(1, duration_s=3.1, parts=(*parts(1, 2), part("long.mp4", 1.6), part("last.mp4", 0.1)))
+    listed = playlist(3, whole, opened(2, *parts(2, 1)), part_target_s=promised_s)
+    assert propose_pins(listed).part_target_s == 0.55
+
+
+def test_too_few_parts_are_no_reason_to_doubt_the_promise() -> None:
+    listed = playlist(3, segment(1, parts=parts(1, 2, 0.1)), part_target_s=0.5)
+    assert propose_pins(listed).part_target_s == 0.5
+
+
+def test_the_short_end_of_a_segment_is_not_the_usual_length() -> None:
+    short = [segment(n, parts=(part(f"a{n}", 1.0), part(f"b{n}", 0.1), part(f"c{n}", 0.1))) for n in (1, 2)]
+    assert propose_pins(playlist(3, *short, part_target_s=1.0)).part_target_s == pytest.approx(1.1)
 
 
 def test_derived_durations() -> None:

@@ -303,6 +303,16 @@ def test_an_unusual_length_is_counted() -> None:
     assert rig.window.tally.long_segments == 1
 
 
+def test_a_part_longer_than_was_promised_is_listed_as_it_is_and_counted() -> None:
+    rig = Rig()
+    rig.update(playlist(2, opened(0, *parts(0, 2)), part_target_s=0.5))
+    rig.update(playlist(2, opened(0, *parts(0, 2), part("long.mp4", 1.4)), part_target_s=0.5))
+    entry = rig.window.open_entry
+    assert entry is not None
+    assert [p.duration_s for p in rig.window.listed_parts(entry)] == [0.5, 0.5, 1.4]
+    assert rig.window.tally.long_parts == 1
+
+
 # -- initialization sections ----------------------------------------------------------------------
 
 
