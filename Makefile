@@ -48,11 +48,13 @@ screenshots: setup pages ## take the pictures of the README anew
 
 # --------------------------------------------------------------------------------------- check
 test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)
-	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump
+	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump ip iptables
 	npm --prefix frontend test
-	(cd $(ORIGIN) && go test ./...)
-	pytest tests/unit tests/property tests/policy
-	pytest tests/contract tests/integration tests/e2e
+	(cd $(ORIGIN) && go test ./... && go build -o $(CURDIR)/build/origin .)
+	pytest -n 2 tests/unit tests/property tests/policy
+	pytest -n 3 --dist loadfile -m "not calm" tests/contract tests/integration
+	pytest -n 2 --dist loadfile -m "not calm" tests/e2e
+	pytest -m calm tests/contract tests/integration tests/e2e
 
 test-mediamtx: setup ## the tests that take an ingest, against a real one: MEDIAMTX_PATH=/path/to/mediamtx
 	@pytest --ingest mediamtx tests/contract tests/integration tests/e2e

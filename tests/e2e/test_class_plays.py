@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
 from benchmarks.browser import Student, chromium
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from benchmarks.browser import Seen
     from tests.ingests import Ingest
+
+pytestmark = pytest.mark.calm
 
 TEST_S = 90.0
 WATCH_S = 12.0

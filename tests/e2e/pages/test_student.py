@@ -39,6 +39,7 @@ def data(page: Page, name: str) -> str:
     return page.locator("video").get_attribute(f"data-{name}") or ""
 
 
+@pytest.mark.calm
 def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMaster) -> None:
     master.set(state="live")
     page = open_page("/")
@@ -130,6 +131,7 @@ def test_the_end_has_its_own_screen(
     expect(page.locator("video")).to_have_count(0)
 
 
+@pytest.mark.calm
 def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     stagehand.moving(page, 2)
@@ -141,6 +143,7 @@ def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], ma
     assert data(page, "cures") == ""
 
 
+@pytest.mark.calm
 def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     stagehand.moving(page, 2)
@@ -170,6 +173,7 @@ def test_offline_and_back(watching: Callable[[], Page]) -> None:
     stagehand.until(page, f"document.querySelector('video').currentTime > {at} + 2", 30)
 
 
+@pytest.mark.calm
 def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     page = watching()
     page.get_by_role("button", name="Pause").click()
@@ -180,6 +184,7 @@ def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     stagehand.until(page, "Number(document.querySelector('video').dataset.latencyS) < 4")
 
 
+@pytest.mark.calm
 def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMaster) -> None:
     master.set(state="live", token_life_s=4)
     page = open_page(ROOM)

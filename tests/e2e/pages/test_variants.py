@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+pytestmark = pytest.mark.calm
+
 
 @pytest.mark.parametrize("kind", ["embedded", "origin"])  # the first muxes, the second does not
 @pytest.mark.parametrize(("variant", "most_latency_s"), [("mpegts", 8), ("fmp4", 8), ("lowLatency", 4)])

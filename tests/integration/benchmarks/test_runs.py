@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.calm
+
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 120
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
 
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
@@ -16,6 +17,8 @@ from tests.fakes.delay import DelayProxy
 from tests.fakes.origin import HlsOrigin
 from tests.integration.network.lab import Lab, lab
 from tests.relays import Relay, relay_running
+
+pytestmark = pytest.mark.calm
 
 DEADLINE_S = 70.0
 ROOT = Path(__file__).parents[3]
