@@ -30,6 +30,7 @@ from relay.base.process import write_ready_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +125,8 @@ def mediamtx(
     ready_file
         Where to write the real addresses, as JSON, once MediaMTX answers.
     """
-    # MediaMTX is on our leash and keeps nothing: it may end when we do, at once.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
     environ = settings.environment()
     own = settings.load(IngestSettings, environ)
     problems = []
@@ -155,19 +155,26 @@ def _keep(command: list[str], env: dict[str, str], urls: dict[str, str], ready_f
     while True:
         since_s = time.monotonic()
         with subprocess.Popen(leash.command(*command), env=env, stdin=subprocess.DEVNULL) as process:
-            if _answers(process, urls["api_url"]):
-                if ready_file:
-                    write_ready_file(ready_file, urls)
-                log.info("mediamtx.ready pid=%d %s %s", process.pid, urls["rtmp_url"], urls["hls_url"])
-                first = False
-            elif first:
+            try:
+                if _answers(process, urls["api_url"]):
+                    if ready_file:
+                        write_ready_file(ready_file, urls)
+                    log.info("mediamtx.ready pid=%d %s %s", process.pid, urls["rtmp_url"], urls["hls_url"])
+                    first = False
+                elif first:
+                    raise StartError("MediaMTX did not start: what it said stands above")
+                code = process.wait()
+            finally:
+                # it keeps nothing, so it may end at once; and before us, so that its ports are free then
                 process.kill()
-                raise StartError("MediaMTX did not start: what it said stands above")
-            code = process.wait()
         pause_s = PAUSE_FIRST_S if time.monotonic() - since_s > STEADY_S else pause_s
         log.warning("mediamtx.ended code=%d, starts again in %.1f s", code, pause_s)
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _answers(process: subprocess.Popen[bytes], api_url: str) -> bool:

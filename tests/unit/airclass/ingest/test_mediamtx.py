@@ -65,8 +65,10 @@ def ingest(
             process.kill()
 
 
-def told(ready: Path) -> dict[str, object]:
-    """Ask the stand-in what it was started with."""
+def told(ready: Path, process: subprocess.Popen[str] | None = None) -> dict[str, object]:
+    """Ask the stand-in what it was started with, once `process` has said that it is ready."""
+    if process is not None and process.stderr is not None:
+        process.stderr.readline()
     url = json.loads(ready.read_text())["api_url"]
     answer: dict[str, object] = httpx.get(url, timeout=DEADLINE_S, trust_env=False).json()
     return answer
@@ -134,14 +136,23 @@ def test_ready_when_its_api_answers_and_started_again_when_it_ends(tmp_path: Pat
         assert told(ready)["pid"] != first["pid"]
 
 
-def test_ended_with_us(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_it_ends_before_us(asked: signal.Signals, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     with ingest(stand_in(tmp_path), ready) as process:
-        assert process.stderr is not None
-        process.stderr.readline()
-        pidfd = os.pidfd_open(int(str(told(ready)["pid"])))
-        process.terminate()
-        assert process.wait(5) == -signal.SIGTERM
+        told(ready, process)
+        process.send_signal(asked)
+        assert process.wait(5) == 128 + asked
+        with pytest.raises(httpx.ConnectError):
+            told(ready)
+
+
+def test_killed_it_takes_it_along(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    with ingest(stand_in(tmp_path), ready) as process:
+        pidfd = os.pidfd_open(int(str(told(ready, process)["pid"])))
+        process.kill()
+        assert process.wait(5) == -signal.SIGKILL
         assert select.select([pidfd], [], [], 5)[0]
         os.close(pidfd)
 
