@@ -59,6 +59,9 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 test-mediamtx: setup ## the tests that take an ingest, against a real one: MEDIAMTX_PATH=/path/to/mediamtx
 	@pytest --ingest mediamtx tests/contract tests/integration tests/e2e
 
+coverage: setup ## statements and branches of the two cores, each file by its own test: all of them
+	@python -m tests.own_coverage
+
 lint: setup frontend/node_modules/.installed ## style, layers and types of Python, pages and Go
 	@deploy/setup/need.sh node go
 	ruff check .
@@ -94,4 +97,4 @@ chaos: setup pages ## kill relay, teacher, master and networks under viewers, an
 soak: setup ## half an hour of viewers: stalls, memory and latency at the end
 	@python -m benchmarks.viewers $(VIEWERS) --seconds 1800
 
-.PHONY: help setup pages demo screenshots test test-mediamtx lint types format docs bench chaos conformance soak
+.PHONY: help setup pages demo screenshots test test-mediamtx coverage lint types format docs bench chaos conformance soak

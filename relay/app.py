@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import secrets
 import signal
 import socket
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
         max_stream_bytes=settings.cache_mb * 1024 * 1024,
         strip_audio_independent=settings.audio_independent == "first",
         answer_at_hold_limit=settings.hold_limit == "unchanged",
+        salt="" if settings.master_url else secrets.token_hex(4),
     )
     viewers, admin = listen(settings.relay_bind), listen(settings.relay_admin_bind)
     reactor = Reactor(edge, counters, max_connections=_max_sockets(settings), tls=tls)

@@ -72,6 +72,7 @@ class Edge:
         max_stream_bytes: int,
         strip_audio_independent: bool = True,
         answer_at_hold_limit: bool = True,
+        salt: str = "",
     ) -> None:
         self.admission = admission
         self.ledger: Ledger = admission.ledger
@@ -83,6 +84,7 @@ class Edge:
         self._max_stream_bytes = max_stream_bytes
         self._strip = strip_audio_independent
         self._answer_at_limit = answer_at_hold_limit
+        self._salt = salt
         self._ended_s: dict[str, float] = {}
 
     # -- streams --------------------------------------------------------------------------
@@ -96,6 +98,7 @@ class Edge:
                 self._new_body,
                 max_bytes=self._max_stream_bytes,
                 strip_audio_independent=self._strip,
+                salt=self._salt,
             )
             self.streams[name] = stream
             self._shelves[name] = Shelf()

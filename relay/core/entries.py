@@ -45,6 +45,15 @@ class Media:
     reply: Reply | None = None
 
 
+@dataclass(slots=True, eq=False)
+class Try:
+    """How often an object was asked for, and when it may be asked for again."""
+
+    attempts: int = 0
+    not_before_s: float = 0.0
+    in_flight: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """An object to get from the origin; `uri` is as the origin's playlist writes it."""
@@ -55,15 +64,7 @@ class Fetch:
     msn: int
     part: int = -1
     name: str = ""  # of an init: the one under which viewers find it
-
-
-@dataclass(slots=True, eq=False)
-class Try:
-    """How often an object was asked for, and when it may be asked for again."""
-
-    attempts: int = 0
-    not_before_s: float = 0.0
-    in_flight: bool = False
+    tried: Try = field(default_factory=Try, compare=False, repr=False)  # the object's own, while it is wanted
 
 
 @dataclass(slots=True, eq=False)
@@ -111,6 +112,8 @@ class Entry:
     parts: list[PartEntry] = field(default_factory=list)
     parts_body: Body | None = None
     parts_broken: bool = False
+    parts_listed: bool = False  # whether the origin listed all of them with the whole segment
+    sealed_parts: int = 0  # how many it was closed with, where its own end was never seen
     tried: Try = field(default_factory=Try)
 
     @property
@@ -145,12 +148,6 @@ class Entry:
                 return count
         return len(self.parts)
 
-    def parts_complete(self, tolerance_s: float) -> bool:
-        """Tell whether the parts that are here make up the whole segment."""
-        if self.parts_broken or not self.parts or self.arrived() < len(self.parts):
-            return False
-        return abs(sum(p.duration_s for p in self.parts) - self.duration_s) <= tolerance_s
-
 
 def extension(uri: str) -> str:
     """Return the URI's extension when it is one of media, else `bin`."""
@@ -160,8 +157,13 @@ def extension(uri: str) -> str:
 
 
 def segment_name(rendition: str, entry: Entry) -> str:
-    """Return the name under which viewers find a segment."""
-    return f"{rendition}-{entry.epoch.tag}-{entry.msn}.{entry.extension}"
+    """Return the name under which viewers find a segment.
+
+    Relays may have seen different parts of one that was closed early: their number is in its name, so
+    that one name is one content everywhere.
+    """
+    parts = f"-{entry.sealed_parts}" if entry.sealed_parts else ""
+    return f"{rendition}-{entry.epoch.tag}-{entry.msn}{parts}.{entry.extension}"
 
 
 def part_name(rendition: str, epoch: Epoch, msn: int, index: int, ext: str) -> str:

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relay.core.timeline import COUNTED
+
 if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist
     from relay.core.timeline import Timeline
@@ -134,13 +136,13 @@ class Sessions:
             return prefix
         if self._count is None:
             newest = self._timeline.newest
-            tail = newest.key.removeprefix("session-").partition("+")[0] if newest else "0"
+            tail = newest.key.removeprefix(COUNTED).partition("+")[0] if newest else "0"
             self._count = int(tail) if tail.isdecimal() else 0
         elif self._fell_back(playlist):
             self._count += 1
         self._next_msn = _next(playlist)[0]
         self._uris = {s.msn: _path(s.uri) for s in playlist.segments}
-        return f"session-{self._count}"
+        return f"{COUNTED}{self._count}"
 
     def _fell_back(self, playlist: MediaPlaylist) -> bool:
         if _next(playlist)[0] < self._next_msn:

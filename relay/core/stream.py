@@ -51,9 +51,10 @@ class Stream:
         *,
         max_bytes: int,
         strip_audio_independent: bool = True,
+        salt: str = "",
     ) -> None:
         self.name = name
-        self.timeline = Timeline(name)
+        self.timeline = Timeline(name, salt)
         self.windows: dict[str, Window] = {}
         self.sources: tuple[Source, ...] = ()
         self.problem = "the origin has not answered yet"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist
 
 MAX_EPOCHS_KEPT = 8
+# Keys of sessions that their origin does not name: counted, so another process counts them too.
+COUNTED = "session-"
 # A teacher who doubles the key-frame distance, or a part that ends one frame late, must still fit.
 TARGET_DURATION_HEADROOM = 1.5
 PART_TARGET_HEADROOM = 1.1
@@ -67,10 +69,14 @@ class Pins:
 
 
 class Timeline:
-    """Numbers of one stream, shared by its renditions."""
+    """Numbers of one stream, shared by its renditions.
 
-    def __init__(self, stream: str) -> None:
+    `salt` goes into the names of sessions that are only counted; empty where a master counts for all.
+    """
+
+    def __init__(self, stream: str, salt: str = "") -> None:
         self.stream = stream
+        self._salt = salt
         self.pins: Pins | None = None
         self._epochs: dict[str, Epoch] = {}
         self._next_msn = 0
@@ -128,12 +134,19 @@ class Timeline:
         """Take a session's numbers and pin the durations with the first one; returns the epoch."""
         if self.pins is None and base.target_duration_s:
             self.pins = Pins(base.target_duration_s, base.part_target_s)
-        epoch = Epoch(base.key, base.offset, base.discontinuity_seq, _tag(base))
+        epoch = Epoch(base.key, base.offset, base.discontinuity_seq, self._tag(base))
         self._epochs.pop(base.key, None)
         self._epochs[base.key] = epoch
         while len(self._epochs) > MAX_EPOCHS_KEPT:
             del self._epochs[next(iter(self._epochs))]
         return epoch
+
+    def _tag(self, base: EpochBase) -> str:
+        """Return what names carry; no two contents may ever have one name, since names are cached."""
+        text = f"{base.key}|{base.offset}|{base.discontinuity_seq}"
+        if base.key.startswith(COUNTED):
+            text += self._salt
+        return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()
 
     def pin(self, playlist: MediaPlaylist) -> Pins:
         """Return the pinned durations, proposed from this playlist where no base has brought any."""
@@ -187,8 +200,3 @@ def _part_target_s(playlist: MediaPlaylist) -> float:
         parts_s = [part_s for part_s in parts_s if part_s <= most_s]
         promised_s = promised_s if promised_s <= most_s else 0.0
     return max(promised_s, max(parts_s) * PART_TARGET_HEADROOM)
-
-
-def _tag(base: EpochBase) -> str:
-    text = f"{base.key}|{base.offset}|{base.discontinuity_seq}"
-    return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()

@@ -1,36 +1,26 @@
-"""The window of one rendition: what is listed to viewers, what they may fetch, what to fetch next.
+"""The window of one rendition: what is listed to viewers, and what they may still fetch.
 
-Fed with the origin's playlists and objects; answers with the next object to fetch and with the
-playlist that viewers see. Never lists what it does not hold: a segment is shown once its bytes
-are here, or as EXT-X-GAP once it is given up.
+Fed with the origin's playlists and objects; answers with what the playlist of viewers shows. Never
+lists what it does not hold: a segment is shown once its bytes are here, or as EXT-X-GAP once it is
+given up. What to fetch next is decided in `fetching`; the bytes are in `cache`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from relay.core.entries import (
-    Body,
-    Entry,
-    Fetch,
-    InitEntry,
-    Media,
-    PartEntry,
-    Try,
-    extension,
-    init_name,
-    part_name,
-    segment_name,
-)
+from relay.core.cache import Cache
+from relay.core.entries import Entry, InitEntry, PartEntry, init_name, part_name
+from relay.core.fetching import MAX_PART_ATTEMPTS, Fetching, made_of_parts, ticket_holder
 from relay.core.playlist import with_absolute_uri, with_explicit_iv
 from relay.core.waiting import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.core.entries import Body, Fetch, Media
     from relay.core.playlist import Map, MediaPlaylist, Segment
     from relay.core.timeline import Epoch, Timeline
 
@@ -40,11 +30,7 @@ NEWEST_SEGMENTS = 3
 # Segments stay fetchable for another whole window after they left the list (RFC 8216bis §6.2.2).
 RETAINED_WINDOWS = 2
 PARTS_LISTED_SEGMENTS = 2
-RETRY_FIRST_S = 0.2
-RETRY_MAX_S = 2.0
-MAX_PART_ATTEMPTS = 2
 GIVE_UP_TARGETS = 1.0
-PART_SUM_TOLERANCE_S = 0.05
 
 
 @dataclass(slots=True)
@@ -77,35 +63,36 @@ class Window:
         self.tally = Tally()
         self.version = 0
         self.edge = Edge()
-        self.size_bytes = 0
         self.hint_name = ""
         self.newest_at_s: float | None = None
         self.base_url = ""  # of the origin's playlist: what its relative URIs count from
         self._timeline = timeline
-        self._new_body = new_body
+        self._cache = Cache(rendition, new_body)
+        self._fetching = Fetching()
         self._max_bytes = max_bytes
         self._entries: list[Entry] = []
         self._first = 0  # index of the first listed entry
         self._end = 0  # index after the last listed complete entry
         self._parts_shown = 0
         self._inits: dict[str, InitEntry] = {}
-        self._objects: dict[str, Media] = {}
         self._epoch: Epoch | None = None
         self._floor_msn = 0
         self._window_segments = MIN_WINDOW_SEGMENTS
         self._backfill_until_s: float | None = None
-        self._hint: tuple[str, Fetch] | None = None
-        self._hint_data: tuple[str, bytes] | None = None
         self._over: Epoch | None = None  # the session that was finished last
         self._target_s = 1.0
         self._part_target_s = 0.0
-        self._hint_try = Try()
 
     # -- what viewers ask for -------------------------------------------------------------
 
     def lookup(self, name: str) -> Media | None:
         """Return the listed or still retained object of this name."""
-        return self._objects.get(name)
+        return self._cache.get(name)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of media that are kept, listed and retained."""
+        return self._cache.size_bytes
 
     @property
     def listed(self) -> list[Entry]:
@@ -159,7 +146,7 @@ class Window:
             if index >= listed - MAX_WINDOW_SEGMENTS:
                 self._merge(segment, epoch, discontinuity_seq, now_s)
         self._date(epoch, wall_s)
-        self._note_hint(playlist)
+        self._fetching.hinted(playlist.preload_hints)
         self._settle(now_s)
 
     def finish(self) -> None:
@@ -172,7 +159,7 @@ class Window:
             self._seal(self._entries[self._end])
             keep += 1
         self._cut(keep, len(self._entries))
-        self._hint = self._hint_data = None
+        self._fetching.forget()
         self._over = self._epoch
         self._relist()
         self._floor_msn = max(self._floor_msn, self.edge.last_msn + 1)
@@ -186,8 +173,9 @@ class Window:
             self._give_up(entry)
             return
         del entry.parts[count:]
+        entry.sealed_parts = count
         entry.duration_s = sum(p.duration_s for p in entry.parts)
-        self._complete_from_parts(entry)
+        self._cache.join_parts(entry)
 
     def _merge(self, segment: Segment, epoch: Epoch, discontinuity_seq: int, now_s: float) -> None:
         msn = segment.msn + epoch.offset
@@ -207,6 +195,7 @@ class Window:
             entry.pdt_s = segment.program_date_time_s
         if segment.uri:
             entry.closed = True
+            entry.parts_listed = len(segment.parts) == len(entry.parts)
             entry.uri = segment.uri
             entry.byterange = segment.byterange
             entry.duration_s = segment.duration_s
@@ -264,15 +253,17 @@ class Window:
         for index, part in enumerate(segment.parts):
             if index < len(entry.parts):
                 continue
-            mine = PartEntry(part.uri, part.byterange, part.duration_s, part.independent, part.gap)
+            tried, ahead = self._fetching.listed(part.uri, part.byterange)
+            mine = PartEntry(
+                part.uri, part.byterange, part.duration_s, part.independent, part.gap, tried=tried
+            )
             entry.parts.append(mine)
             if part.gap:
                 entry.parts_broken = True
             if part.duration_s > self._part_target_s:
                 self.tally.long_parts += 1
-            if self._hint_data and self._hint_data[0] == _key(part.uri, part.byterange):
-                self._store_part(entry, index, self._hint_data[1])
-                self._hint_data = None
+            if ahead is not None:
+                self._store_part(entry, index, ahead)
 
     def _init(self, init: Map | None, epoch: Epoch) -> InitEntry | None:
         if init is None:
@@ -294,163 +285,65 @@ class Window:
             if before.pdt_s is None and after.pdt_s is not None:
                 before.pdt_s = after.pdt_s - before.duration_s
 
-    def _note_hint(self, playlist: MediaPlaylist) -> None:
-        for hint in playlist.preload_hints:
-            if hint.type != "PART" or hint.byterange_start is not None:
-                continue
-            key = _key(hint.uri, None)
-            if self._hint is None or self._hint[0] != key:
-                self._hint = (key, Fetch("hint", hint.uri, None, -1))
-                self._hint_try = Try()
-                self._hint_data = None
-            return
-        if not self._hint_try.in_flight:  # what was asked for may be listed all the same
-            self._hint = None
-
-    # -- what to fetch --------------------------------------------------------------------
+    # -- objects --------------------------------------------------------------------------
 
     def wanted(self, now_s: float) -> Fetch | None:
         """Return the next object to fetch, marked as under way; None when there is none now.
 
         While the window is first filled the newest come first, later the oldest missing one,
-        since it is what keeps the playlist from moving on. A hint is fetched when nothing that is
-        listed is missing, since only then is there a place for it.
+        since it is what keeps the playlist from moving on.
         """
-        pending = [e for e in self._entries[self._end :] if not e.listable]
+        pending = self._pending()
         if not self.ready:
             pending.reverse()
         if self.size_bytes >= self._max_bytes:
             del pending[1:]
-        for entry in pending:
-            if entry.init is not None and entry.init.media is None:
-                init = entry.init
-                if _free(init.tried, now_s):
-                    return Fetch("init", init.map.uri, init.map.byterange, entry.msn, name=init.name)
-            if entry.resolved:
-                continue
-            index = entry.arrived()
-            if index < len(entry.parts) and not entry.parts_broken:
-                part = entry.parts[index]
-                if _free(part.tried, now_s):
-                    return Fetch("part", part.uri, part.byterange, entry.msn, index)
-            elif self._needs_whole(entry) and _free(entry.tried, now_s):
-                return Fetch("segment", entry.uri, entry.byterange, entry.msn)
-        if (
-            self._hint is not None
-            and self._hint_data is None
-            and all(e.takes_parts and e.arrived() == len(e.parts) for e in pending)
-            and _free(self._hint_try, now_s)
-        ):
-            return self._hint[1]
-        return None
-
-    def _needs_whole(self, entry: Entry) -> bool:
-        return (
-            entry.closed
-            and not entry.gap
-            and entry.media is None
-            and not entry.parts_complete(PART_SUM_TOLERANCE_S)
-        )
+        return self._fetching.next(pending, now_s)
 
     def retry_at_s(self, now_s: float) -> float:
         """Return when a failed object may be asked for again; inf when no such time is ahead."""
-        times = []
-        for entry in self._entries[self._end :]:
-            if entry.listable:
-                continue
-            tries = [entry.tried, *(p.tried for p in entry.parts if p.media is None)]
-            if entry.init is not None and entry.init.media is None:
-                tries.append(entry.init.tried)
-            times += [t.not_before_s for t in tries if t.not_before_s > now_s]
-        return min(times, default=math.inf)
+        return self._fetching.retry_at_s(self._pending(), now_s)
+
+    def put_back(self, fetch: Fetch) -> None:
+        """Note that a fetch was abandoned on our side: the object may be asked for again at once."""
+        self._fetching.put_back(fetch)
+
+    def _pending(self) -> list[Entry]:
+        return [e for e in self._entries[self._end :] if not e.listable]
 
     def arrived(self, fetch: Fetch, data: bytes, now_s: float) -> None:
-        """Take in a fetched object; what is no longer wanted is dropped."""
+        """Take in a fetched object; what is no longer wanted, or of a session that is over, is dropped."""
         self.tally.fetched += 1
-        if fetch.kind == "hint":
-            self._hint_arrived(fetch, data)
-        elif fetch.kind == "init":
+        if fetch.kind == "init":
             init = self._inits.get(fetch.name)
-            if init is not None and init.media is None:
-                body = self._new_body()
-                body.append(data)
-                init.media = Media(body, 0, len(data), extension(fetch.uri))
-                self._objects[init.name] = init.media
-                self.size_bytes += len(data)
-        elif (entry := self._entry(fetch.msn)) is not None:
-            if fetch.kind == "part":
-                self._store_part(entry, fetch.part, data)
-            elif entry.media is None and not entry.gap:
-                body = self._new_body()
-                body.append(data)
-                self.size_bytes += len(data)
-                self._complete(entry, Media(body, 0, len(data), entry.extension))
+            if init is not None and init.tried is fetch.tried and init.media is None:
+                self._cache.put_init(init, data)
+        elif fetch.kind == "segment":
+            entry = self._entry(fetch.msn)
+            if entry is not None and entry.tried is fetch.tried and not entry.resolved:
+                self._cache.put_segment(entry, data)
+        elif (place := ticket_holder(self._entries[self._end :], fetch.tried)) is not None:
+            self._store_part(*place, data)
+        else:
+            self._fetching.arrived_ahead(fetch, data)
         self._settle(now_s)
 
     def failed(self, fetch: Fetch, now_s: float, *, gone: bool) -> None:
         """Note that an object could not be had; `gone` when the origin will never have it again."""
-        entry, tried = self._entry(fetch.msn), self._try_of(fetch)
-        if tried is not None:
-            _put_off(tried, now_s)
-            if fetch.kind == "hint":
-                self._hint = None
-            elif entry is not None and fetch.kind == "part":
-                # the whole segment may still be had
-                entry.parts_broken |= gone or tried.attempts >= MAX_PART_ATTEMPTS
-            elif entry is not None and fetch.kind == "segment" and gone and not entry.resolved:
-                self._give_up(entry)
-        self._settle(now_s)
-
-    def put_back(self, fetch: Fetch) -> None:
-        """Note that a fetch was abandoned on our side: the object may be asked for again at once."""
-        tried = self._try_of(fetch)
-        if tried is not None:
-            tried.in_flight = False
-            tried.attempts -= 1
-
-    def _try_of(self, fetch: Fetch) -> Try | None:
-        if fetch.kind == "hint":
-            return self._hint_try if self._hint is not None and self._hint[1] is fetch else None
-        if fetch.kind == "init":
-            init = self._inits.get(fetch.name)
-            return init.tried if init is not None else None
+        self._fetching.failed(fetch, now_s)
         entry = self._entry(fetch.msn)
-        if entry is None or fetch.kind == "segment":
-            return entry.tried if entry is not None else None
-        return entry.parts[fetch.part].tried if fetch.part < len(entry.parts) else None
-
-    def _hint_arrived(self, fetch: Fetch, data: bytes) -> None:
-        """Put a hinted part in its place if it is listed meanwhile, else keep it until it is."""
-        key = _key(fetch.uri, fetch.byterange)
-        for entry in self._entries[self._end :]:
-            for index, part in enumerate(entry.parts):
-                if part.media is None and _key(part.uri, part.byterange) == key:
-                    self._store_part(entry, index, data)
-                    return
-        if self._hint is not None and self._hint[1] is fetch:
-            self._hint_data = (key, data)
+        if fetch.kind == "part":
+            place = ticket_holder(self._entries[self._end :], fetch.tried)
+            if place is not None:  # the whole segment may still be had
+                place[0].parts_broken |= gone or fetch.tried.attempts >= MAX_PART_ATTEMPTS
+        elif entry is not None and entry.tried is fetch.tried and gone and not entry.resolved:
+            self._give_up(entry)
+        self._settle(now_s)
 
     def _store_part(self, entry: Entry, index: int, data: bytes) -> None:
         """Append a part to its segment's body; parts arrive in order or wait for a whole segment."""
-        if index != entry.arrived() or entry.media is not None or entry.parts_broken or entry.gap:
-            return
-        if entry.parts_body is None:
-            entry.parts_body = self._new_body()
-        offset = entry.parts_body.append(data)
-        self.size_bytes += len(data)
-        media = Media(entry.parts_body, offset, len(data), entry.extension)
-        entry.parts[index].media = media
-        self._objects[part_name(self.rendition, entry.epoch, entry.msn, index, entry.extension)] = media
-
-    def _complete(self, entry: Entry, media: Media) -> None:
-        entry.media = media
-        self._objects[segment_name(self.rendition, entry)] = media
-
-    def _complete_from_parts(self, entry: Entry) -> None:
-        last = entry.parts[-1].media
-        assert entry.parts_body is not None
-        assert last is not None
-        self._complete(entry, Media(entry.parts_body, 0, last.offset + last.size_bytes, entry.extension))
+        if index == entry.arrived() and entry.media is None and not entry.parts_broken and not entry.gap:
+            self._cache.put_part(entry, index, data)
 
     def _give_up(self, entry: Entry) -> None:
         """Let it be listed as EXT-X-GAP; a missing initialization section cannot be listed with it."""
@@ -472,8 +365,8 @@ class Window:
         for entry in self._entries[self._end :]:
             if not entry.closed or entry.listable:
                 continue
-            if entry.media is None and entry.parts_complete(PART_SUM_TOLERANCE_S):
-                self._complete_from_parts(entry)
+            if entry.media is None and made_of_parts(entry):
+                self._cache.join_parts(entry)
             if not entry.listable and now_s - entry.first_seen_s > patience_s + entry.duration_s:
                 self._give_up(entry)
         self._evict()
@@ -590,41 +483,17 @@ class Window:
             self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        bodies = {id(b): b.size_bytes for b in (entry.parts_body, entry.media and entry.media.body) if b}
-        self.size_bytes -= sum(bodies.values())
-        self._objects.pop(segment_name(self.rendition, entry), None)
-        for index in range(len(entry.parts)):
-            name = part_name(self.rendition, entry.epoch, entry.msn, index, entry.extension)
-            self._objects.pop(name, None)
+        self._cache.forget(entry)
         self._forget_init(entry.init)
 
     def _forget_init(self, init: InitEntry | None) -> None:
         if init is None or any(e.init is init for e in self._entries):
             return
-        if self._inits.pop(init.name, None) is not None and init.media is not None:
-            del self._objects[init.name]
-            self.size_bytes -= init.media.size_bytes
+        if self._inits.pop(init.name, None) is not None:
+            self._cache.forget_init(init)
 
     def _entry(self, msn: int) -> Entry | None:
         if not self._entries:
             return None
         index = msn - self._entries[0].msn
         return self._entries[index] if 0 <= index < len(self._entries) else None
-
-
-def _key(uri: str, byterange: object) -> str:
-    return f"{uri}|{byterange}"
-
-
-def _free(tried: Try, now_s: float) -> bool:
-    """Claim an object for fetching, unless it is under way or put off."""
-    if tried.in_flight or now_s < tried.not_before_s:
-        return False
-    tried.in_flight = True
-    tried.attempts += 1
-    return True
-
-
-def _put_off(tried: Try, now_s: float) -> None:
-    tried.in_flight = False
-    tried.not_before_s = now_s + min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (tried.attempts - 1))

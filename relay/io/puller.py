@@ -1,7 +1,7 @@
 """Pulls one stream from its origin: index, playlists, objects; each object once.
 
 A thin shell: it waits, asks and reports back. Pace and identity come from `relay.core.follow`,
-what to fetch from `relay.core.window`, numbers from `relay.core.timeline`.
+what to fetch from `relay.core.window` and `fetching`, numbers from `relay.core.timeline`.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class Rig:
 def media_names(playlist: str) -> set[str]:
     """Return the names of segments and parts in a relay's playlist."""
     media = [line for line in playlist.splitlines() if not line.startswith(("#EXT-X-PRELOAD", "#EXT-X-MAP"))]
-    return set(re.findall(r"v0-[0-9a-f]+-\d+(?:\.\d+)?\.\w+", "\n".join(media)))
+    return set(re.findall(r"v0-[0-9a-f]+-\d+(?:[-.]\d+)?\.\w+", "\n".join(media)))
 
 
 def playlist_of(relay: Relay) -> str:

@@ -32,8 +32,8 @@ def media() -> Media:
     return Media(MemoryBody(), 0, 0, "mp4")
 
 
-def part(*, here: bool = True, duration_s: float = 0.5) -> PartEntry:
-    return PartEntry("x_part1.m4s", None, duration_s, True, False, media() if here else None)
+def part(*, here: bool = True) -> PartEntry:
+    return PartEntry("x_part1.m4s", None, 0.5, True, False, media() if here else None)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,8 @@ def test_parts_count_up_to_the_first_hole() -> None:
     assert entry(parts=[part(), part()]).arrived() == 2
 
 
-def test_parts_make_up_a_segment_when_their_durations_do() -> None:
-    assert entry(parts=[part(), part()]).parts_complete(0.05)
-    assert entry(parts=[part(), part(duration_s=0.46)]).parts_complete(0.05)
-    assert not entry(parts=[part(), part(duration_s=0.4)]).parts_complete(0.05)
-    assert not entry(parts=[part(), part(here=False)]).parts_complete(0.05)
-    assert not entry(parts=[part(), part()], parts_broken=True).parts_complete(0.05)
-    assert not entry().parts_complete(0.05)
+def test_a_segment_that_was_closed_early_tells_how_many_parts_it_holds() -> None:
+    assert segment_name("v0", entry(sealed_parts=3)) == "v0-0123abcd-7-3.mp4"
 
 
 def test_a_part_has_a_place_in_an_open_segment_without_holes() -> None:

@@ -29,6 +29,22 @@ def test_viewers_are_counted_by_stream() -> None:
     assert ledger.get(b"x") is None
 
 
+def test_a_renewed_token_is_the_same_viewer() -> None:
+    ledger = Ledger()
+    first, renewed = viewer("a"), viewer("a")
+    renewed.key = b"another text"
+    ledger.enter(first)
+    assert ledger.knows("id of a")
+    ledger.enter(renewed)
+    assert (len(ledger), ledger.count("class1")) == (1, 1)
+    renewed.last_s = 200.0
+    assert ledger.sweep(150.0) == [first]
+    assert (len(ledger), ledger.count("class1")) == (1, 1)
+    assert ledger.changes(full=False)[1] == ()
+    ledger.sweep(250.0)
+    assert (len(ledger), ledger.knows("id of a")) == (0, False)
+
+
 def test_the_silent_leave_and_are_reported_as_gone_once() -> None:
     ledger = Ledger()
     quiet, busy = viewer("quiet"), viewer("busy")

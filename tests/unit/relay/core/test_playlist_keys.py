@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.base.errors import PlaylistError
-from relay.core.playlist import with_explicit_iv
+from relay.core.playlist import with_absolute_uri, with_explicit_iv
 from relay.core.playlist.keys import NO_KEY, key_lines, keys_after
 
 AES = '#EXT-X-KEY:METHOD=AES-128,URI="k1"'
@@ -45,3 +45,11 @@ def test_the_implied_iv_is_the_sequence_number() -> None:
     foreign = AES + ',KEYFORMAT="x"'
     for line in (given, foreign, FAIRPLAY, NO_KEY):
         assert with_explicit_iv(line, 1) == line
+
+
+def test_a_key_stays_with_its_own_server() -> None:
+    base = "http://origin.example/live/video.m3u8"
+    assert with_absolute_uri(AES, base) == '#EXT-X-KEY:METHOD=AES-128,URI="http://origin.example/live/k1"'
+    assert with_absolute_uri(FAIRPLAY, base) == FAIRPLAY
+    assert with_absolute_uri(NO_KEY, base) == NO_KEY
+    assert with_absolute_uri(AES, "") == AES

@@ -166,3 +166,12 @@ def test_other_numbers_for_the_same_session_are_a_disagreement() -> None:
 
 def test_an_epoch_is_a_value() -> None:
     assert Epoch("a", 0, 0, "t") == Epoch("a", 0, 0, "t")
+
+
+def test_a_session_that_is_only_counted_has_other_names_after_a_restart_of_the_relay() -> None:
+    """Names are cached for an hour as never changing, and a plain origin counts from 0 again."""
+    lives = [Timeline("class1", salt) for salt in ("1", "2")]
+    assert len({life.adopt(base("session-0")).tag for life in lives}) == 2
+    assert len({life.adopt(base("0123456789ab")).tag for life in lives}) == 1
+    cluster = [Timeline("class1") for _ in range(2)]
+    assert len({relay.adopt(base("session-0")).tag for relay in cluster}) == 1

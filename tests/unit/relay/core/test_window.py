@@ -7,9 +7,10 @@ import math
 import pytest
 
 from relay.core.entries import Fetch
+from relay.core.fetching import MAX_PART_ATTEMPTS, RETRY_FIRST_S
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
 from relay.core.timeline import Epoch, Timeline
-from relay.core.window import MAX_PART_ATTEMPTS, MAX_WINDOW_SEGMENTS, RETRY_FIRST_S, Window
+from relay.core.window import MAX_WINDOW_SEGMENTS, Window
 from tests.builders import (
     INIT,
     WALL_S,
@@ -74,10 +75,11 @@ def test_a_window_begins_with_all_that_is_listed_newest_first() -> None:
 def test_nothing_is_listed_before_everything_is_here() -> None:
     rig = Rig()
     rig.update(playlist(2, *(segment(n) for n in (5, 6, 7))), fetch=False)
-    for fetch in list(wanted(rig.window, rig.now_s))[:-1]:
+    *others, last = wanted(rig.window, rig.now_s)
+    for fetch in others:
         rig.window.arrived(fetch, data(fetch.uri), rig.now_s)
     assert (rig.listed, rig.window.ready, rig.window.newest_at_s) == ([], False, None)
-    rig.window.arrived(Fetch("segment", "s5.mp4", None, 5), b"last", rig.now_s)
+    rig.window.arrived(last, b"last", rig.now_s)
     assert rig.listed == [5, 6, 7]
     assert rig.window.newest_at_s == rig.now_s
 
@@ -587,7 +589,8 @@ def test_the_open_segment_of_the_old_session_is_closed_with_what_viewers_saw() -
     assert rig.window.version > version
     last = rig.window.listed[-1]
     assert (last.msn, last.duration_s, last.gap) == (1, 1.0, False)
-    assert bytes_of(rig.window, f"v0-{rig.epoch.tag}-1.mp4") == data("p1.0.mp4") + data("p1.1.mp4")
+    assert bytes_of(rig.window, f"v0-{rig.epoch.tag}-1-2.mp4") == data("p1.0.mp4") + data("p1.1.mp4")
+    assert rig.window.lookup(f"v0-{rig.epoch.tag}-1.mp4") is None  # another relay may have all of it
     assert rig.window.hint_name == f"v0-{rig.epoch.tag}-2.0.mp4"
     assert begin(rig.timeline, "two").offset == 2
 
@@ -603,6 +606,29 @@ def test_nothing_of_an_old_session_comes_after_its_end() -> None:
     rig.plain(0)
     rig.window.update(playlist(2, segment(9)), old, rig.now_s, WALL_S)
     assert rig.listed == [1, 2, 3]
+
+
+def test_bytes_of_an_old_session_never_take_a_place_in_the_new_one() -> None:
+    """An origin with plain names gives both sessions' objects the same ones."""
+    rig = Rig()
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1))))
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2)), hint="p1.2.mp4"), fetch=False)
+    old = [rig.window.wanted(rig.now_s)]
+    rig.restart("two", first_msn=1)
+    rig.update(ll(opened(1, *parts(1, 2)), hint="p1.2.mp4"), fetch=False)
+    new = list(wanted(rig.window, rig.now_s))
+    assert [f.uri for f in old if f] == ["p1.1.mp4"]
+    old += [Fetch(f.kind, f.uri, f.byterange, f.msn, f.part, f.name) for f in new]
+    for fetch in old:
+        assert fetch is not None
+        rig.window.arrived(fetch, b"old", rig.now_s)
+        rig.window.failed(fetch, rig.now_s, gone=True)
+    for fetch in new:
+        rig.window.arrived(fetch, b"new", rig.now_s)
+    fetch_all(rig.window, rig.now_s)
+    name = f"v0-{rig.epoch.tag}-{rig.window.edge.last_msn + 1}"
+    assert bytes_of(rig.window, f"{name}.0.mp4") == b"new"
+    assert bytes_of(rig.window, f"{name}.1.mp4") == data("p1.1.mp4")
 
 
 def test_what_was_not_listed_of_the_old_session_is_forgotten() -> None:
@@ -699,6 +725,18 @@ def test_a_segment_of_which_nothing_came_is_a_gap_when_the_origin_has_moved_on()
     rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2))), fetch=False)
     rig.update(ll(segment(3, parts=parts(3, 4))))
     assert (rig.listed, rig.gaps) == ([1, 2, 3], [1, 2])
+
+
+def test_a_part_of_a_segment_that_will_come_whole_is_not_taken() -> None:
+    rig = Rig()
+    grow(rig, 0, 4)
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1))), fetch=False)
+    flying = rig.window.wanted(rig.now_s)
+    assert flying is not None
+    missing = part("p1.1.mp4", gap=True)
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1), missing)), fetch=False)
+    rig.window.arrived(flying, data(flying.uri), rig.now_s)
+    assert rig.window.edge.open_parts == 0
 
 
 def test_a_part_of_a_given_up_segment_is_not_taken() -> None:

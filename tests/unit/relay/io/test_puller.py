@@ -45,7 +45,8 @@ class Rig:
     """One stream, pulled from one or two origins in memory."""
 
     def __init__(self, servers: dict[str, FakeServer], path: str, bearer: str) -> None:
-        self.stream = Stream("class1", MemoryBody, max_bytes=10**8)
+        self.stream = Stream("class1", self._body, max_bytes=10**8)
+        self.no_room = False
         self.figures = StreamFigures()
         self.counters = Counters()
         self.published: list[tuple[str, int]] = []
@@ -62,6 +63,11 @@ class Rig:
             wall=lambda: 1_790_000_000.0 + trio.current_time(),
         )
         self.puller.servers = servers
+
+    def _body(self) -> MemoryBody:
+        if self.no_room:
+            raise OSError(24, "Too many open files")
+        return MemoryBody()
 
     async def decide(self, ask: EpochAsk) -> EpochBase:
         self.asks.append(ask)
@@ -403,19 +409,10 @@ async def test_a_fault_of_ours_ends_a_round_and_is_logged(
 ) -> None:
     origin = HlsOrigin()
     async with pulling(origin) as rig:
-        made = rig.stream._new_body
-
-        def no_room() -> MemoryBody:
-            raise OSError(24, "Too many open files")
-
-        for window in rig.stream.windows.values():
-            window._new_body = no_room
-        rig.stream._new_body = no_room
+        rig.no_room = True
         origin.publish()
         await rig.until(lambda: "stream.failed" in caplog.text)
-        rig.stream._new_body = made
-        for window in rig.stream.windows.values():
-            window._new_body = made
+        rig.no_room = False
         await rig.until(lambda: rig.state == "live", 60)
 
 
