@@ -65,6 +65,7 @@ class Cluster:
         self.left: dict[str, float] = {}
         self.revoked: dict[str, float] = {}
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
+        self.student_history: deque[tuple[float, int]] = deque(maxlen=HISTORY_POINTS)
         self.waiting: dict[str, float] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._states: dict[str, StreamState] = {}
@@ -246,7 +247,9 @@ class Cluster:
 
     def _sample(self, wall_s: float) -> None:
         at_s = round(wall_s)
-        self.load_history.append((at_s, self.nodes.summary().average_load))
+        summary = self.nodes.summary()
+        self.load_history.append((at_s, summary.average_load))
+        self.student_history.append((at_s, summary.current_load))
         for classroom in self.view.open_classes():
             self.ledger(classroom.id).history.append((at_s, self.viewers(classroom.id)))
         here = self.nodes.seating.seat_of

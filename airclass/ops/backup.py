@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from airclass.io.note import LAST_FILE
 from airclass.ops import databases
 from airclass.ops.archive import (
     FORMAT,
@@ -52,7 +53,6 @@ MAX_DATA_FILES = 200
 NOT_DATA = ("*.sqlite3*", "*.lock", "*.tmp", "monitor-alerts.json", "backup.json", "*.before-restore-*")
 DOCKER_S = 15.0
 CHUNK_BYTES = 1024 * 1024
-LAST_FILE = "backup.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def _free_name(dest: Path, name: str, *, sealed: bool) -> Path:
 
 
 def _remember(data_dir: Path, now: datetime, size_bytes: int) -> None:
-    """Leave a note for the master's metrics (`freshness.py`)."""
+    """Leave a note for the master (`airclass/io/note.py`)."""
     if data_dir.is_dir():
         write_ready_file(data_dir / LAST_FILE, {"at_s": now.timestamp(), "size_bytes": size_bytes})
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
-from airclass.ops.freshness import certificate_end_s, read_note
+from airclass.io.note import read_note
+from airclass.ops.freshness import certificate_end_s
 from airclass.ops.report import CRITICAL, OK, WARNING, clean
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def certificate(path: Path | None) -> list[Finding]:
 
 def backup(data_dir: Path) -> Finding:
     """Look how old the last backup is."""
-    age_s = time.time() - read_note(data_dir / "backup.json").at_s
+    age_s = time.time() - read_note(data_dir).at_s
     if age_s > 1e9:
         return Finding(
             WARNING, "There has never been a backup: run `airclass backup`, and plan it for every night."

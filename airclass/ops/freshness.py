@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-import msgspec
 from cryptography import x509
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from airclass.io.note import read_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,28 +17,19 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-LAST_FILE = "backup.json"
-MAX_NOTE_BYTES = 4096
 MAX_CERTIFICATE_BYTES = 256 * 1024
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What the last backup left in DATA_DIR; `at_s` is Unix time."""
-
-    at_s: float = 0.0
-    size_bytes: int = 0
 
 
 class Freshness(Collector):
     """Reads the two small files whenever it is asked; a file that is missing or broken counts as 0."""
 
     def __init__(self, data_dir: Path, tls_cert: Path | None) -> None:
-        self._note = data_dir / LAST_FILE
+        self._data_dir = data_dir
         self._certificate = tls_cert
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges."""
-        note = read_note(self._note)
+        note = read_note(self._data_dir)
         yield _gauge(
             "airclass_backup_last_success_timestamp_seconds",
             "When the last backup was finished; 0: never.",
@@ -50,15 +42,6 @@ class Freshness(Collector):
                 "When the certificate in TLS_CERT ends; 0: it cannot be read.",
                 certificate_end_s(self._certificate),
             )
-
-
-def read_note(path: Path) -> Note:
-    """Return what the last backup noted, or zeros."""
-    try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_NOTE_BYTES), type=Note)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return Note()
 
 
 def certificate_end_s(path: Path) -> float:

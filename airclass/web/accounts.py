@@ -213,7 +213,7 @@ def _check_not_last_admin(services: Services, user: User) -> None:
         if u.role is Role.ADMIN and not u.disabled and u.id != user.id
     ]
     if not others:
-        raise Problem(409, "This is the last admin: make another one first.")
+        raise Problem(409, "This is the last admin: make another one first.", "last-admin")
 
 
 def _row(user: User) -> UserRow:

@@ -101,7 +101,9 @@ def bearer(header: str) -> str:
 
 
 def identify(services: Services, request: Request | Socket) -> Caller | None:
-    """Return who calls, by bearer token or session cookie; None for nobody. 401 for a bad token."""
+    """Return who calls, by bearer token or session cookie; None for nobody. 401 for a bad token, 403 for
+    a student's: it is good, but only for watching.
+    """
     token = bearer(request.headers.get("Authorization", ""))
     by_cookie = False
     if not token:
@@ -113,7 +115,17 @@ def identify(services: Services, request: Request | Socket) -> Caller | None:
     except TokenError as exc:
         if by_cookie:
             return None  # an old cookie must not keep anybody from the login page
+        if _is_viewers(services, token):
+            raise Problem(403, "This is a student's token: it is only for watching a class.") from None
         raise Problem(401, exc.reason) from None
+
+
+def _is_viewers(services: Services, token: str) -> bool:
+    try:
+        services.tokens.read_viewer(token, services.clock.wall_s())
+    except TokenError:
+        return False
+    return True
 
 
 def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> Caller:

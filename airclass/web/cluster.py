@@ -10,10 +10,11 @@ import trio
 
 from airclass.domain.epochs import MAX_KEY_CHARS
 from airclass.domain.health import Status
+from airclass.io.note import read_note
 from airclass.web import routes, words
 from airclass.web.problems import Problem
 from airclass.web.routes import Cors, Open, Reply, Route
-from airclass.web.shapes import EventOut, EventsOut, NodesOut, SettingsOut
+from airclass.web.shapes import BackupOut, EventOut, EventsOut, NodesOut, SettingsOut
 from relay.base import settings as base
 from relay.base.errors import ClusterError
 from relay.base.wire import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Register, Watch
@@ -29,6 +30,7 @@ PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
 MAX_ABS_NUMBER = 2**53
 R = TypeVar("R")
+_NOTES = trio.CapacityLimiter(2)
 
 
 async def register(call: Call) -> Reply:
@@ -123,7 +125,7 @@ async def remove(call: Call) -> Reply:
     """Forget a relay that is gone; one at work must be drained and stopped first."""
     node = _node(call)
     if node.health.status is Status.ACTIVE:
-        raise Problem(409, f"{node.id} is at work: drain it, stop it, then remove it.")
+        raise Problem(409, f"{node.id} is at work: drain it, stop it, then remove it.", "node-at-work")
     services = call.services
     await services.store.set_drained(
         node.id, drained=False, event=services.event(call.who, "node.remove", node.id)
@@ -143,6 +145,12 @@ async def events(call: Call) -> EventsOut:
 async def settings(call: Call) -> SettingsOut:
     """Return the master's settings, secrets hidden."""
     return SettingsOut(base.redacted(call.services.settings))
+
+
+async def backup(call: Call) -> BackupOut:
+    """Tell when the last backup was made."""
+    note = await trio.to_thread.run_sync(read_note, call.services.settings.data_dir, limiter=_NOTES)
+    return BackupOut(words.iso(note.at_s) if note.at_s else "", note.size_bytes)
 
 
 async def _set_drained(call: Call, *, drained: bool) -> Reply:
@@ -232,5 +240,6 @@ ROUTES = (
     _office("POST", "/cluster/undrain/<node_id>", undrain, "Use it again.", status=204, problems=(404,)),
     _office("DELETE", "/cluster/nodes/<node_id>", remove, "Forget a relay.", status=204, problems=(404, 409)),
     _office("GET", "/api/events", events, "The audit log.", access=routes.WATCHERS, answer=EventsOut),
+    _office("GET", "/api/backup", backup, "The last backup.", access=routes.WATCHERS, answer=BackupOut),
     _office("GET", "/api/settings", settings, "Settings, secrets hidden.", answer=SettingsOut),
 )

@@ -283,6 +283,13 @@ class SettingsOut(Struct):
     settings: dict[str, str]
 
 
+class BackupOut(Struct):
+    """The last backup; `at` is empty when there was none."""
+
+    at: str
+    size_bytes: int
+
+
 class SteeringOut(Struct):
     """A steering manifest."""
 

@@ -222,6 +222,7 @@ def _monitor_state(services: Services, caller: Caller, base_url: str) -> State:
         "summary": nodes["summary"],
         "classrooms": msgspec.to_builtins(classes),
         "history": list(services.cluster.load_history),
+        "student_history": list(services.cluster.student_history),
         "events": [
             msgspec.to_builtins(EventOut(words.iso(e.at_s), e.actor, e.action, e.target, e.detail))
             for e in services.recent_events

@@ -264,6 +264,7 @@ def test_history_grows_and_old_guests_go() -> None:
     w.tick(11.0)
     assert w.cluster.ledger("c1").history[-1] == (1011.0, 1)
     assert w.cluster.load_history
+    assert len(w.cluster.student_history) == len(w.cluster.load_history)
     w.tick(9000.0)
     assert w.cluster.guests == {}
     assert w.cluster.ledger("c1").tokens == {}

@@ -241,3 +241,20 @@ async def test_names_in_addresses_do_not_become_labels(tmp_path: Path) -> None:
         text = (await control.call("GET", "/metrics", None, control.monitor)).text
         assert 'endpoint="unmatched",method="GET",status="404"} 20.0' in text
         assert "/nowhere" not in text
+
+
+async def test_operators_are_told_of_the_last_backup(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        answer = await control.call("GET", "/api/backup", None, control.monitor)
+        assert answer.json() == {"at": "", "size_bytes": 0}
+        note = control.services.settings.data_dir / "backup.json"
+        note.write_text('{"at_s": 1764291600.0, "size_bytes": 1400000}')
+        answer = await control.call("GET", "/api/backup", None, control.monitor)
+        assert answer.json() == {"at": "2025-11-28T01:00:00Z", "size_bytes": 1_400_000}
+
+
+async def test_a_relay_at_work_cannot_be_forgotten(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        answer = await control.call("DELETE", f"/cluster/nodes/{relay.node_id}", None, control.admin)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:airclass:problem:node-at-work")
