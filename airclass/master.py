@@ -36,6 +36,7 @@ from airclass.web.services import Services
 from relay.base.errors import StartError
 from relay.base.process import write_ready_file
 from relay.base.signing import Verifier, derive, seal
+from relay.base.systemd import Systemd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +94,7 @@ async def _run(
     task_status: trio.TaskStatus[Running],
 ) -> None:
     settings, app = services.settings, create_app(services)
-    trigger = trio.Event()
+    trigger, systemd = trio.Event(), Systemd()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_database, services)
         nursery.start_soon(_write_behind, services)
@@ -117,9 +118,12 @@ async def _run(
             if ready_file is not None:
                 _announce(ready_file, {"master_url": address, "pid": os.getpid()})
             log.info("master.ready url=%s", address)
+            nursery.start_soon(systemd.run)
+            systemd.ready(f"pages are at {settings.master_url or address}")
             task_status.started(Running(address, services))
             await (_signal() if stop is None else stop.wait())
             log.info("master.stopping url=%s", address)
+            systemd.stopping("finishing what has begun")
             services.stopping.set()
             services.hub.notify("stop")
             await trio.sleep(0.1)  # the sockets' closing words go out before their server stops

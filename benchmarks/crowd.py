@@ -12,7 +12,7 @@ import ssl
 import sys
 import time
 from collections import Counter, OrderedDict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -96,7 +96,7 @@ class Seat:
     def __init__(self, crowd: Crowd, url: str, taste: Taste) -> None:
         self._crowd = crowd
         self.viewer = Viewer(url, crowd.pages.read, taste)
-        self._host = Host(crowd.loop)
+        self._hosts: dict[str, Host] = {}
         self._due_s: float | None = None
 
     def start(self, now_s: float) -> None:
@@ -118,7 +118,7 @@ class Seat:
                 self._send(get, urljoin(url, answer.location), redirects + 1, now_s)
                 return
             gets = self.viewer.answered(
-                get if redirects == 0 else Get(get.kind, url, get.track, get.piece, get.asked_s),
+                replace(get, url=url),
                 answer.status if answer.done else 0,
                 answer.body,
                 now_s,
@@ -127,8 +127,15 @@ class Seat:
                 self._crowd.pages.note_arrival(get, answer.body, now_s)
             self._ask(gets, now_s)
 
-        keep = get.kind in (Kind.MULTIVARIANT, Kind.PLAYLIST)
-        self._host.get(request_bytes(url, self._crowd.orders.headers), answered, now_s, keep=keep)
+        keep = get.kind not in (Kind.INIT, Kind.MEDIA)
+        self._host(url).get(request_bytes(url, self._crowd.orders.headers), answered, now_s, keep=keep)
+
+    def _host(self, url: str) -> Host:
+        """Return the way to a URL's server; master and relays are different ones."""
+        place = url.partition("://")[2].partition("/")[0]
+        if place not in self._hosts:
+            self._hosts[place] = Host(self._crowd.loop, address=address(url))
+        return self._hosts[place]
 
     def _tick(self, now_s: float) -> None:
         self._due_s = None
@@ -142,11 +149,8 @@ class Crowd:
         self.orders = orders
         self.pages = Pages()
         self.asked: Counter[str] = Counter()
-        parts = urlsplit(orders.urls[0])
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        self.loop = Loop(
-            (parts.hostname or "127.0.0.1", port), tls_context() if parts.scheme == "https" else None
-        )
+        first = orders.urls[0]
+        self.loop = Loop(address(first), tls_context() if first.startswith("https:") else None)
         taste = Taste(orders.latency_s, orders.max_rate)
         self._seats = [Seat(self, orders.urls[n % len(orders.urls)], taste) for n in range(orders.viewers)]
 
@@ -178,6 +182,12 @@ class Crowd:
     def _counted(self) -> dict[str, float]:
         loop = self.loop
         return {"requests": loop.requests, "body_bytes": loop.body_bytes, "busy_s": loop.busy_s}
+
+
+def address(url: str) -> tuple[str, int]:
+    """Return where a URL's server listens."""
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def tls_context() -> ssl.SSLContext:

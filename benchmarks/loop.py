@@ -94,10 +94,13 @@ class Loop:
 
 
 class Host:
-    """One viewer's way to the server: at most six connections, reused, the rest waits in line."""
+    """One viewer's way to a server: at most six connections, reused, the rest waits in line."""
 
-    def __init__(self, loop: Loop, most: int = MAX_CONNECTIONS) -> None:
+    def __init__(
+        self, loop: Loop, most: int = MAX_CONNECTIONS, address: tuple[str, int] | None = None
+    ) -> None:
         self._loop = loop
+        self.address = address or loop.address
         self._most = most
         self._open = 0
         self._idle: list[Connection] = []
@@ -149,7 +152,7 @@ class Connection:
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         plain.setblocking(False)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connecting = plain.connect_ex(loop.address) != 0
+        self._connecting = plain.connect_ex(host.address) != 0
         self._tls: ssl.SSLSocket | None = None
         self._socket: socket.socket = plain
         if loop.tls is not None:

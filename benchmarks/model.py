@@ -1,8 +1,9 @@
 """One viewer that behaves like hls.js: what it asks for, and when. No I/O.
 
 Feed it answers with the time of their arrival; it returns what to get next. `now_s` is Unix time in
-seconds, so that latency can be read from EXT-X-PROGRAM-DATE-TIME. Does not decode, does not change
-quality or pathway; the picture itself is `benchmarks.playback`.
+seconds, so that latency can be read from EXT-X-PROGRAM-DATE-TIME. Where the multivariant playlist names
+several pathways it moves between them as the steering manifest says, or when its own fails. Does not
+decode, does not change quality; the picture itself is `benchmarks.playback`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from urllib.parse import urljoin
 
 from benchmarks.listing import Listing, Piece, aligned_s, slide_s
 from benchmarks.playback import Facts, Playback
+from benchmarks.steering import Pathways
 from relay.base.errors import PlaylistError
-from relay.core.playlist import MultivariantPlaylist, attribute
+from relay.core.playlist import MultivariantPlaylist
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,7 @@ class Kind(Enum):
 
     MULTIVARIANT = "multivariant"
     PLAYLIST = "playlist"
+    STEERING = "steering"
     INIT = "init"
     MEDIA = "media"
 
@@ -43,6 +46,7 @@ class Get:
     track: int = 0
     piece: Piece | None = None
     asked_s: float = 0.0
+    pathway: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Viewer:
         self._placed = False
         self._edge_seen_s = 0.0
         self._later: list[tuple[float, Get]] = []
+        self._paths = Pathways()
 
     @property
     def due_s(self) -> float | None:
@@ -131,6 +136,10 @@ class Viewer:
     def answered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
         """Take an answer (status 0: the connection failed) and return what to get next."""
         self.playback.advance(now_s)
+        if get.kind is Kind.STEERING:
+            return self._steered(get, status, body, now_s)
+        if get.kind is Kind.PLAYLIST and get.pathway != self._paths.current:
+            return []  # the answer of a relay that was left meanwhile
         if status != 200:
             return self._failed(get, f"{get.kind.value} {status}", now_s)
         try:
@@ -155,6 +164,12 @@ class Viewer:
 
     def _failed(self, get: Get, what: str, now_s: float) -> list[Get]:
         self.playback.facts.failures[what] += 1
+        if get.kind is not Kind.MULTIVARIANT and get.pathway == self._paths.current:
+            moved_to = self._paths.leave(now_s)
+            if moved_to is not None:
+                if get.kind in (Kind.INIT, Kind.MEDIA):
+                    self._tracks[get.track].busy = False
+                return self._move(moved_to, now_s)
         if get.kind in (Kind.INIT, Kind.MEDIA):
             self._tracks[get.track].retry_s = now_s + RETRY_S
         else:
@@ -163,10 +178,41 @@ class Viewer:
 
     def _multivariant(self, get: Get, body: bytes, now_s: float) -> list[Get]:
         page = self._read(body)
-        uris = _renditions(page) if isinstance(page, MultivariantPlaylist) else [""]
-        urls = [urljoin(get.url, uri) for uri in uris]
+        if isinstance(page, MultivariantPlaylist):
+            self._paths = Pathways.of(page, get.url)
+            urls = self._paths.urls[self._paths.current]
+        else:
+            urls = [get.url]
         self._tracks = [_Track(url, urljoin(url, ".")) for url in urls]
-        return [Get(Kind.PLAYLIST, track.url, n, asked_s=now_s) for n, track in enumerate(self._tracks)]
+        gets = self._playlists(now_s)
+        if self._paths.server_url:
+            gets.append(Get(Kind.STEERING, self._paths.server_url, asked_s=now_s))
+        return gets
+
+    def _playlists(self, now_s: float) -> list[Get]:
+        here = self._paths.current
+        return [
+            Get(Kind.PLAYLIST, track.url, n, asked_s=now_s, pathway=here)
+            for n, track in enumerate(self._tracks)
+        ]
+
+    def _steered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
+        """Follow the steering manifest; one that fails is asked again later, and changes nothing."""
+        moved_to = self._paths.steer(body, now_s) if status == 200 else None
+        following = replace(get, url=self._paths.reload_url(get.url))
+        self._later.append((now_s + self._paths.ttl_s, following))
+        if status != 200:
+            self.playback.facts.failures[f"steering {status}"] += 1
+        return self._move(moved_to, now_s) if moved_to is not None else []
+
+    def _move(self, pathway: str, now_s: float) -> list[Get]:
+        """Go on at another relay, which lists the same numbers and names."""
+        self.playback.facts.moves += 1
+        self._later = [(when, get) for when, get in self._later if get.kind is not Kind.PLAYLIST]
+        for track, url in zip(self._tracks, self._paths.urls[pathway], strict=True):
+            track.url, track.folder = url, urljoin(url, ".")
+        gets = self._playlists(now_s)
+        return [*gets, *(g for n in range(len(self._tracks)) for g in self._media(n, now_s) if self._placed)]
 
     def _playlist(self, get: Get, body: bytes, now_s: float) -> list[Get]:
         track = self._tracks[get.track]
@@ -190,7 +236,7 @@ class Viewer:
         url = track.url
         if listing.blocking:
             url += ("&" if "?" in url else "?") + listing.directives()
-        following = Get(Kind.PLAYLIST, url, get.track, asked_s=now_s)
+        following = Get(Kind.PLAYLIST, url, get.track, asked_s=now_s, pathway=get.pathway)
         if changed and listing.blocking:
             return [following]
         wait_s = listing.target_s if changed else listing.target_s / 2
@@ -224,9 +270,10 @@ class Viewer:
                 continue
             track.origin_s = min(track.origin_s, track.to_s - piece.start_s)
             track.busy = True
+            here = self._paths.current
             if piece.map_uri is not None and piece.map_uri != track.map_uri:
-                return [Get(Kind.INIT, track.absolute(piece.map_uri), n, piece, now_s)]
-            return [Get(Kind.MEDIA, track.absolute(piece.uri), n, piece, now_s)]
+                return [Get(Kind.INIT, track.absolute(piece.map_uri), n, piece, now_s, here)]
+            return [Get(Kind.MEDIA, track.absolute(piece.uri), n, piece, now_s, here)]
         self._buffered(now_s)
         return []
 
@@ -254,14 +301,3 @@ class Viewer:
     def _target_latency_s(self, listing: Listing) -> float:
         wanted_s = listing.hold_back_s if self._taste.latency_s is None else self._taste.latency_s
         return wanted_s + self.playback.extra_latency_s
-
-
-def _renditions(page: MultivariantPlaylist) -> list[str]:
-    """Return the playlists to play: the first variant's and its audio's, if that is apart."""
-    if not page.variants:
-        raise PlaylistError(0, "the multivariant playlist lists no variant")
-    variant = page.variants[0]
-    group = attribute(variant.attributes, "AUDIO")
-    apart = [media for media in page.media if media.group_id == group and media.uri]
-    apart.sort(key=lambda media: attribute(media.attributes, "DEFAULT") != "YES")
-    return [variant.uri, *(media.uri or "" for media in apart[:1])]

@@ -40,12 +40,13 @@ class Stall:
 
 @dataclass(slots=True)
 class Facts:
-    """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests."""
+    """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests, moves."""
 
     startup_s: float | None = None
     stalls: list[Stall] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    moves: int = 0
 
 
 class Playback:

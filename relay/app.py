@@ -17,6 +17,7 @@ import trio
 
 from relay.base.errors import ConfigError, StartError
 from relay.base.process import write_ready_file
+from relay.base.systemd import Systemd
 from relay.config import RelaySettings, split_address
 from relay.core.address import parse_origin
 from relay.core.admission import Admission
@@ -125,7 +126,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
     reactor = Reactor(edge, counters, max_connections=_max_sockets(settings), tls=tls)
     reactor.listen(viewers)
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
-    control = _control(settings)
+    control, systemd = _control(settings), Systemd()
     streams = Streams(
         edge,
         reactor,
@@ -154,8 +155,10 @@ async def run(settings: RelaySettings, options: Options) -> None:
         await nursery.start(streams.run)
         if control is not None:
             await nursery.start(control.run, node)
-        await nursery.start(_until_told, node, control, settings.drain_s, nursery.cancel_scope)
+        await nursery.start(_until_told, node, control, systemd, settings.drain_s, nursery.cancel_scope)
+        nursery.start_soon(systemd.run)
         log.info("relay.started viewers=%s admin=%s", relay_url, admin_url)
+        systemd.ready(f"students connect to {relay_url}")
         if options.ready_file is not None:
             write_ready_file(options.ready_file, {"relay_url": relay_url, "relay_admin_url": admin_url})
     log.info("relay.stopped")
@@ -183,6 +186,7 @@ def _max_sockets(settings: RelaySettings) -> int:
 async def _until_told(
     node: Node,
     control: Control | None,
+    systemd: Systemd,
     drain_s: float,
     scope: trio.CancelScope,
     *,
@@ -193,6 +197,7 @@ async def _until_told(
         task_status.started()
         await anext(signals)
         log.info("relay.draining reason=signal viewers=%d", node.viewers)
+        systemd.stopping(f"{node.viewers} students are moving to other relays")
         node.drain(True)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_second, signals, nursery.cancel_scope)

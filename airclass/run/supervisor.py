@@ -21,6 +21,7 @@ from airclass.run.office import open_office
 from airclass.run.plan import Plan
 from relay.base.errors import AirclassError, StartError
 from relay.base.process import write_ready_file
+from relay.base.systemd import Systemd, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ class Supervisor:
         self, plan: Plan, *, ready_file: Path | None, show: Callable[[dict[str, Any]], None]
     ) -> None:
         self._plan, self._ready_file, self._show = plan, ready_file, show
+        self._systemd = Systemd()
         self._pids: dict[str, int] = {}
         self._record: dict[str, Any] = {}
 
@@ -50,8 +52,10 @@ class Supervisor:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(_until_signal, nursery.cancel_scope)
+                nursery.start_soon(self._systemd.run)
                 await self._start(nursery)
         finally:
+            self._systemd.stopping("ending ingest, master and relay")
             if self._ready_file is not None:
                 self._ready_file.unlink(missing_ok=True)
 
@@ -76,6 +80,7 @@ class Supervisor:
         self._record = record
         self._write()
         log.info("%s.ready master=%s", "demo" if plan.demo else "standalone", plan.master_url)
+        self._systemd.ready(f"AIRClass is at {plan.master_url}")
         self._show({**record, "pids": dict(self._pids)})
 
     async def _classroom(self, office: Office) -> Classroom:
@@ -150,7 +155,7 @@ def supervise(
         settings, mediamtx = plans.settle(environ)
         check_writable(settings.data_dir, "DATA_DIR")
         ports = stack.enter_context(plans.reserve(settings, mediamtx=mediamtx is not None, any_port=any_port))
-        plan = Plan(settings, environ, ports, folder, mediamtx, demo=demo, quiet=quiet)
+        plan = Plan(settings, without(environ), ports, folder, mediamtx, demo=demo, quiet=quiet)
         if mediamtx is None and not demo and settings.ingest == "auto":
             log.warning(
                 "ingest.embedded MediaMTX was not found: only this computer can publish. "
