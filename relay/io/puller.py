@@ -15,6 +15,7 @@ import trio
 
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
+from relay.core.counting import Counting
 from relay.core.follow import (
     INDEX_FIRST_BYTE_S,
     PLAIN_FIRST_BYTE_S,
@@ -78,6 +79,7 @@ class Puller:
         self._ends_with_origin = ends_with_origin
         self._wall = wall
         self._sessions: dict[str, Sessions] = {}
+        self._counting: dict[str, Counting] = {}
         self._epoch_lock = trio.Lock()
         self._ended: set[str] = set()
 
@@ -163,6 +165,7 @@ class Puller:
     ) -> None:
         """Ask for a rendition's playlist at its pace; ends when another origin should be tried."""
         follower = Follower(trio.current_time())
+        counting = self._counting.setdefault(window.rendition, Counting())
         while True:
             poll = follower.next_poll(trio.current_time())
             await trio.sleep_until(poll.at_s)
@@ -174,6 +177,7 @@ class Puller:
             playlist = pl.parse(_text(answer.status, answer.body, "playlist"))
             if not isinstance(playlist, pl.MediaPlaylist):
                 raise OriginError("a multivariant playlist stands where a media playlist should be")
+            playlist = counting.counted(playlist)
             follower.received(playlist, asked_s, trio.current_time())
             if any(not s.gap for s in playlist.segments) or playlist.open_segment:
                 epoch = await self._epoch(window, playlist)
