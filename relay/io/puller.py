@@ -82,6 +82,7 @@ class Puller:
         self._counting: dict[str, Counting] = {}
         self._epoch_lock = trio.Lock()
         self._ended: set[str] = set()
+        self._refused: set[str] = set()  # what was said about this session's objects
 
     async def run(self) -> None:
         """Pull until cancelled; one log line whenever the stream comes or goes."""
@@ -213,6 +214,7 @@ class Puller:
             base = await self._decide(timeline.ask(key, first_msn(playlist), playlist))
             epoch = timeline.adopt(base)
             self._figures.epochs += 1
+            self._refused.clear()
             log.info(
                 "epoch.begun stream=%s offset=%d discontinuity=%d",
                 self.stream.name,
@@ -261,6 +263,11 @@ class Puller:
         except OriginError as exc:
             window.failed(fetch, trio.current_time(), gone=exc.kind in NEVER_BETTER)
             self._after(window, before)
+            if exc.kind in NEVER_BETTER and exc.kind not in self._refused:
+                self._refused.add(exc.kind)
+                log.warning(
+                    "object.refused stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason
+                )
             log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason)
             return
         if answer.status in (200, 206):
@@ -272,6 +279,15 @@ class Puller:
             gone = answer.status in MAX_GONE_STATUS
             window.failed(fetch, trio.current_time(), gone=gone)
         self._after(window, before)
+
+    def _complain(self, fetch: Fetch, problem: OriginError) -> None:
+        """Say once a session what is refused; failures that may pass are counted only."""
+        if problem.kind in NEVER_BETTER and problem.kind not in self._refused:
+            self._refused.add(problem.kind)
+            log.warning(
+                "object.refused stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, problem.reason
+            )
+        log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, problem.reason)
 
     async def _tick(self, window: Window) -> None:
         """Let the window give up what is missing for too long."""

@@ -447,14 +447,17 @@ async def test_bytes_that_are_no_text_or_too_many(
         await rig.until(lambda: rig.stream.fault)
 
 
-async def test_segments_on_another_server_are_refused(autojump_clock: trio.testing.MockClock) -> None:
+async def test_segments_on_another_server_are_refused(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     listed = playlist(
         2, segment(0, uri="http://127.0.0.1:1/x.mp4"), segment(1, uri="file:///etc/passwd"), segment(2)
     )
     async with pulling(origin0=serving({"index.m3u8": render(listed)})) as rig:
         await rig.until(lambda: rig.stream.ready, 60)
         assert all(s.gap or s.msn == 2 for s in rig.text().segments)
-        assert rig.counters.origin.failed["refused"] > 0
+        assert rig.counters.origin.failed["refused"] == 2
+        assert caplog.text.count("object.refused") == 1  # said once a session, counted each time
 
 
 async def test_a_fault_of_ours_ends_a_round_and_is_logged(
