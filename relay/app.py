@@ -62,8 +62,8 @@ def check(settings: RelaySettings, options: Options) -> None:
         problems.append("nothing to relay: give --origin URL, or set MASTER_URL")
     if options.origins and settings.master_url:
         problems.append("--origin and MASTER_URL exclude each other: the master names the origins")
-    if not (settings.master_url or settings.viewer_key or options.public):
-        problems.append("nobody could watch: set VIEWER_KEY to check tokens, or give --public")
+    if not (settings.master_url or settings.viewer_key or settings.viewer_jwks or options.public):
+        problems.append("nobody could watch: set VIEWER_KEY or VIEWER_JWKS to check tokens, or give --public")
     for url in options.origins:
         try:
             parse_origin(url)
@@ -104,10 +104,9 @@ async def run(settings: RelaySettings, options: Options) -> None:
     tls = TlsContext(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     counters = Counters()
     blobs = BlobStore()
-    key = settings.viewer_key
     admission = Admission(
         Ledger(),
-        keys=(key.get_secret_value().encode(),) if key else (),
+        keys=settings.keys,
         public=options.public,
         max_viewers=settings.max_connections,
         max_egress_bps=int(settings.max_egress_mbps * 1e6),

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from relay.base.errors import ConfigError
 from relay.base.settings import Settings
+from relay.base.tokens import Key, read_jwks
 
 MIN_SECRET_BYTES = 32
 
@@ -29,6 +31,7 @@ class RelaySettings(Settings):
     cluster_secret: SecretStr | None = None
     cors_origins: str = "*"
     viewer_key: SecretStr | None = None
+    viewer_jwks: str = ""
     hls_cdn_secret: SecretStr | None = None
     heartbeat_interval_s: Annotated[float, Field(ge=0.2, le=30)] = 2.0
     tls_cert: Path | None = None
@@ -61,6 +64,14 @@ class RelaySettings(Settings):
             raise ValueError(f"needs at least {MIN_SECRET_BYTES} bytes: make one with openssl rand -hex 32")
         return value
 
+    @field_validator("viewer_jwks")
+    @classmethod
+    def _keys(cls, value: str) -> str:
+        try:
+            return value if not value or read_jwks(value) else ""
+        except ConfigError as exc:
+            raise ValueError(exc.problems[0].removeprefix("VIEWER_JWKS ")) from None
+
     @model_validator(mode="after")
     def _pairs(self) -> RelaySettings:
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -68,6 +79,12 @@ class RelaySettings(Settings):
         if self.master_url and self.cluster_secret is None:
             raise ValueError("CLUSTER_SECRET is missing: a relay with MASTER_URL needs the master's one")
         return self
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """What viewer tokens are checked with where no master says it."""
+        secret = (self.viewer_key.get_secret_value().encode(),) if self.viewer_key else ()
+        return (*secret, *(read_jwks(self.viewer_jwks) if self.viewer_jwks else ()))
 
     @property
     def cors(self) -> tuple[str, ...]:

@@ -1,17 +1,20 @@
 """Viewer tokens: the one kind of JWT that a relay can read.
 
 Decides whether a token is genuine, of the right kind and still valid. Whether its bearer is
-revoked, or the class full, is decided elsewhere.
+revoked, or the class full, is decided elsewhere. A key is a secret (HS256) or the public half of a
+pair (EdDSA, from a JWKS): its kind, never the token, says which algorithm is right.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from relay.base.errors import TokenError
+from relay.base.errors import ConfigError, TokenError
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -20,6 +23,9 @@ ISSUER = "airclass"
 AUDIENCE = "relay"
 TYPE = "viewer"
 ALGORITHM = "HS256"
+PUBLIC_ALGORITHM = "EdDSA"
+MAX_PUBLIC_KEYS = 8
+Key = bytes | Ed25519PublicKey
 MAX_TOKEN_BYTES = 2048
 MIN_KEY_BYTES = 32
 LEEWAY_S = 10
@@ -62,7 +68,26 @@ def mint_viewer(
     return jwt.encode(claims, key, ALGORITHM)
 
 
-def verify_viewer(token: str, keys: tuple[bytes, ...], *, wall_s: float) -> ViewerClaims:
+def read_jwks(text: str) -> tuple[Ed25519PublicKey, ...]:
+    """Return the Ed25519 keys of a JSON Web Key Set (RFC 7517, 8037); ConfigError when it holds none.
+
+    Other kinds of keys in it are for others; a private one must not lie about and is refused.
+    """
+    try:
+        entries = json.loads(text)["keys"]
+        mine = [entry for entry in entries if entry.get("kty") == "OKP" and entry.get("crv") == "Ed25519"]
+        private = any("d" in entry for entry in mine)
+        found = [jwt.PyJWK(entry, PUBLIC_ALGORITHM).key for entry in mine if "d" not in entry]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, jwt.PyJWTError):
+        raise ConfigError(['VIEWER_JWKS is no JSON Web Key Set: {"keys": [...]}']) from None
+    if private:
+        raise ConfigError(["VIEWER_JWKS holds a private key: give the relay the public one only"])
+    if not 0 < len(found) <= MAX_PUBLIC_KEYS:
+        raise ConfigError([f"VIEWER_JWKS holds {len(found)} Ed25519 keys: it needs 1 to {MAX_PUBLIC_KEYS}"])
+    return tuple(found)
+
+
+def verify_viewer(token: str, keys: tuple[Key, ...], *, wall_s: float) -> ViewerClaims:
     """Return the claims of a token signed with one of `keys` (current first, then previous).
 
     `wall_s` is Unix time now; a token holds LEEWAY_S longer and begins as much earlier. Raises
@@ -72,8 +97,9 @@ def verify_viewer(token: str, keys: tuple[bytes, ...], *, wall_s: float) -> View
         raise TokenError(401, "the token is too long: join the class again")
     problem = "no viewer key is configured"
     for key in keys:
+        algorithm = ALGORITHM if isinstance(key, bytes) else PUBLIC_ALGORITHM
         try:
-            claims = jwt.decode(token, key, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS)
+            claims = jwt.decode(token, key, [algorithm], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS)
         except jwt.InvalidSignatureError:
             problem = "the token's signature is wrong: join the class again"
         except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError):

@@ -96,7 +96,10 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 
 class ViewerReport(msgspec.Struct, frozen=True):
-    """One viewer, sent when new and when the figures changed; -1 where the player told nothing."""
+    """One viewer, sent when new and when the figures changed; -1 where the player told nothing.
+
+    `rendition` is what it watches (`v0`), empty where it only listens or has just come.
+    """
 
     stream: str
     subject: str
@@ -107,6 +110,7 @@ class ViewerReport(msgspec.Struct, frozen=True):
     throughput_kbps: int = -1
     latency_ms: int = -1
     starved: int = 0
+    rendition: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

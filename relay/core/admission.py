@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError, TokenError
-from relay.base.tokens import LEEWAY_S, verify_viewer
+from relay.base.tokens import LEEWAY_S, Key, verify_viewer
 from relay.core import cmcd
 from relay.core.ledger import MAX_ADDRESSES_NOTED, Ledger, Viewer
 
@@ -25,14 +25,14 @@ class Admission:
         self,
         ledger: Ledger,
         *,
-        keys: tuple[bytes, ...] = (),
+        keys: tuple[Key, ...] = (),
         public: bool = False,
         max_viewers: int = 150,
         max_egress_bps: int = 0,
         max_addresses_per_token: int = 0,
     ) -> None:
         self.ledger = ledger
-        self.keys = keys
+        self.keys: tuple[Key, ...] = keys
         self.public = public
         self.draining = False
         self.egress_bps = 0

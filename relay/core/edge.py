@@ -192,6 +192,8 @@ class Edge:
             if name == INDEX:
                 return self._index(request, stream)
             raise RequestError(404, "no such playlist")
+        if not window.audio_only:
+            viewer.rendition = window.rendition
         pins = stream.timeline.pins
         wanted = directives(query) if pins and pins.part_target_s else NO_DIRECTIVES
         if wanted.msn is None or stream.ended or pins is None:

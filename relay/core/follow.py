@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relay.core.counting import identity
 from relay.core.timeline import COUNTED
 
 if TYPE_CHECKING:
+    from relay.core.counting import Identity
     from relay.core.playlist import MediaPlaylist
     from relay.core.timeline import Timeline
 
@@ -109,7 +111,7 @@ class Sessions:
         self._timeline = timeline
         self._count: int | None = None
         self._next_msn = 0
-        self._uris: dict[int, str] = {}
+        self._media: dict[int, Identity] = {}
         self._begins = True
         self._again = ("", "")  # the session that came back, and its name since then
 
@@ -141,18 +143,13 @@ class Sessions:
         elif self._fell_back(playlist):
             self._count += 1
         self._next_msn = _next(playlist)[0]
-        self._uris = {s.msn: _path(s.uri) for s in playlist.segments}
+        self._media = {s.msn: identity(s) for s in playlist.segments}
         return f"{COUNTED}{self._count}"
 
     def _fell_back(self, playlist: MediaPlaylist) -> bool:
         if _next(playlist)[0] < self._next_msn:
             return True
-        return any(self._uris.get(s.msn, _path(s.uri)) != _path(s.uri) for s in playlist.segments)
-
-
-def _path(uri: str) -> str:
-    """Names without their query: origins put changing tokens there."""
-    return uri.split("?", 1)[0]
+        return any(self._media.get(s.msn, identity(s)) != identity(s) for s in playlist.segments)
 
 
 def _prefix(playlist: MediaPlaylist) -> str | None:
@@ -162,7 +159,7 @@ def _prefix(playlist: MediaPlaylist) -> str | None:
         return None
     uris = [newest.uri, *(p.uri for p in newest.parts), newest.map.uri if newest.map else ""]
     for uri in uris:
-        match = _MUXER_PREFIX.search(_path(uri))
+        match = _MUXER_PREFIX.search(uri.split("?", 1)[0])
         if match:
             return match[1]
     return None

@@ -33,6 +33,7 @@ class Viewer:
         "key",
         "last_s",
         "refused",
+        "rendition",
         "sent_bytes",
         "since_wall_s",
         "stream",
@@ -59,6 +60,7 @@ class Viewer:
         self.since_wall_s = wall_s
         self.last_s = now_s
         self.sent_bytes = 0
+        self.rendition = ""  # the one of which a playlist was asked for last, sound on its own apart
         self.addresses: set[str] = set()
         self.refused: TokenError | None = None
         self._said = b""
@@ -91,20 +93,22 @@ class Viewer:
             throughput_kbps=told.throughput_kbps,
             latency_ms=told.latency_ms,
             starved=self._starved,
+            rendition=self.rendition,
         )
 
     def changed(self) -> ViewerReport | None:
         """Return a report when the player's own figures moved since the last one, else None."""
         now = self.report()
         last = self._reported
-        if last is not None and (last.starved, last.buffer_ms // 1000, last.latency_ms // 500) == (
-            now.starved,
-            now.buffer_ms // 1000,
-            now.latency_ms // 500,
-        ):
+        if last is not None and _told(last) == _told(now):
             return None
         self._reported = now
         return now
+
+
+def _told(report: ViewerReport) -> tuple[object, ...]:
+    """Return what makes a report worth sending again when it changes."""
+    return report.starved, report.buffer_ms // 1000, report.latency_ms // 500, report.rendition
 
 
 class Ledger:

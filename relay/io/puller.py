@@ -15,6 +15,7 @@ import trio
 
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
+from relay.core.counting import Counting
 from relay.core.follow import (
     INDEX_FIRST_BYTE_S,
     PLAIN_FIRST_BYTE_S,
@@ -78,8 +79,10 @@ class Puller:
         self._ends_with_origin = ends_with_origin
         self._wall = wall
         self._sessions: dict[str, Sessions] = {}
+        self._counting: dict[str, Counting] = {}
         self._epoch_lock = trio.Lock()
         self._ended: set[str] = set()
+        self._refused: set[str] = set()  # what was said about this session's objects
 
     async def run(self) -> None:
         """Pull until cancelled; one log line whenever the stream comes or goes."""
@@ -163,6 +166,7 @@ class Puller:
     ) -> None:
         """Ask for a rendition's playlist at its pace; ends when another origin should be tried."""
         follower = Follower(trio.current_time())
+        counting = self._counting.setdefault(window.rendition, Counting())
         while True:
             poll = follower.next_poll(trio.current_time())
             await trio.sleep_until(poll.at_s)
@@ -174,6 +178,7 @@ class Puller:
             playlist = pl.parse(_text(answer.status, answer.body, "playlist"))
             if not isinstance(playlist, pl.MediaPlaylist):
                 raise OriginError("a multivariant playlist stands where a media playlist should be")
+            playlist = counting.counted(playlist)
             follower.received(playlist, asked_s, trio.current_time())
             if any(not s.gap for s in playlist.segments) or playlist.open_segment:
                 epoch = await self._epoch(window, playlist)
@@ -209,6 +214,7 @@ class Puller:
             base = await self._decide(timeline.ask(key, first_msn(playlist), playlist))
             epoch = timeline.adopt(base)
             self._figures.epochs += 1
+            self._refused.clear()
             log.info(
                 "epoch.begun stream=%s offset=%d discontinuity=%d",
                 self.stream.name,
@@ -257,6 +263,11 @@ class Puller:
         except OriginError as exc:
             window.failed(fetch, trio.current_time(), gone=exc.kind in NEVER_BETTER)
             self._after(window, before)
+            if exc.kind in NEVER_BETTER and exc.kind not in self._refused:
+                self._refused.add(exc.kind)
+                log.warning(
+                    "object.refused stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason
+                )
             log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason)
             return
         if answer.status in (200, 206):
@@ -268,6 +279,15 @@ class Puller:
             gone = answer.status in MAX_GONE_STATUS
             window.failed(fetch, trio.current_time(), gone=gone)
         self._after(window, before)
+
+    def _complain(self, fetch: Fetch, problem: OriginError) -> None:
+        """Say once a session what is refused; failures that may pass are counted only."""
+        if problem.kind in NEVER_BETTER and problem.kind not in self._refused:
+            self._refused.add(problem.kind)
+            log.warning(
+                "object.refused stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, problem.reason
+            )
+        log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, problem.reason)
 
     async def _tick(self, window: Window) -> None:
         """Let the window give up what is missing for too long."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 import time
 from pathlib import Path
 
 from relay.base.errors import OriginError
+from relay.core.counting import Counting
 from relay.core.follow import Follower, Sessions, first_msn
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
 from relay.core.stream import Stream
@@ -66,6 +68,7 @@ class Relay:
         self.stream = Stream("class1", MemoryBody, max_bytes=20_000)
         self.stream.describe(INDEX, "http://origin.example/index.m3u8")
         self.sessions = Sessions(self.stream.timeline)
+        self.counting = Counting()
         self.follower = Follower(100.0)
         self.now_s = 100.0
 
@@ -77,6 +80,7 @@ class Relay:
             self.stream.multivariant_text()
             return
         window = self.stream.windows["v0"]
+        listed = self.counting.counted(listed)
         self.follower.received(listed, self.now_s, self.now_s)
         assert self.follower.next_poll(self.now_s).at_s >= self.now_s
         if not (any(not s.gap for s in listed.segments) or listed.open_segment):
@@ -124,3 +128,4 @@ def test_hostile_playlists_for_as_long_as_was_asked(fuzz_seconds: float) -> None
             except Exception as exc:
                 raise AssertionError(f"seed {seed}, round {rounds}:\n" + "\n----\n".join(history)) from exc
     assert 0 < refused < rounds
+    sys.stdout.write(f"fuzzed {rounds} playlists, {refused} of them refused\n")

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import random
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -203,6 +204,7 @@ def test_mutations_for_as_long_as_was_asked(fuzz_seconds: float) -> None:
             raise AssertionError(f"seed {seed}, round {rounds}: {data[:2000]!r}") from exc
     assert rounds
     assert all(len(edge.ledger) <= 50 for edge in edges)
+    sys.stdout.write(f"fuzzed {rounds} connections\n")
 
 
 # -- ranges ---------------------------------------------------------------------------------------
@@ -332,6 +334,76 @@ def test_any_other_text_is_no_token(text: str) -> None:
         assert verify(text) in (401, 200)  # base64 leaves a few bits of the last letter unused
         if not text.startswith(TOKEN[:-1]):
             assert verify(text) == 401
+
+
+VALUES: list[object] = [
+    None, True, 0, -1, 1.5, 2**63, 10**400, float("nan"), float("inf"), "", "class1", "relay", "viewer",
+    "x" * 3000, [], ["relay"], {}, {"a": [1]}, "../..", "\x00", "\ud7ff", CLAIMS["exp"], str(CLAIMS["exp"]),
+]  # fmt: skip
+HEADER = {"alg": "HS256", "typ": "JWT"}
+HEADERS = ["alg", "typ", "kid", "crit", "b64", "jku", "jwk", "x5u", "zip", "cty", "enc"]
+ALGORITHMS = ["none", "None", "HS384", "HS512", "RS256", "ES256", "EdDSA", "hs256", "HS256"]
+
+
+def forged(chance: random.Random) -> tuple[str, bool]:
+    """Return a token bent in some way, and whether it is as good as the real one."""
+    header, claims = dict[str, object](HEADER), dict[str, object](CLAIMS)
+    for _ in range(chance.randint(0, 2)):
+        claims[chance.choice([*CLAIMS, "nbf", "scope"])] = chance.choice(VALUES)
+    if chance.random() < 0.3:
+        del claims[chance.choice(list(claims))]
+    if chance.random() < 0.3:
+        header[chance.choice(HEADERS)] = chance.choice([*VALUES, *ALGORITHMS])
+    pieces = [json.dumps(piece).encode() for piece in (header, claims)]
+    for number in range(2):
+        if chance.random() < 0.1:
+            pieces[number] = mutate(
+                pieces[number], [("replace", chance.randrange(400), chance.choice(PIECES))]
+            )
+    signed = b".".join(base64.urlsafe_b64encode(piece).rstrip(b"=") for piece in pieces)
+    key = chance.choice([KEY, KEY, KEY, b"o" * 64, b""])
+    hashed = chance.choice([hashlib.sha256, hashlib.sha256, hashlib.sha256, hashlib.sha512])
+    signature = base64.urlsafe_b64encode(hmac.new(key, signed, hashed).digest()).rstrip(b"=")
+    token = (signed + b"." + signature).decode()
+    bent = chance.random() < 0.2
+    if bent:
+        at = chance.randrange(len(token))
+        token = token[:at] + chance.choice([".", "", "=", "A", "\u00e9", " ", "\0"]) + token[at + 1 :]
+    return token, key == KEY and hashed is hashlib.sha256 and not bent
+
+
+def _signed(token: str) -> bool:
+    """Tell whether a signature is right, whatever letters spell it: base64 leaves some bits unused."""
+    signed, _, signature = token.rpartition(".")
+    right = hmac.new(KEY, signed.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64decode(signature + "==") == right
+
+
+def test_forged_tokens_for_as_long_as_was_asked(fuzz_seconds: float) -> None:
+    """FUZZ_SECONDS=600 for a long look: whatever opens the door was signed and says what it must."""
+    until_s = time.monotonic() + fuzz_seconds
+    chance = random.Random()
+    seed = chance.randrange(2**32)
+    chance.seed(seed)
+    rounds, let_in = 0, 0
+    while time.monotonic() < until_s:
+        rounds += 1
+        token, genuine = forged(chance)
+        try:
+            status = verify(token)
+        except Exception as exc:
+            raise AssertionError(f"seed {seed}, round {rounds}: {token[:3000]!r}") from exc
+        assert status in (200, 401), (seed, rounds, token[:3000])
+        if status == 200:
+            claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+            header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
+            right = {name: claims[name] for name in ("iss", "aud", "typ")}
+            assert right == {name: CLAIMS[name] for name in right}, (seed, rounds, token)
+            assert header["alg"] == "HS256"
+            assert genuine or _signed(token), (seed, rounds, token)
+            let_in += 1
+    assert 0 < let_in < rounds
+    sys.stdout.write(f"forged {rounds} tokens, {let_in} of them as good as real\n")
 
 
 @settings(max_examples=20)

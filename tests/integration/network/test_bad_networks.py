@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[3]
 SECONDS = 8.0
 VANISHING = 20
 SEGMENTS_UNREAD = 40
+SEGMENTS_HUNG = 3
 PART_BYTES = 60_000  # of half a second: about 1 Mb/s
 
 
@@ -143,7 +144,12 @@ async def test_a_partition_from_the_origin_and_back(tmp_path: Path) -> None:
         held = await relay.get(f"{await video(relay)}?_HLS_msn={newest(last)}&_HLS_part=3")
         assert held.status_code == 200
         assert trio.current_time() - asked_s < 0.8 * last.target_duration_s
-        await trio.sleep(4)
+        failed = await relay.metric("origin_failures_total", kind="connect")
+
+        async def tried_again() -> bool:
+            return await relay.metric("origin_failures_total", kind="connect") > failed
+
+        await relay.until(tried_again)
         net.mend()
 
         async def moved_on() -> bool:
@@ -181,11 +187,14 @@ async def test_viewers_that_vanish_are_forgotten(tmp_path: Path) -> None:
 
 
 async def test_a_relay_that_hangs_for_a_while_goes_on(tmp_path: Path) -> None:
-    async with cabled(tmp_path, "down") as (_, _, relay):
+    async with cabled(tmp_path, "down") as (_, origin, relay):
         await relay.until_live()
         before = await playlist(relay)
         relay.child.kill(signal.SIGSTOP)
-        await trio.sleep(6)
+        live = origin.publication
+        assert live is not None
+        whole = max(p.segment for p in live.pieces(trio.current_time()) if p.last)
+        await trio.sleep_until(live.parts_of(whole + SEGMENTS_HUNG)[-1].ready_s)
         relay.child.kill(signal.SIGCONT)
 
         async def moved_on() -> bool:

@@ -14,6 +14,7 @@ from tests.fakes.origin import HlsOrigin
 from tests.relays import Relay, relay_running
 
 DEADLINE_S = 40.0
+MORE_ASKS = 4
 MAX_GROWTH_BYTES = 160 * 1024 * 1024
 
 Fault = Callable[[Request, trio.abc.Stream], Awaitable[None]]
@@ -148,7 +149,7 @@ async def test_what_is_no_playlist_is_said_once(tmp_path: Path) -> None:
             return any("line 1" in reason for reason in await relay.reasons())
 
         await relay.until(said)
-        await trio.sleep(2)
+        await _asked_more(origin, relay, "index.m3u8")
         assert relay.child.output().count("reason=line 1") == 1
         origin.before = None
         await relay.until_live()
@@ -210,7 +211,6 @@ def _pointing(
         await trio.sleep_until(live.parts_of(2)[-1].ready_s)
         playlist = _bent(origin.playlist("video1"), place, elsewhere)
         await stream.send_all(reply(render(playlist).encode()))
-        await trio.sleep(0.2)
         return True
 
     return hook
@@ -245,13 +245,23 @@ async def test_an_origin_that_is_absent_then_there_then_gone_then_back(tmp_path:
         await relay.until(lambda: in_state("reconnecting"))
         listed = (await relay.get("/live/index.m3u8")).status_code
         assert listed == 200  # the last window stays
-        await trio.sleep(2)
+        await _asked_more(origin, relay, "index.m3u8")
         origin.publish("eeeeeeeeeeee")
         await relay.until(lambda: in_state("live"))
         log = relay.child.output()
         assert log.count("stream.live") == 2
         assert log.count("stream.lost") <= 3
         assert "s3cret" not in log
+
+
+async def _asked_more(origin: HlsOrigin, relay: Relay, name: str) -> None:
+    """Wait until the relay has asked the origin for something MORE_ASKS times again."""
+    before = origin.fetches(name)
+
+    async def asked() -> bool:
+        return origin.fetches(name) >= before + MORE_ASKS
+
+    await relay.until(asked)
 
 
 async def test_a_wrong_secret_is_said_so(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from relay.base.errors import ConfigError
 from relay.base.settings import load
@@ -62,6 +65,16 @@ def test_addresses_of_others(value: str) -> None:
 def test_secrets_are_long() -> None:
     assert "at least 32 bytes" in problem(VIEWER_KEY="short")
     assert "short" not in problem(VIEWER_KEY="short")
+
+
+def test_keys_of_a_relay_alone() -> None:
+    public = Ed25519PrivateKey.generate().public_key()
+    text = json.dumps({"keys": [json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(public))]})
+    settings = load(RelaySettings, {"VIEWER_KEY": SECRET, "VIEWER_JWKS": text})
+    assert settings.keys[0] == SECRET.encode()
+    assert settings.keys[1] == public
+    assert load(RelaySettings, {}).keys == ()
+    assert problem(VIEWER_JWKS="{}") == 'VIEWER_JWKS: is no JSON Web Key Set: {"keys": [...]}'
 
 
 def test_what_goes_together() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from relay.base import tokens
-from relay.base.errors import TokenError
-from relay.base.tokens import ViewerClaims, mint_viewer, verify_viewer
+from relay.base.errors import ConfigError, TokenError
+from relay.base.tokens import Key, ViewerClaims, mint_viewer, read_jwks, verify_viewer
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -26,7 +28,7 @@ def mint(*, key: bytes = KEY, lifetime_s: float = 60) -> str:
     )
 
 
-def reason(token: str, keys: tuple[bytes, ...] = (KEY,)) -> str:
+def reason(token: str, keys: tuple[Key, ...] = (KEY,)) -> str:
     with pytest.raises(TokenError) as caught:
         verify_viewer(token, keys, wall_s=time.time())
     assert caught.value.status == 401
@@ -47,6 +49,61 @@ def test_a_token_says_who_watches_what_until_when() -> None:
 def test_either_key_will_do() -> None:
     assert verify_viewer(mint(), (OTHER, KEY), wall_s=time.time()).token_id == "t1"
     assert verify_viewer(mint(), (KEY, OTHER), wall_s=time.time()).token_id == "t1"
+
+
+def pair() -> tuple[Ed25519PrivateKey, dict[str, object]]:
+    """Return a signing key and its public half as a JWK."""
+    private = Ed25519PrivateKey.generate()
+    jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(private.public_key()))
+    return private, jwk
+
+
+def signed(private: Ed25519PrivateKey) -> str:
+    claims = jwt.decode(mint(), KEY, ["HS256"], audience=tokens.AUDIENCE)
+    return jwt.encode(claims, private, "EdDSA")
+
+
+def test_public_keys_of_a_set_check_tokens_too() -> None:
+    (old, old_jwk), (new, new_jwk) = pair(), pair()
+    foreign = {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
+    keys = read_jwks(json.dumps({"keys": [new_jwk, foreign, old_jwk]}))
+    assert len(keys) == 2
+    for private in (old, new):
+        assert verify_viewer(signed(private), keys, wall_s=time.time()).token_id == "t1"
+    assert verify_viewer(mint(), (*keys, KEY), wall_s=time.time()).token_id == "t1"
+    assert "signature is wrong" in reason(signed(pair()[0]), keys)
+    # a public key is no secret: whoever signs with its bytes is refused
+    public = keys[0].public_bytes_raw()
+    assert reason(mint(key=public), keys)
+    assert reason(signed(new), (KEY,))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "no JSON Web Key Set"),
+        ("{}", "no JSON Web Key Set"),
+        ("[1]", "no JSON Web Key Set"),
+        ('{"keys": [1]}', "no JSON Web Key Set"),
+        ('{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "short"}]}', "no JSON Web Key Set"),
+        ("[" * 100_000, "no JSON Web Key Set"),
+        ('{"keys": []}', "0 Ed25519 keys"),
+        ('{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "0 Ed25519 keys"),
+        (json.dumps({"keys": [pair()[1]] * 9}), "9 Ed25519 keys"),
+    ],
+)
+def test_sets_that_cannot_be_used(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_jwks(text)
+    assert problem in caught.value.problems[0]
+
+
+def test_a_private_key_is_refused_and_not_shown() -> None:
+    jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate()))
+    with pytest.raises(ConfigError) as caught:
+        read_jwks(json.dumps({"keys": [jwk]}))
+    assert "private" in caught.value.problems[0]
+    assert jwk["d"] not in caught.value.problems[0]
 
 
 def test_clocks_may_differ_by_a_little() -> None:

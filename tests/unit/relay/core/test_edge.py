@@ -206,8 +206,13 @@ def test_a_viewer_is_found_by_the_token_and_noted() -> None:
     (viewer,) = one.edge.ledger
     assert (viewer.token_id, viewer.quality.buffer_ms) == ("t1", 2300)
     one.now_s = 105.0
+    assert viewer.rendition == ""
     one.reply("v0.m3u8")
-    assert viewer.last_s == 105.0
+    assert (viewer.last_s, viewer.rendition) == (105.0, "v0")
+    one.window.audio_only = True
+    viewer.rendition = "v7"
+    one.reply("v0.m3u8")
+    assert viewer.rendition == "v7"  # its sound says nothing of what it watches
     assert len(one.edge.ledger) == 1
 
 
@@ -248,6 +253,27 @@ def test_a_token_that_is_none_is_not_put_into_an_address(query: str) -> None:
 
 def test_a_bearer_of_other_letters_is_refused() -> None:
     assert rig().refused("index.m3u8", text=None, bearer="\xe9\xb2") == 401
+
+
+def test_queries_and_numbers_that_are_different_each_time_leave_nothing_behind() -> None:
+    """A flood of distinct addresses must not fill the memory: none of them is a key of anything."""
+    one = rig()
+    one.reply("v0.m3u8")
+    before = _sizes(one.edge)
+    for number in range(100_000):
+        if number % 100:
+            one.ask(f"v0.m3u8?x={number}&CMCD=sid%3D%22{number}%22")
+        else:
+            with pytest.raises(RequestError) as caught:
+                one.ask(f"v0.m3u8?_HLS_msn={number + 1000}&_HLS_part=0")
+            assert caught.value.status == 400
+    assert _sizes(one.edge) == before
+    assert len(one.edge.ledger) == 1
+
+
+def _sizes(edge: Edge) -> list[int]:
+    shelf = edge._shelves["class1"]
+    return [len(shelf.made), len(shelf.waiting), edge.held, len(edge.ledger)]
 
 
 def test_a_public_relay_lets_everyone_watch_by_address() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from relay.core.follow import Follower, Origins, Poll, Sessions, first_msn
-from relay.core.playlist import Map
+from relay.core.playlist import ByteRange, Map
 from relay.core.timeline import Timeline
 from tests.builders import ll, opened, part, parts, playlist, segment
 
@@ -122,6 +124,8 @@ def test_another_name_under_the_same_number_is_another_session() -> None:
     assert sessions.key(playlist(2, segment(0, uri="a0.ts?token=1"))) == "session-0"
     assert sessions.key(playlist(2, segment(0, uri="a0.ts?token=2"))) == "session-0"
     assert sessions.key(playlist(2, segment(0, uri="b0.ts"), segment(1, uri="b1.ts"))) == "session-1"
+    ranged = replace(segment(0, uri="b0.ts"), byterange=ByteRange(9, 0))
+    assert sessions.key(playlist(2, ranged, segment(1, uri="b1.ts"))) == "session-2"
 
 
 @pytest.mark.parametrize(

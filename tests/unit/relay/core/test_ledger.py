@@ -98,6 +98,17 @@ def test_a_viewer_is_reported_again_when_its_figures_move() -> None:
     assert (report.buffer_ms, report.starved) == (900, 1)
 
 
+def test_a_viewer_is_reported_again_when_it_watches_another_rendition() -> None:
+    ledger = Ledger()
+    one = viewer("a")
+    ledger.enter(one)
+    ledger.changes(full=False)
+    one.rendition = "v1"
+    (report,), _ = ledger.changes(full=False)
+    assert report.rendition == "v1"
+    assert ledger.changes(full=False) == ((), ())
+
+
 def test_silence_of_the_player_keeps_the_last_figures() -> None:
     one = viewer("a")
     one.says(b"CMCD=bl%3D2300")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from relay.base.errors import OriginError
 from relay.core.counters import Counters, StreamFigures
-from relay.core.playlist import MediaPlaylist, parse, render
+from relay.core.playlist import ByteRange, MediaPlaylist, Segment, parse, render
 from relay.core.stream import Stream
 from relay.io import puller as module
 from relay.io.puller import Puller
-from relay.io.upstream import Limits, Upstream
-from tests.builders import MemoryBody, playlist, segment
+from relay.io.upstream import Answer, Limits, Upstream
+from tests.builders import MemoryBody, bytes_of, playlist, segment
 from tests.fakes.http import FakeServer, Request, reply
 from tests.fakes.origin import HlsOrigin
 
@@ -27,18 +27,33 @@ if TYPE_CHECKING:
 LIMIT_S = 300.0  # of virtual time
 
 
+class NotingUpstream(Upstream):
+    """A client that notes the addresses of the objects that it has brought."""
+
+    brought: list[str]
+
+    async def get(self, url: str, **how: Any) -> Answer:
+        answer = await super().get(url, **how)
+        if answer.status in (200, 206) and ".m3u8" not in url:
+            self.brought.append(answer.url)
+        return answer
+
+
 class MemoryPuller(Puller):
     """A puller whose connections go to fakes in memory, by their host."""
 
     servers: dict[str, FakeServer]
+    brought: list[str]
 
     def _upstream(self, url: str) -> Upstream:
         async def connect(origin: object) -> trio.abc.Stream:
             return await self.servers[origin.host].connect()  # type: ignore[attr-defined]
 
-        return Upstream(
+        upstream = NotingUpstream(
             url, bearer=self._bearer, limits=self._limits, counters=self._counters, connect=connect
         )
+        upstream.brought = self.brought
+        return upstream
 
 
 class Rig:
@@ -63,6 +78,7 @@ class Rig:
             wall=lambda: 1_790_000_000.0 + trio.current_time(),
         )
         self.puller.servers = servers
+        self.puller.brought = []
 
     def _body(self) -> MemoryBody:
         if self.no_room:
@@ -350,6 +366,43 @@ def serving(texts: dict[str, str], status: int = 200) -> FakeServer:
     return FakeServer(handle)
 
 
+async def test_an_origin_that_does_not_count_is_counted_for(autojump_clock: trio.testing.MockClock) -> None:
+    """FFmpeg's single file: segments are byte ranges that slide out of a list that stays at 0."""
+    window, piece = 3, 100
+    ranges: list[str] = []
+
+    async def handle(request: Request, stream: trio.abc.Stream) -> None:
+        made = int(trio.current_time()) + 1
+        if request.path.endswith(".m3u8"):
+            first = max(0, made - window)
+            listed = MediaPlaylist(
+                1,
+                tuple(
+                    Segment(n, "all.mp4", 1.0, byterange=ByteRange(piece, (first + n) * piece))
+                    for n in range(min(window, made))
+                ),
+            )
+            await stream.send_all(reply(render(listed).encode()))
+            return
+        asked = request.headers["range"]
+        ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").partition("-")[0])
+        headers = [("Content-Range", f"bytes {start}-{start + piece - 1}/*")]
+        await stream.send_all(reply((b"%04d" % (start // piece)).ljust(piece), 206, headers))
+
+    async with pulling(origin0=FakeServer(handle)) as rig:
+        await rig.until(lambda: rig.stream.ready)
+        await trio.sleep(20)
+        listed = rig.text()
+        assert listed.media_sequence > 15
+        assert listed.discontinuity_sequence == 0
+        window_of = rig.stream.windows["v0"]
+        for shown in listed.segments:
+            assert bytes_of(window_of, shown.uri) == (b"%04d" % shown.msn).ljust(piece)
+        assert len(ranges) == len(set(ranges)) > 15
+        assert rig.figures.epochs == 1
+
+
 async def test_an_ended_bare_playlist_is_listed_whole_before_it_ends(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -394,14 +447,17 @@ async def test_bytes_that_are_no_text_or_too_many(
         await rig.until(lambda: rig.stream.fault)
 
 
-async def test_segments_on_another_server_are_refused(autojump_clock: trio.testing.MockClock) -> None:
+async def test_segments_on_another_server_are_refused(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     listed = playlist(
         2, segment(0, uri="http://127.0.0.1:1/x.mp4"), segment(1, uri="file:///etc/passwd"), segment(2)
     )
     async with pulling(origin0=serving({"index.m3u8": render(listed)})) as rig:
         await rig.until(lambda: rig.stream.ready, 60)
         assert all(s.gap or s.msn == 2 for s in rig.text().segments)
-        assert rig.counters.origin.failed["refused"] > 0
+        assert rig.counters.origin.failed["refused"] == 2
+        assert caplog.text.count("object.refused") == 1  # said once a session, counted each time
 
 
 async def test_a_fault_of_ours_ends_a_round_and_is_logged(
