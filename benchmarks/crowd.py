@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from benchmarks.listing import Listing
 from benchmarks.loop import Host, Loop
-from benchmarks.model import Get, Kind, Page, Taste, Viewer
+from benchmarks.model import LATE, Get, Kind, Page, Taste, Viewer
 from benchmarks.wire import Answer, request_bytes
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist, parse
@@ -117,25 +117,28 @@ class Seat:
             if answer.location and 300 <= answer.status < 400 and redirects < MAX_REDIRECTS:
                 self._send(get, urljoin(url, answer.location), redirects + 1, now_s)
                 return
-            gets = self.viewer.answered(
-                replace(get, url=url),
-                answer.status if answer.done else 0,
-                answer.body,
-                now_s,
-            )
+            status = LATE if answer.late else answer.status if answer.done else 0
+            at = get if redirects == 0 else replace(get, url=url)
+            gets = self.viewer.answered(at, status, answer.body, now_s)
             if get.kind is Kind.PLAYLIST:
                 self._crowd.pages.note_arrival(get, answer.body, now_s)
             self._ask(gets, now_s)
 
-        keep = get.kind not in (Kind.INIT, Kind.MEDIA)
-        self._host(url).get(request_bytes(url, self._crowd.orders.headers), answered, now_s, keep=keep)
+        self._host(url).get(
+            request_bytes(url, self._crowd.orders.headers),
+            answered,
+            now_s,
+            keep=get.kind not in (Kind.INIT, Kind.MEDIA),
+            patience_s=get.patience_s,
+        )
 
     def _host(self, url: str) -> Host:
-        """Return the way to a URL's server; master and relays are different ones."""
-        place = url.partition("://")[2].partition("/")[0]
-        if place not in self._hosts:
-            self._hosts[place] = Host(self._crowd.loop, address=address(url))
-        return self._hosts[place]
+        """Return this viewer's way to the server of a URL: six connections to each, as in a browser."""
+        netloc = url.partition("://")[2].partition("/")[0]
+        host = self._hosts.get(netloc)
+        if host is None:
+            host = self._hosts[netloc] = Host(self._crowd.loop, address=address(url))
+        return host
 
     def _tick(self, now_s: float) -> None:
         self._due_s = None
@@ -185,7 +188,7 @@ class Crowd:
 
 
 def address(url: str) -> tuple[str, int]:
-    """Return where a URL's server listens."""
+    """Return host and port of a URL."""
     parts = urlsplit(url)
     return parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist
 
 SLACK_S = 0.03  # durations are printed rounded: a piece is wanted once more than this of it is missing
+BLOCKED_PARTS, BLOCKED_TARGETS = 3, 0.8  # hls.js waits so many of them for a playlist that is held back
 HOLD_BACK_TARGETS = 3  # without a hold-back a player stays three target durations behind (§4.4.3.8)
 
 
@@ -41,6 +42,9 @@ class Listing:
         self.hold_back_s = (
             control.part_hold_back_s or control.hold_back_s or HOLD_BACK_TARGETS * self.target_s
         )
+        self.patience_s: float | None = None  # how long hls.js waits for the next version, if it is held
+        if self.blocking and playlist.part_target_s is not None:
+            self.patience_s = max(BLOCKED_PARTS * playlist.part_target_s, BLOCKED_TARGETS * self.target_s)
         self.starts: dict[int, float] = {}
         self.dated: tuple[float, float] | None = None
         self.pieces: list[Piece] = []

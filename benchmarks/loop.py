@@ -37,11 +37,21 @@ class Asker(Protocol):
 
 
 class _Request:
-    __slots__ = ("asker", "data", "deadline_s", "keep", "tries")
+    """`deadline_s` is 0 once the asker has been told; `connection` is None while it waits in line."""
+
+    __slots__ = ("asker", "connection", "data", "deadline_s", "keep", "tries")
 
     def __init__(self, data: bytes, keep: bool, asker: Asker, deadline_s: float) -> None:
         self.data, self.keep, self.asker, self.deadline_s = data, keep, asker, deadline_s
         self.tries = 0
+        self.connection: Connection | None = None
+
+    def failed(self, now_s: float, *, late: bool = False) -> None:
+        """Tell the asker that there is no answer."""
+        self.deadline_s = 0.0
+        answer = Answer(keep=False)
+        answer.late = late
+        self.asker(answer, now_s)
 
 
 class Loop:
@@ -99,16 +109,36 @@ class Host:
     def __init__(
         self, loop: Loop, most: int = MAX_CONNECTIONS, address: tuple[str, int] | None = None
     ) -> None:
-        self._loop = loop
         self.address = address or loop.address
+        self._loop = loop
         self._most = most
         self._open = 0
         self._idle: list[Connection] = []
         self._waiting: deque[_Request] = deque()
 
-    def get(self, data: bytes, asker: Asker, now_s: float, *, keep: bool) -> None:
-        """Send a request on an idle connection, a new one, or as soon as one is free."""
-        self._give(_Request(data, keep, asker, now_s + self._loop.deadline_s), now_s)
+    def get(
+        self, data: bytes, asker: Asker, now_s: float, *, keep: bool, patience_s: float | None = None
+    ) -> None:
+        """Send a request on an idle connection, a new one, or as soon as one is free.
+
+        After `patience_s` seconds the asker is told that it is late; None leaves it to the loop's deadline.
+        """
+        request = _Request(data, keep, asker, now_s + self._loop.deadline_s)
+        if patience_s is not None:
+            self._loop.at(now_s + patience_s, lambda now_s: self._give_up(request, now_s))
+        self._give(request, now_s)
+
+    def _give_up(self, request: _Request, now_s: float) -> None:
+        if not request.deadline_s:
+            return
+        if request.connection is None:
+            self._waiting.remove(request)
+        else:
+            request.connection.close()
+            self._open -= 1
+        request.failed(now_s, late=True)
+        if self._waiting and self._open < self._most:
+            self._give(self._waiting.popleft(), now_s)
 
     def _give(self, request: _Request, now_s: float) -> None:
         if self._idle:
@@ -133,10 +163,11 @@ class Host:
             self._idle.remove(connection)
         if request is not None:
             request.tries += 1
+            request.connection = None
             if connection.served and request.tries == 1:
                 self._give(request, now_s)
             else:
-                request.asker(Answer(keep=False), now_s)
+                request.failed(now_s)
         if self._waiting and self._open < self._most:
             self._give(self._waiting.popleft(), now_s)
 
@@ -146,6 +177,7 @@ class Connection:
 
     def __init__(self, loop: Loop, host: Host, request: _Request, now_s: float) -> None:
         self._loop, self._host, self._request = loop, host, request
+        request.connection = self
         self._answer = Answer(keep=request.keep)
         self._unsent = memoryview(request.data)
         self.served = 0
@@ -171,6 +203,7 @@ class Connection:
     def send(self, request: _Request, now_s: float) -> None:
         """Send the next request on this idle connection."""
         self._request = request
+        request.connection = self
         self._answer = Answer(keep=request.keep)
         self._unsent = memoryview(request.data)
         self._write(now_s)

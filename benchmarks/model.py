@@ -1,9 +1,9 @@
-"""One viewer that behaves like hls.js: what it asks for, and when. No I/O.
+"""One viewer that behaves like hls.js on our page: what it asks for, and when. No I/O.
 
 Feed it answers with the time of their arrival; it returns what to get next. `now_s` is Unix time in
-seconds, so that latency can be read from EXT-X-PROGRAM-DATE-TIME. Where the multivariant playlist names
-several pathways it moves between them as the steering manifest says, or when its own fails. Does not
-decode, does not change quality; the picture itself is `benchmarks.playback`.
+seconds, so that latency can be read from EXT-X-PROGRAM-DATE-TIME. Where several pathways are listed it
+moves between them as hls.js does with the page's settings (frontend/src/player/settings.ts). Does not
+decode, does not change quality, hears nothing by socket; the picture itself is `benchmarks.playback`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from benchmarks.listing import Listing, Piece, aligned_s, slide_s
-from benchmarks.playback import Facts, Playback
-from benchmarks.steering import Pathways
+from benchmarks.playback import Facts, Move, Playback
+from benchmarks.steering import Pathways, read_manifest
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RETRY_S = 0.5
+MEDIA_RETRY_S, MEDIA_RETRY_MAX_S = 0.15, 0.6
+STEERING_RETRY_S = 5.0
+LATE = -1  # the status of an answer that did not come within the viewer's patience
+PLAYLIST_PATIENCE_S = 3.0
+MEDIA_PATIENCE_S = 2.0
+MEDIA_RETRIES = 8  # of one object, then its relay is given up
+PLAYLIST_RETRIES = 2  # of a rendition that is played alone; a failing audio rendition moves at once
+BEHIND_SEGMENTS = 2  # by how much another relay may be behind the one that was left
 
 Page = Listing | MultivariantPlaylist
 
@@ -32,9 +40,9 @@ class Kind(Enum):
 
     MULTIVARIANT = "multivariant"
     PLAYLIST = "playlist"
-    STEERING = "steering"
     INIT = "init"
     MEDIA = "media"
+    STEERING = "steering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,8 @@ class Get:
     track: int = 0
     piece: Piece | None = None
     asked_s: float = 0.0
-    pathway: str = ""
+    patience_s: float | None = None
+    era: int = 0  # grows with each move: what was asked for before is not waited for any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,9 @@ class _Track:
     map_uri: str | None = None
     busy: bool = False
     retry_s: float | None = None
+    retries: int = 0
+    media_retries: int = 0
+    moved: bool = False
 
     def absolute(self, uri: str) -> str:
         """Resolve a URI against the playlist's; plain names, the usual case, without the full rules."""
@@ -91,10 +103,17 @@ class _Track:
     def take(self, listing: Listing) -> None:
         """Put a new version of the playlist where the old one says that it lies."""
         if self.listing is not None:
-            if listing.next_msn < self.listing.next_msn:
+            allowed = BEHIND_SEGMENTS if self.moved else 0
+            if listing.next_msn < self.listing.next_msn - allowed:
                 raise PlaylistError(0, "the media sequence went back")
             self.origin_s += slide_s(self.listing, listing)
-        self.listing = listing
+        self.listing, self.moved, self.retries = listing, False, 0
+
+    def move(self, url: str) -> None:
+        """Go on with the same rendition at another relay; its initialization is asked for again."""
+        self.url, self.folder, self.body = url, urljoin(url, "."), b""
+        self.map_uri, self.retry_s = None, None
+        self.busy, self.moved, self.retries, self.media_retries = False, True, 0, 0
 
 
 class Viewer:
@@ -106,10 +125,15 @@ class Viewer:
         self._url = url
         self._read = read
         self._tracks: list[_Track] = []
+        self._pathways: Pathways | None = None
+        self._era = 0
         self._placed = False
         self._edge_seen_s = 0.0
         self._later: list[tuple[float, Get]] = []
-        self._paths = Pathways()
+
+    @property
+    def _has_choice(self) -> bool:
+        return self._pathways is not None and len(self._pathways.urls) > 1
 
     @property
     def due_s(self) -> float | None:
@@ -134,27 +158,30 @@ class Viewer:
         return gets
 
     def answered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
-        """Take an answer (status 0: the connection failed) and return what to get next."""
+        """Take an answer (status 0: no connection, LATE: none in time) and return what to get next."""
         self.playback.advance(now_s)
-        if get.kind is Kind.STEERING:
-            return self._steered(get, status, body, now_s)
-        if get.kind is Kind.PLAYLIST and get.pathway != self._paths.current:
-            return []  # the answer of a relay that was left meanwhile
+        if get.era != self._era and get.kind is not Kind.STEERING:
+            return []
         if status != 200:
-            return self._failed(get, f"{get.kind.value} {status}", now_s)
+            return self._failed(
+                get, f"{get.kind.value} {'late' if status == LATE else status}", now_s, status
+            )
         try:
+            if get.kind is Kind.STEERING:
+                return self._steered(get, body, now_s)
             if get.kind is Kind.MULTIVARIANT:
                 return self._multivariant(get, body, now_s)
             if get.kind is Kind.PLAYLIST:
                 return self._playlist(get, body, now_s)
         except PlaylistError as error:
-            return self._failed(get, f"{get.kind.value}: {error.reason}", now_s)
+            return self._failed(get, f"{get.kind.value}: {error.reason}", now_s, status)
         track = self._tracks[get.track]
         track.busy = False
         assert get.piece is not None
         if get.kind is Kind.INIT:
             track.map_uri = get.piece.map_uri
         else:
+            track.media_retries = 0
             self._append(get.track, get.piece, now_s)
         return self._media(get.track, now_s)
 
@@ -162,57 +189,85 @@ class Viewer:
         """Stop watching and return what was seen; a stall that still lasts is counted."""
         return self.playback.finish(now_s)
 
-    def _failed(self, get: Get, what: str, now_s: float) -> list[Get]:
+    def _failed(self, get: Get, what: str, now_s: float, status: int) -> list[Get]:
         self.playback.facts.failures[what] += 1
-        if get.kind is not Kind.MULTIVARIANT and get.pathway == self._paths.current:
-            moved_to = self._paths.leave(now_s)
-            if moved_to is not None:
-                if get.kind in (Kind.INIT, Kind.MEDIA):
-                    self._tracks[get.track].busy = False
-                return self._move(moved_to, now_s)
-        if get.kind in (Kind.INIT, Kind.MEDIA):
-            self._tracks[get.track].retry_s = now_s + RETRY_S
+        if get.kind is Kind.STEERING:
+            self._later.append((now_s + STEERING_RETRY_S, get))
+        elif get.kind is not Kind.MULTIVARIANT and self._leaves(get, status):
+            return self._leave(now_s)
+        elif get.kind in (Kind.INIT, Kind.MEDIA):
+            self._tracks[get.track].retry_s = now_s + self._media_pause_s(get.track, status)
         else:
-            self._later.append((now_s + RETRY_S, get))
+            self._later.append((now_s + (0.0 if status == LATE else RETRY_S), get))
         return []
+
+    def _leaves(self, get: Get, status: int) -> bool:
+        """Whether a failure makes the player give its relay up."""
+        track = self._tracks[get.track]
+        if not self._has_choice:
+            return False
+        if get.kind is not Kind.PLAYLIST:
+            track.media_retries += 1
+            return track.media_retries > MEDIA_RETRIES
+        track.retries += 1
+        may_pass = status == LATE or status >= 500
+        return get.track > 0 or not may_pass or (len(self._tracks) == 1 and track.retries > PLAYLIST_RETRIES)
+
+    def _media_pause_s(self, n: int, status: int) -> float:
+        """Return how long to wait before an object is asked for again."""
+        if not self._has_choice:
+            return RETRY_S
+        growing_s = MEDIA_RETRY_S * 2 ** (self._tracks[n].media_retries - 1)
+        return 0.0 if status == LATE else min(growing_s, MEDIA_RETRY_MAX_S)
+
+    def _leave(self, now_s: float) -> list[Get]:
+        assert self._pathways is not None
+        if not self._pathways.failed(now_s):
+            self.playback.facts.failures["every pathway failed"] += 1
+            return self._moved(now_s, pause_s=RETRY_S)
+        return self._moved(now_s)
+
+    def _moved(self, now_s: float, pause_s: float = 0.0) -> list[Get]:
+        """Ask the pathway that is now the current one for its playlists."""
+        assert self._pathways is not None
+        self._era += 1
+        self.playback.facts.moves.append(Move(now_s, self._pathways.current))
+        self._later = [(when, get) for when, get in self._later if get.kind is Kind.STEERING]
+        urls = self._pathways.urls[self._pathways.current]
+        for track, url in zip(self._tracks, urls, strict=True):
+            track.move(url)
+        gets = [self._first_playlist(n, now_s) for n in range(len(self._tracks))]
+        if pause_s:
+            self._later += [(now_s + pause_s, get) for get in gets]
+            return []
+        return gets
+
+    def _first_playlist(self, n: int, now_s: float) -> Get:
+        patience_s = PLAYLIST_PATIENCE_S if self._has_choice else None
+        url = self._tracks[n].url
+        return Get(Kind.PLAYLIST, url, n, asked_s=now_s, patience_s=patience_s, era=self._era)
 
     def _multivariant(self, get: Get, body: bytes, now_s: float) -> list[Get]:
         page = self._read(body)
+        steering: list[Get] = []
+        urls: tuple[str, ...] = (get.url,)
         if isinstance(page, MultivariantPlaylist):
-            self._paths = Pathways.of(page, get.url)
-            urls = self._paths.urls[self._paths.current]
-        else:
-            urls = [get.url]
+            self._pathways = paths = Pathways(page, get.url)
+            urls = paths.urls[paths.current]
+            if paths.steering_url:
+                steering = [
+                    Get(Kind.STEERING, paths.steering_url, asked_s=now_s, patience_s=STEERING_RETRY_S)
+                ]
         self._tracks = [_Track(url, urljoin(url, ".")) for url in urls]
-        gets = self._playlists(now_s)
-        if self._paths.server_url:
-            gets.append(Get(Kind.STEERING, self._paths.server_url, asked_s=now_s))
-        return gets
+        return [*(self._first_playlist(n, now_s) for n in range(len(urls))), *steering]
 
-    def _playlists(self, now_s: float) -> list[Get]:
-        here = self._paths.current
-        return [
-            Get(Kind.PLAYLIST, track.url, n, asked_s=now_s, pathway=here)
-            for n, track in enumerate(self._tracks)
-        ]
-
-    def _steered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
-        """Follow the steering manifest; one that fails is asked again later, and changes nothing."""
-        moved_to = self._paths.steer(body, now_s) if status == 200 else None
-        following = replace(get, url=self._paths.reload_url(get.url))
-        self._later.append((now_s + self._paths.ttl_s, following))
-        if status != 200:
-            self.playback.facts.failures[f"steering {status}"] += 1
-        return self._move(moved_to, now_s) if moved_to is not None else []
-
-    def _move(self, pathway: str, now_s: float) -> list[Get]:
-        """Go on at another relay, which lists the same numbers and names."""
-        self.playback.facts.moves += 1
-        self._later = [(when, get) for when, get in self._later if get.kind is not Kind.PLAYLIST]
-        for track, url in zip(self._tracks, self._paths.urls[pathway], strict=True):
-            track.url, track.folder = url, urljoin(url, ".")
-        gets = self._playlists(now_s)
-        return [*gets, *(g for n in range(len(self._tracks)) for g in self._media(n, now_s) if self._placed)]
+    def _steered(self, get: Get, body: bytes, now_s: float) -> list[Get]:
+        """Follow the steering server, and ask it again when it says."""
+        manifest = read_manifest(body, get.url)
+        self._later.append((now_s + manifest.ttl_s, replace(get, url=manifest.reload_url)))
+        if self._pathways is not None and self._pathways.prefer(manifest.priority, now_s):
+            return self._moved(now_s)
+        return []
 
     def _playlist(self, get: Get, body: bytes, now_s: float) -> list[Get]:
         track = self._tracks[get.track]
@@ -236,7 +291,9 @@ class Viewer:
         url = track.url
         if listing.blocking:
             url += ("&" if "?" in url else "?") + listing.directives()
-        following = Get(Kind.PLAYLIST, url, get.track, asked_s=now_s, pathway=get.pathway)
+        following = replace(self._first_playlist(get.track, now_s), url=url)
+        if listing.patience_s is not None and following.patience_s is not None:
+            following = replace(following, patience_s=min(listing.patience_s, following.patience_s))
         if changed and listing.blocking:
             return [following]
         wait_s = listing.target_s if changed else listing.target_s / 2
@@ -270,12 +327,16 @@ class Viewer:
                 continue
             track.origin_s = min(track.origin_s, track.to_s - piece.start_s)
             track.busy = True
-            here = self._paths.current
             if piece.map_uri is not None and piece.map_uri != track.map_uri:
-                return [Get(Kind.INIT, track.absolute(piece.map_uri), n, piece, now_s, here)]
-            return [Get(Kind.MEDIA, track.absolute(piece.uri), n, piece, now_s, here)]
+                return [self._object(Kind.INIT, piece.map_uri, n, piece, now_s)]
+            return [self._object(Kind.MEDIA, piece.uri, n, piece, now_s)]
         self._buffered(now_s)
         return []
+
+    def _object(self, kind: Kind, uri: str, n: int, piece: Piece, now_s: float) -> Get:
+        patience_s = MEDIA_PATIENCE_S if self._has_choice else None
+        url = self._tracks[n].absolute(uri)
+        return Get(kind, url, n, piece, now_s, patience_s=patience_s, era=self._era)
 
     def _append(self, n: int, piece: Piece, now_s: float) -> None:
         track = self._tracks[n]

@@ -38,15 +38,27 @@ class Stall:
     lasted_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of the relay that is played from: when (Unix time) and to which pathway."""
+
+    at_s: float
+    to: str
+
+
 @dataclass(slots=True)
 class Facts:
-    """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests, moves."""
+    """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests.
+
+    `plays`: the picture moved, or the class was over, when the viewer stopped watching.
+    """
 
     startup_s: float | None = None
     stalls: list[Stall] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
-    moves: int = 0
+    moves: list[Move] = field(default_factory=list)
+    plays: bool = False
 
 
 class Playback:
@@ -126,6 +138,7 @@ class Playback:
     def finish(self, now_s: float) -> Facts:
         """Stop and return what was seen; a stall that still lasts is counted."""
         self.advance(now_s)
+        self.facts.plays = self.state in (State.PLAYING, State.ENDED)
         if self.state is State.STALLED:
             self._stall_over(now_s)
             self.state = State.ENDED

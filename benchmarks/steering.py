@@ -1,88 +1,107 @@
-"""Which relay a viewer plays from, as content steering says (draft-pantos-content-steering). No I/O.
+"""Which relay a player plays from, when several are listed: hls.js' content steering. No I/O.
 
-Reads the pathways of a multivariant playlist and steering manifests; a pathway that failed is left
-alone for a while. A playlist without pathways is one pathway without a name.
+A pathway that fails is left alone for PENALTY_S. Decides only where to play; what counts as a failure
+is `benchmarks.model`'s to say.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from relay.base.errors import PlaylistError
-from relay.core.playlist import MultivariantPlaylist, Variant, attribute
+from relay.core.playlist import attribute
 from relay.core.playlist.attributes import parse_attributes
 
-TAG = "#EXT-X-CONTENT-STEERING:"
-TTL_S = 300.0  # without a manifest, as the draft says
-MIN_TTL_S = 1.0
-PENALTY_S = 60.0
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.core.playlist import Media, MultivariantPlaylist, Variant
+
+PENALTY_S = 300.0
+DEFAULT_ID = "."  # what a variant without PATHWAY-ID belongs to (§4.4.6.2)
+STEERING_TAG = "#EXT-X-CONTENT-STEERING:"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A steering manifest: the pathways in the order of preference, and when to ask where again."""
+
+    priority: tuple[str, ...]
+    ttl_s: float
+    reload_url: str
+
+
 class Pathways:
-    """The pathways of one viewer; `urls` are each one's media playlists, the picture's first."""
+    """The relays of one multivariant playlist, each with the playlists to play there: video, audio."""
 
-    urls: dict[str, list[str]] = field(default_factory=dict)
-    current: str = ""
-    server_url: str = ""
-    ttl_s: float = TTL_S
-    _priority: list[str] = field(default_factory=list)
-    _reload_url: str = ""
-    _failed_s: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, page: MultivariantPlaylist, url: str) -> Pathways:
-        """Return the pathways of a playlist loaded from `url`; PlaylistError when it has no variant."""
-        found: dict[str, list[str]] = {}
+    def __init__(self, page: MultivariantPlaylist, url: str) -> None:
+        self.urls: dict[str, tuple[str, ...]] = {}
         for variant in page.variants:
-            name = attribute(variant.attributes, "PATHWAY-ID") or ""
-            if name not in found:
-                found[name] = [urljoin(url, uri) for uri in (variant.uri, *_audio(page, variant))]
-        if not found:
+            name = attribute(variant.attributes, "PATHWAY-ID") or DEFAULT_ID
+            if name not in self.urls:
+                self.urls[name] = tuple(urljoin(url, uri) for uri in _renditions(variant, page.media))
+        if not self.urls:
             raise PlaylistError(0, "the multivariant playlist lists no variant")
-        paths = cls(found, next(iter(found)), _priority=list(found))
-        for tag in page.tags:
-            if tag.startswith(TAG):
-                said = parse_attributes(tag.removeprefix(TAG), 0)
-                paths.server_url = urljoin(url, attribute(said, "SERVER-URI") or "")
-                first = attribute(said, "PATHWAY-ID")
-                paths.current = first if first in found else paths.current
-        return paths
+        self.current, self.steering_url = _steering(page.tags, url)
+        if self.current not in self.urls:
+            self.current = next(iter(self.urls))
+        self._penalised_until_s: dict[str, float] = {}
 
-    def steer(self, body: bytes, now_s: float) -> str | None:
-        """Take a steering manifest; return the pathway to move to, or None to stay."""
-        try:
-            said = json.loads(body)
-            self._priority = [str(name) for name in said["PATHWAY-PRIORITY"]]
-            self.ttl_s = max(MIN_TTL_S, float(said.get("TTL", TTL_S)))
-            self._reload_url = str(said.get("RELOAD-URI", ""))
-        except (ValueError, KeyError, TypeError):
-            return None
-        return self._choose(now_s)
+    def failed(self, now_s: float) -> bool:
+        """Leave the present pathway for the next that has not failed; False when all have.
 
-    def leave(self, now_s: float) -> str | None:
-        """Give up the current pathway after a failure; return the next one, or None without another."""
-        self._failed_s[self.current] = now_s
-        return self._choose(now_s)
+        Then the slate is wiped, as by a page that starts its player anew.
+        """
+        self._penalised_until_s[self.current] = now_s + PENALTY_S
+        if self._go(list(self.urls), now_s):
+            return True
+        self._penalised_until_s.clear()
+        names = list(self.urls)
+        self.current = names[(names.index(self.current) + 1) % len(names)]
+        return False
 
-    def reload_url(self, url: str) -> str:
-        """Return where to ask for the next manifest, after one from `url`."""
-        return urljoin(url, self._reload_url) if self._reload_url else url
+    def prefer(self, priority: Sequence[str], now_s: float) -> bool:
+        """Play from the first of these that has not failed; returns whether that is another one."""
+        before = self.current
+        return self._go(priority, now_s) and self.current != before
 
-    def _choose(self, now_s: float) -> str | None:
-        for name in dict.fromkeys([*self._priority, *self.urls]):
-            failed_s = self._failed_s.get(name, -PENALTY_S)
-            if name in self.urls and now_s - failed_s >= PENALTY_S:
-                moved, self.current = name != self.current, name
-                return name if moved else None
-        return None
+    def _go(self, names: Sequence[str], now_s: float) -> bool:
+        for name in names:
+            if name in self.urls and self._penalised_until_s.get(name, now_s) <= now_s:
+                self.current = name
+                return True
+        return False
 
 
-def _audio(page: MultivariantPlaylist, variant: Variant) -> list[str]:
-    """Return the audio playlist of a variant, if it has one apart."""
+def read_manifest(body: bytes, url: str) -> Manifest:
+    """Return what a steering server answered; PlaylistError when it is no manifest."""
+    try:
+        fields = json.loads(body)
+        return Manifest(
+            tuple(map(str, fields["PATHWAY-PRIORITY"])),
+            float(fields["TTL"]),
+            urljoin(url, fields.get("RELOAD-URI", url)),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise PlaylistError(0, "the body is no steering manifest") from error
+
+
+def _renditions(variant: Variant, media: Sequence[Media]) -> list[str]:
+    """Return the playlists to play: the variant's and its audio's, if that is apart."""
     group = attribute(variant.attributes, "AUDIO")
-    apart = [media for media in page.media if media.group_id == group and media.uri]
-    apart.sort(key=lambda media: attribute(media.attributes, "DEFAULT") != "YES")
-    return [media.uri or "" for media in apart[:1]]
+    apart = [one for one in media if one.group_id == group and one.uri]
+    apart.sort(key=lambda one: attribute(one.attributes, "DEFAULT") != "YES")
+    return [variant.uri, *(one.uri or "" for one in apart[:1])]
+
+
+def _steering(tags: Sequence[str], url: str) -> tuple[str, str | None]:
+    """Return the pathway to start with ("" if none is named) and the steering server's address."""
+    for tag in tags:
+        if tag.startswith(STEERING_TAG):
+            fields = parse_attributes(tag.removeprefix(STEERING_TAG), 0)
+            server = attribute(fields, "SERVER-URI")
+            return attribute(fields, "PATHWAY-ID") or "", urljoin(url, server) if server else None
+    return "", None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -67,5 +68,7 @@ def _times(values: dict[str, float | None], names: tuple[str, ...], unit: str) -
 
 
 if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of benchmarks/results")
+    for path in parser.parse_args().files:
         sys.stdout.write(markdown(json.loads(path.read_text()), path.name) + "\n")

@@ -56,6 +56,7 @@ class Answer:
         self.body = b""
         self.done = False
         self.closes = False
+        self.late = False  # it never came within the asker's patience
         self.location = ""
         self.body_bytes = 0
         self.unread_bytes = 0  # of the body; 0 while the head is read or the body is chunked

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.loop import Host, Loop
+from benchmarks.loop import Asker, Host, Loop
 from benchmarks.origin import Server
 from benchmarks.wire import Answer, request_bytes
 
@@ -177,3 +177,27 @@ def test_timers_fire_in_order_and_the_loop_ends_in_time() -> None:
         loop.run(began_s + 0.05)
         assert seen == ["first", "second"]
         assert 0.05 <= time.time() - began_s < 5
+
+
+def test_patience_ends_before_the_deadline_and_the_line_moves_on() -> None:
+    """A peer that accepts and says nothing; the second request waits in line for the one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, server() as (address, _):
+        with looped(address) as loop:
+            told: list[tuple[str, bool, bool]] = []
+
+            def asker(name: str) -> Asker:
+                def answered(answer: Answer, now_s: float) -> None:
+                    told.append((name, answer.late, answer.done))
+                    loop.stopped = len(told) == 3
+
+                return answered
+
+            mute = Host(loop, most=1, address=silent.getsockname())
+            now_s = time.time()
+            mute.get(request_bytes("http://h/a"), asker("first"), now_s, keep=True, patience_s=0.1)
+            mute.get(request_bytes("http://h/b"), asker("in line"), now_s, keep=True, patience_s=0.2)
+            prompt = Host(loop)
+            prompt.get(request_bytes("http://h/c"), asker("prompt"), now_s, keep=True, patience_s=0.05)
+            loop.run(now_s + DEADLINE_S)
+            assert time.time() - now_s < DEADLINE_S / 2
+    assert sorted(told) == [("first", True, False), ("in line", True, False), ("prompt", False, True)]

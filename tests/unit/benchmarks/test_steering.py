@@ -1,4 +1,4 @@
-"""Pathways: where a viewer begins, when it moves, and what it leaves alone for a while."""
+"""Relays and the way between them: who is played from, and what a failing one costs the picture."""
 
 from __future__ import annotations
 
@@ -6,77 +6,180 @@ import json
 
 import pytest
 
-from benchmarks.steering import PENALTY_S, TTL_S, Pathways
+from benchmarks.listing import Listing
+from benchmarks.model import LATE, Get, Kind, Page, Viewer
+from benchmarks.steering import PENALTY_S, Pathways, read_manifest
 from relay.base.errors import PlaylistError
-from relay.core.playlist import MultivariantPlaylist, parse
+from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Part, Segment, ServerControl, parse
 
-TEXT = """#EXTM3U
-#EXT-X-CONTENT-STEERING:SERVER-URI="/steering/c?token=t",PATHWAY-ID="b"
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-a",NAME="x",DEFAULT=YES,URI="http://a/t/audio.m3u8"
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio-b",NAME="x",DEFAULT=YES,URI="http://b/t/audio.m3u8"
-#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="audio-a",PATHWAY-ID="a"
-http://a/t/video.m3u8
-#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="audio-b",PATHWAY-ID="b"
-http://b/t/video.m3u8
+T0 = 1_800_000_000.0
+MASTER = "http://master/live/class/index.m3u8?token=x"
+INDEX = """#EXTM3U
+#EXT-X-CONTENT-STEERING:SERVER-URI="/steering/class?token=x",PATHWAY-ID="a"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="ga",NAME="s",URI="http://a/t/x/class/audio.m3u8"
+#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="ga",PATHWAY-ID="a"
+http://a/t/x/class/video.m3u8
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="gb",NAME="s",URI="http://b/t/x/class/audio.m3u8"
+#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="gb",PATHWAY-ID="b"
+http://b/t/x/class/video.m3u8
 """
-URL = "http://master/live/c/index.m3u8"
+MUXED = "\n".join(
+    line.replace(',AUDIO="ga"', "").replace(',AUDIO="gb"', "")
+    for line in INDEX.splitlines()
+    if "EXT-X-MEDIA:" not in line
+)
 
 
-def pathways(text: str = TEXT) -> Pathways:
+def multivariant(text: str = INDEX) -> MultivariantPlaylist:
     page = parse(text)
     assert isinstance(page, MultivariantPlaylist)
-    return Pathways.of(page, URL)
+    return page
 
 
-def manifest(*names: str, **more: object) -> bytes:
-    return json.dumps({"VERSION": 1, "TTL": 5, "PATHWAY-PRIORITY": names, **more}).encode()
+def listing(last: int) -> Listing:
+    """Three segments of 2 s up to `last`, and a part of the next one."""
+    segments = tuple(Segment(msn, f"s{msn}.mp4", 2.0) for msn in range(last - 2, last + 1))
+    control = ServerControl(True, 1.5)
+    opened = Segment(last + 1, "", 0.0, (Part(f"p{last + 1}.0.mp4", 0.5, independent=True),))
+    return Listing(
+        MediaPlaylist(2, segments, last - 2, part_target_s=0.5, server_control=control, open_segment=opened)
+    )
 
 
-def test_each_pathway_has_its_picture_and_its_audio_and_the_named_one_is_first() -> None:
-    paths = pathways()
-    assert paths.urls == {
-        "a": ["http://a/t/video.m3u8", "http://a/t/audio.m3u8"],
-        "b": ["http://b/t/video.m3u8", "http://b/t/audio.m3u8"],
-    }
-    assert (paths.current, paths.server_url) == ("b", "http://master/steering/c?token=t")
+def read(body: bytes) -> Page:
+    kind, _, number = body.decode().partition(" ")
+    return listing(int(number)) if kind == "list" else multivariant({"index": INDEX, "muxed": MUXED}[kind])
 
 
-def test_the_manifest_moves_to_its_first_known_pathway() -> None:
-    paths = pathways()
-    assert paths.steer(manifest("new", "a", "b"), 0.0) == "a"
-    assert paths.ttl_s == 5.0
-    assert paths.steer(manifest("a", "b"), 5.0) is None
-    assert paths.steer(manifest("b", "a", **{"RELOAD-URI": "/next"}), 10.0) == "b"
-    assert paths.reload_url("http://master/steering/c") == "http://master/next"
+def playing(index: bytes = b"index") -> tuple[Viewer, list[Get]]:
+    """A viewer that has one version of each playlist; returns it with everything it asked for since."""
+    viewer = Viewer(MASTER, read)
+    (first,) = viewer.start(T0)
+    asked = viewer.answered(first, 200, index, T0)
+    later = [get for get in asked if get.kind is Kind.STEERING]
+    for get in asked:
+        if get.kind is Kind.PLAYLIST:
+            later += viewer.answered(get, 200, b"list 10", T0)
+    return viewer, later
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"PATHWAY-PRIORITY": 1}', b"\xff"])
-def test_a_manifest_that_cannot_be_read_changes_nothing(body: bytes) -> None:
-    paths = pathways()
-    assert paths.steer(body, 0.0) is None
-    assert (paths.current, paths.ttl_s, paths.reload_url(URL)) == ("b", TTL_S, URL)
+def pick(gets: list[Get], kind: Kind, track: int = 0) -> Get:
+    return next(get for get in gets if get.kind is kind and get.track == track)
 
 
-def test_a_failed_pathway_is_left_alone_for_a_while() -> None:
-    paths = pathways()
-    assert paths.leave(0.0) == "a"
-    assert paths.steer(manifest("b", "a"), PENALTY_S - 1) is None
-    assert paths.steer(manifest("b", "a"), PENALTY_S) == "b"
+def urls(gets: list[Get]) -> list[str]:
+    return [get.url for get in gets]
 
 
-def test_with_every_pathway_failed_one_stays() -> None:
-    paths = pathways()
-    paths.leave(0.0)
-    assert paths.leave(1.0) is None
+def test_every_relay_is_found_with_its_renditions() -> None:
+    paths = Pathways(multivariant(), MASTER)
+    assert paths.urls["b"] == ("http://b/t/x/class/video.m3u8", "http://b/t/x/class/audio.m3u8")
+    assert paths.current == "a"
+    assert paths.steering_url == "http://master/steering/class?token=x"
+
+
+def test_without_pathways_there_is_one_place() -> None:
+    paths = Pathways(multivariant("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n"), "http://a/x/i.m3u8")
+    assert (paths.urls, paths.current) == ({".": ("http://a/x/v.m3u8",)}, ".")
+    assert paths.steering_url is None
+
+
+def test_what_failed_is_left_alone_for_a_while() -> None:
+    paths = Pathways(multivariant(), MASTER)
+    assert paths.failed(T0)
+    assert paths.current == "b"
+    assert not paths.prefer(["a", "b"], T0 + PENALTY_S - 1)
+    assert paths.prefer(["a", "b"], T0 + PENALTY_S)
     assert paths.current == "a"
 
 
-def test_a_relay_s_own_playlist_is_one_nameless_pathway() -> None:
-    paths = pathways("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nvideo.m3u8\n")
-    assert paths.urls == {"": ["http://master/live/c/video.m3u8"]}
-    assert (paths.server_url, paths.leave(0.0)) == ("", None)
+def test_when_all_have_failed_the_slate_is_wiped() -> None:
+    paths = Pathways(multivariant(), MASTER)
+    assert paths.failed(T0)
+    assert not paths.failed(T0)
+    assert paths.current == "a"
+    assert paths.prefer(["b"], T0)
 
 
-def test_without_a_variant_there_is_nothing_to_play() -> None:
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"PATHWAY-PRIORITY": ["a"], "TTL": "x"}'])
+def test_a_manifest_that_cannot_be_read(body: bytes) -> None:
     with pytest.raises(PlaylistError):
-        Pathways.of(MultivariantPlaylist(), URL)
+        read_manifest(body, MASTER)
+
+
+def test_a_refusing_relay_is_left_at_once_for_both_renditions() -> None:
+    viewer, asked = playing()
+    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 0, b"", T0 + 0.2)
+    assert urls(moved) == ["http://b/t/x/class/video.m3u8", "http://b/t/x/class/audio.m3u8"]
+    assert [move.to for move in viewer.playback.facts.moves] == ["b"]
+
+
+def test_what_the_old_relay_still_answers_is_not_heard() -> None:
+    viewer, asked = playing()
+    media = pick(asked, Kind.MEDIA)
+    viewer.answered(pick(asked, Kind.PLAYLIST), 410, b"", T0 + 0.2)
+    assert viewer.answered(media, 200, b"", T0 + 0.3) == []
+    assert viewer.answered(pick(asked, Kind.PLAYLIST, 1), 410, b"", T0 + 0.3) == []
+    assert len(viewer.playback.facts.moves) == 1
+
+
+def test_the_next_relay_may_be_a_little_behind_but_not_count_anew() -> None:
+    viewer, asked = playing()
+    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 404, b"", T0)
+    assert viewer.answered(moved[0], 200, b"list 9", T0) != []
+    assert viewer.answered(moved[1], 200, b"list 3", T0) == []
+    assert viewer.playback.facts.failures["playlist: line 0: the media sequence went back"] == 1
+
+
+def test_nothing_is_loaded_again_after_a_move() -> None:
+    viewer, asked = playing()
+    before_s = viewer.playback.forward_s
+    for get in asked:
+        if get.kind is Kind.MEDIA:
+            viewer.answered(get, 200, b"", T0)
+    loaded_s = viewer.playback.forward_s
+    assert loaded_s > before_s
+    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 0, b"", T0)
+    after = viewer.answered(moved[0], 200, b"list 10", T0)
+    assert viewer.playback.forward_s == loaded_s
+    assert all(get.url.startswith("http://b/") for get in after)
+
+
+def test_a_silent_relay_is_noticed_by_patience() -> None:
+    viewer, asked = playing()
+    blocked = pick(asked, Kind.PLAYLIST, 1)
+    assert blocked.patience_s == pytest.approx(1.6)  # 0.8 target durations
+    moved = viewer.answered(blocked, LATE, b"", T0 + 1.6)
+    assert [get.url[:9] for get in moved] == ["http://b/"] * 2
+    assert viewer.playback.facts.failures == {"playlist late": 1}
+
+
+def test_a_rendition_alone_is_tried_three_times_where_that_may_help() -> None:
+    viewer, asked = playing(b"muxed")
+    get = pick(asked, Kind.PLAYLIST)
+    for _ in range(2):
+        assert viewer.answered(get, 503, b"", T0) == []
+        get = pick(viewer.tick(T0 + 0.5), Kind.PLAYLIST)
+    assert urls(viewer.answered(get, 503, b"", T0)) == ["http://b/t/x/class/video.m3u8"]
+    viewer, asked = playing(b"muxed")
+    assert len(viewer.answered(pick(asked, Kind.PLAYLIST), 404, b"", T0)) == 1
+
+
+def test_the_steering_server_is_followed_and_asked_again() -> None:
+    viewer, asked = playing()
+    steering = pick(asked, Kind.STEERING)
+    body = json.dumps({"VERSION": 1, "TTL": 5, "RELOAD-URI": "/again", "PATHWAY-PRIORITY": ["b", "a"]})
+    moved = viewer.answered(steering, 200, body.encode(), T0)
+    assert [get.url[:9] for get in moved] == ["http://b/"] * 2
+    (again,) = viewer.tick(T0 + 5)
+    assert again.url == "http://master/again"
+    assert viewer.answered(again, 503, b"", T0 + 5) == []
+    assert [get.kind for get in viewer.tick(T0 + 10)] == [Kind.STEERING]
+
+
+def test_when_every_relay_fails_the_viewer_goes_on_trying() -> None:
+    viewer, asked = playing()
+    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 0, b"", T0)
+    assert viewer.answered(moved[1], 0, b"", T0) == []
+    assert viewer.playback.facts.failures["every pathway failed"] == 1
+    assert urls(viewer.tick(T0 + 0.5)) == ["http://a/t/x/class/video.m3u8", "http://a/t/x/class/audio.m3u8"]

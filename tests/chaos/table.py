@@ -1,0 +1,93 @@
+"""docs/chaos.md from the outcomes. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.chaos.verdict import Outcome
+
+HEAD = """\
+# Faults under a class, measured
+
+Written by `make chaos`, never by hand. Each row is a class of its own: a real master, real relays, the Go
+ingest of the tests (the muxer that MediaMTX uses), a synthetic teacher (RTMP), and viewers who play while
+something breaks.
+
+- **Viewers** are HTTP clients that joined by code; they ask, wait and move between relays as hls.js does with
+  our page's settings (`benchmarks/model.py`). They hear nothing by the page's socket: a page moves sooner.
+- **Browser** is one real Chromium on our page, beside them; a standstill counts from 250 ms.
+- A viewer's **stall** counts from 0.1 s. *Longest* is the longest one; *last back* is when the last picture
+  moved again; *last moved* is when the last viewer first changed the relay: seconds after the fault. *Lost*
+  viewers stood still at the end.
+- Everything runs on one machine; *load* is its load average at the fault. A busy machine's figures are worse.
+
+"""
+
+COLUMNS = ("fault", "promise", "kept", "viewers", "lost", "stalled", "longest s", "last back s", "moved")
+COLUMNS += ("last moved s", "browser", "load")
+
+
+def page(
+    outcomes: Sequence[Outcome], machines: Mapping[str, str], notes: str, order: Sequence[str] = ()
+) -> str:
+    """Return the document; `machines` says on what and when each row was measured."""
+    rank = {name: n for n, name in enumerate(order)}
+    rows = sorted(outcomes, key=lambda o: rank.get(o.row, len(rank)))
+    lines = [
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
+        *(_row(outcome) for outcome in rows),
+    ]
+    details = [line for outcome in rows for line in _details(outcome, machines.get(outcome.row, ""))]
+    return HEAD + "\n".join([*lines, "", "## Row by row", "", *details]) + notes
+
+
+def _row(o: Outcome) -> str:
+    cells = (
+        o.fault,
+        o.promise,
+        "yes" if o.kept else "**no**",
+        o.viewers,
+        o.lost,
+        o.stalled,
+        f"{o.longest_s:.1f}" if o.stalled else "–",
+        f"{o.back_s:.1f}" if o.stalled else "–",
+        o.moved,
+        f"{o.moved_s:.1f}" if o.moved else "–",
+        _browser(o),
+        f"{o.load:.1f}",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _browser(o: Outcome) -> str:
+    if o.browser_plays is None:
+        return "–"
+    if not o.browser_stalls_ms:
+        return "0 stalls" if o.browser_plays else "stands still"
+    stalls = ", ".join(f"{ms / 1000:.1f} s" for ms in o.browser_stalls_ms)
+    return stalls if o.browser_plays else f"{stalls}, stands still"
+
+
+def _details(o: Outcome, machine: str) -> list[str]:
+    lines = [f"**{o.fault}** (`{o.row}`): {o.started} of {o.viewers} played, watched {o.watched_s:.0f} s."]
+    if o.noise:
+        lines.append(f"{o.noise} standstills lay before the fault.")
+    if o.failures:
+        lines.append("Failed requests: " + ", ".join(f"{n} × {what}" for what, n in o.failures.items()) + ".")
+    lines += [f"{name}: {value}" for name, value in o.notes.items()]
+    if o.problems:
+        lines.append("Not kept: " + "; ".join(o.problems) + ".")
+    return [f"- {lines[0]} {machine}", *(f"    - {line}" for line in lines[1:])]
+
+
+NOTES = "\n## Notes by hand\n"
+
+
+def notes_of(document: str) -> str:
+    """Return what was written by hand under the table, with its heading; it is kept."""
+    _, heading, text = document.partition(NOTES)
+    return heading + text
