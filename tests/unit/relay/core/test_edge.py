@@ -251,6 +251,49 @@ def test_a_token_that_is_none_is_not_put_into_an_address(query: str) -> None:
     assert rig().refused("index.m3u8" + query, text=None) == 401
 
 
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/\\evil.example/index.m3u8?token=x", b"/t/x/\\evil.example/index.m3u8"),
+        ("/http:%2f%2fevil.example/index.m3u8?token=x", b"/t/x/http:%2f%2fevil.example/index.m3u8"),
+        ("/evil.example/i.m3u8?token=x&next=//evil.example", b"/t/x/evil.example/i.m3u8?next=//evil.example"),
+        ("/class1/%0d%0aX:1?token=x", b"/t/x/class1/%0d%0aX:1"),
+    ],
+)
+def test_a_redirect_never_leads_away(target: str, location: bytes) -> None:
+    """Only the path form of the same address is ever sent, whatever the address is."""
+    request = Request(b"GET", target.encode(), Headers())
+    result, _ = rig().edge.answer(request, HERE, now_s=1.0, wall_s=WALL_S)
+    assert isinstance(result, Reply)
+    lines = [line for line in result.head.split(b"\r\n") if line.startswith(b"Location:")]
+    assert lines == [b"Location: " + location]
+
+
+def test_an_address_of_another_server_is_none_of_ours() -> None:
+    request = Request(b"GET", b"//evil.example/index.m3u8?token=x", Headers())
+    with pytest.raises(RequestError) as caught:
+        rig().edge.answer(request, HERE, now_s=1.0, wall_s=WALL_S)
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("target", ["/metrics", "/healthz", "/readyz", "/t/x/metrics", "/class1/../metrics"])
+def test_the_operators_pages_are_not_on_the_viewers_port(target: str) -> None:
+    one = rig()
+    with pytest.raises(RequestError) as caught:
+        one.edge.answer(Request(b"GET", target.encode(), Headers()), HERE, now_s=1.0, wall_s=WALL_S)
+    assert caught.value.status in (401, 404)
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_clock_that_jumps_turns_nobody_away_who_watches(jump_s: float) -> None:
+    one = rig()
+    one.reply("v0.m3u8")
+    request = Request(b"GET", f"/t/{TOKEN}/class1/v0.m3u8".encode(), Headers())
+    result, _ = one.edge.answer(request, HERE, now_s=one.now_s + 1, wall_s=WALL_S + jump_s)
+    assert isinstance(result, Reply)
+    assert result.status == 200
+
+
 def test_a_bearer_of_other_letters_is_refused() -> None:
     assert rig().refused("index.m3u8", text=None, bearer="\xe9\xb2") == 401
 

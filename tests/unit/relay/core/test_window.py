@@ -767,6 +767,22 @@ def test_an_origin_without_dates_gets_those_of_this_machine() -> None:
     assert [e.pdt_s for e in rig.window.listed] == [WALL_S + 94, WALL_S + 96, WALL_S + 98]
 
 
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_clock_that_jumps_moves_no_date_that_was_listed_and_none_that_follows(jump_s: float) -> None:
+    rig = Rig()
+    rig.plain(0, 1, 2)
+    before = [e.pdt_s for e in rig.window.listed]
+    rig.window.update(
+        playlist(2, *(segment(n) for n in (0, 1, 2, 3))),
+        rig.epoch,
+        rig.now_s + 2,
+        WALL_S + rig.now_s + jump_s,
+    )
+    fetch_all(rig.window, rig.now_s + 2)
+    assert [e.pdt_s for e in rig.window.listed][:3] == before
+    assert rig.window.listed[3].pdt_s == pytest.approx((before[2] or 0.0) + 2.0)
+
+
 def test_keys_are_spelt_out_because_numbers_and_place_change() -> None:
     rig = Rig()
     rig.window.base_url = "http://origin.example/live/"
