@@ -21,5 +21,8 @@ export function tenth(value: number): string {
   return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(value);
 }
 
+/** A size on disk in MB, with one decimal. */
+export const megabytes = (bytes: number): string => tenth(bytes / 1_000_000);
+
 /** Bits a second as Mbit/s with one decimal. */
 export const mbps = (bps: number): string => tenth(bps / 1_000_000);

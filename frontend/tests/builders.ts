@@ -22,7 +22,7 @@ export function joined(changes: Partial<Joined> = {}): Joined {
 export function classroom(changes: Partial<Classroom> = {}): Classroom {
   return {
     id: 'c1', name: 'Physics', code: 'K7QFM2', status: 'open', state: 'waiting', viewers: 0, capacity: 0, has_password: false,
-    language: 'ko', owner: 'Kim', created_at: '2026-11-23T01:00:00Z', join_url: 'http://localhost/join/K7QFM2', ...changes,
+    language: 'ko', owner: 'Kim', co_teachers: [], created_at: '2026-11-23T01:00:00Z', join_url: 'http://localhost/join/K7QFM2', ...changes,
   };
 }
 

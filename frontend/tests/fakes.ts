@@ -112,6 +112,10 @@ export class FakePlayer implements Player {
     this.did.push(`prefer ${priority.join()}`);
   }
 
+  evenPace(): void {
+    this.did.push('evenPace');
+  }
+
   startLoad(): void {
     this.did.push('startLoad');
   }

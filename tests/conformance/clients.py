@@ -159,7 +159,7 @@ async def _browser(kind: str, page: str, folder: Path, stack: AsyncExitStack) ->
     else:
         command = [minibrowser() or "MiniBrowser", "--private", page]
         env |= {
-            "DISPLAY": await _display(folder, stack),
+            "DISPLAY": await display(folder, stack),
             "GDK_BACKEND": "x11",
             "LIBGL_ALWAYS_SOFTWARE": "1",
             "WEBKIT_GST_ENABLE_HLS_SUPPORT": "1" if "native=1" in page else "0",
@@ -167,7 +167,8 @@ async def _browser(kind: str, page: str, folder: Path, stack: AsyncExitStack) ->
     await stack.enter_async_context(running(*command, folder=folder, env=env))
 
 
-async def _display(folder: Path, stack: AsyncExitStack) -> str:
+async def display(folder: Path, stack: AsyncExitStack) -> str:
+    """Run a screen that nobody sees, and return its name."""
     xvfb = await stack.enter_async_context(
         running("Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp", folder=folder)
     )

@@ -6,6 +6,7 @@ export interface NewClassroom {
   password?: string;
   capacity?: number;
   language?: string;
+  co_teachers?: string[];
 }
 
 export type ClassAction = 'open' | 'close' | 'end' | 'new-code' | 'rotate-key';

@@ -14,6 +14,8 @@ export type Slug =
   | 'not-found'
   | 'invalid'
   | 'conflict'
+  | 'last-admin'
+  | 'node-at-work'
   | 'offline'
   | 'failed';
 
@@ -34,7 +36,7 @@ export class ApiError extends Error {
 
 const SLUGS = new Set<string>([
   'unknown-code', 'wrong-password', 'class-closed', 'class-ended', 'cluster-full', 'class-full',
-  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid', 'conflict',
+  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid', 'conflict', 'last-admin', 'node-at-work',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {

@@ -1,5 +1,5 @@
 import { call } from './client';
-import type { AuditEvent, ClusterNode, ClusterSummary, Role, User } from './types';
+import type { AuditEvent, Backup, ClusterNode, ClusterSummary } from './types';
 
 export interface Cluster {
   nodes: ClusterNode[];
@@ -20,9 +20,4 @@ export const listEvents = async (): Promise<AuditEvent[]> => (await call<{ event
 export const getSettings = async (): Promise<Record<string, string>> =>
   (await call<{ settings: Record<string, string> }>('GET', '/api/settings')).settings;
 
-export const listUsers = async (): Promise<User[]> => (await call<{ users: User[] }>('GET', '/api/users')).users;
-
-export const createUser = (user: { name: string; password: string; role: Role }): Promise<User> =>
-  call('POST', '/api/users', { body: user });
-
-export const deleteUser = (id: string): Promise<void> => call('DELETE', `/api/users/${encodeURIComponent(id)}`);
+export const getBackup = (): Promise<Backup> => call('GET', '/api/backup');

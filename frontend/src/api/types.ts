@@ -46,6 +46,8 @@ export interface Classroom {
   language: string;
   owner: string;
   created_at: string;
+  /** Ids of accounts that may manage this class beside its owner. */
+  co_teachers: string[];
   join_url: string;
   rtmp_server?: string;
   rtmp_url?: string;
@@ -112,6 +114,18 @@ export interface AuditEvent {
   detail: string;
 }
 
+/** The last backup; `at` is empty when there was none. */
+export interface Backup {
+  at: string;
+  size_bytes: number;
+}
+
+/** A one-time link that signs somebody in. */
+export interface LoginLink {
+  url: string;
+  expires_at: string;
+}
+
 export interface StudentNews {
   type: 'snapshot' | 'change' | 'kicked' | 'closed' | 'ended' | 'refused' | 'pong';
   seq?: number;
@@ -136,6 +150,8 @@ export interface MonitorNews {
   nodes?: ClusterNode[];
   summary?: ClusterSummary;
   classrooms?: Classroom[];
+  /** Average load in percent, and students, over time. */
   history?: Point[];
+  student_history?: Point[];
   events?: AuditEvent[];
 }

@@ -60,6 +60,11 @@ export class HlsPlayer implements Player {
     if (priority.some((id) => known.has(id))) this.#hls.pathwayPriority = priority;
   }
 
+  evenPace(): void {
+    this.#hls.config.maxLiveSyncPlaybackRate = 1;
+    this.#video.playbackRate = 1;
+  }
+
   sample(): Sample {
     const video = this.#video;
     const details = this.#hls.latestLevelDetails;

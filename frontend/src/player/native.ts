@@ -37,6 +37,10 @@ export class NativePlayer implements Player {
     // Content steering decides here.
   }
 
+  evenPace(): void {
+    // The system's player never changes its speed by itself.
+  }
+
   sample(): Sample {
     const { video } = this.options;
     const last = video.seekable.length - 1;

@@ -7,6 +7,7 @@ export type Cure =
   | 'start-load' // hls.js stopped after a fatal error: let it go on
   | 'recover-media' // re-attach the media element
   | 'go-live' // jump over what will never arrive
+  | 'even-pace' // never change the speed again: this engine stands still when it is changed
   | 'reload' // ask the master for relays again and load afresh
   | 'rebuild'; // throw the player away and make a new one
 
@@ -25,6 +26,10 @@ const LADDER: [number, Cure][] = [
   [8_000, 'reload'],
   [20_000, 'rebuild'],
 ];
+/** Standing so soon after a change of speed, with so much media in hand, is the engine's own doing. */
+const BLAME_SPEED_MS = 3_000;
+const BLAME_AFTER_MS = 700;
+const ENOUGH_BUFFER_S = 0.5;
 /** Further behind the target than this, a student who did not rewind is brought back. */
 const TOO_FAR_BEHIND_S = 8;
 
@@ -34,6 +39,13 @@ export class Recovery {
   #previous: Sample | null = null;
   #movedAt_ms: number | null = null;
   #rung = 0;
+  #speedChangedAt_ms: number | null = null;
+  #evenPace = false;
+
+  /** This engine cannot change its speed while it plays: no player may try again. */
+  get evenPace(): boolean {
+    return this.#evenPace;
+  }
 
   /** The player gave up with a fatal error. */
   fault(kind: FaultKind, now_ms: number): Cure {
@@ -54,6 +66,7 @@ export class Recovery {
     const previous = this.#previous;
     this.#previous = sample;
     const now_ms = sample.at_ms;
+    if (previous !== null && previous.rate !== sample.rate) this.#speedChangedAt_ms = now_ms;
     if (!wanted || previous === null || this.#movedAt_ms === null) {
       this.#restart(now_ms);
       return 'none';
@@ -68,7 +81,17 @@ export class Recovery {
       this.#restart(now_ms);
       return following && tooFar(sample) && this.#may('go-live', JUMP_EVERY_MS, now_ms) ? 'go-live' : 'none';
     }
+    if (!this.#evenPace && this.#blamesSpeed(sample)) {
+      this.#evenPace = true;
+      return 'even-pace';
+    }
     return this.#climb(now_ms);
+  }
+
+  #blamesSpeed(sample: Sample): boolean {
+    if (this.#speedChangedAt_ms === null || this.#movedAt_ms === null || sample.buffer_s < ENOUGH_BUFFER_S) return false;
+    const stoodAfter_ms = this.#movedAt_ms - this.#speedChangedAt_ms;
+    return stoodAfter_ms < BLAME_SPEED_MS && sample.at_ms - this.#movedAt_ms >= BLAME_AFTER_MS;
   }
 
   #climb(now_ms: number): Cure {

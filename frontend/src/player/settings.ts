@@ -7,6 +7,7 @@ import type { HlsConfig, LoadPolicy } from 'hls.js';
 export const CATCH_UP_RATE = 1.1;
 const LEAST_TARGET_S = 1.5;
 const TARGET_PARTS = 3.5;
+const LEAST_TARGET_PARTS = 2;
 const TARGET_SEGMENTS = 3;
 
 const lowLatencyPlaylists: LoadPolicy = {
@@ -64,13 +65,23 @@ export interface Aim {
 
 /** Read from a media playlist how near to the edge to play. */
 export function aimOf(playlist: string): Aim {
-  const part_s = Number(/#EXT-X-PART-INF:.*?PART-TARGET=([\d.]+)/.exec(playlist)?.[1] ?? 0);
-  if (part_s > 0) return { lowLatency: true, target_s: lowLatencyTarget(part_s) };
+  const bound_s = Number(/#EXT-X-PART-INF:.*?PART-TARGET=([\d.]+)/.exec(playlist)?.[1] ?? 0);
+  if (bound_s > 0) {
+    // PART-TARGET only bounds: after one hiccup it may be far above what parts usually are.
+    const parts_s = Array.from(playlist.matchAll(/#EXT-X-PART:.*?DURATION=([\d.]+)/g), ([, length]) => Number(length));
+    const usual_s = median(parts_s) ?? bound_s;
+    // Never nearer than the longest part that is listed: it comes only when it is whole.
+    return { lowLatency: true, target_s: Math.max(lowLatencyTarget(usual_s), LEAST_TARGET_PARTS * Math.max(0, ...parts_s)) };
+  }
   // Real lengths, not the target duration: that is rounded up, and pinned higher still by relays.
   const lengths_s = Array.from(playlist.matchAll(/#EXTINF:([\d.]+)/g), ([, length]) => Number(length));
   if (lengths_s.length === 0) return { lowLatency: false, target_s: null };
   const mean_s = lengths_s.reduce((sum, length_s) => sum + length_s, 0) / lengths_s.length;
   return { lowLatency: false, target_s: TARGET_SEGMENTS * mean_s };
+}
+
+function median(values: number[]): number | undefined {
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
 /** Put the present token in the place of the one that a relay's or the master's address carries. */

@@ -1,2 +1,2 @@
 // Calls of the operator's pages that need no state of their own.
-export { getSettings } from '../api/cluster';
+export { getBackup, getSettings } from '../api/cluster';

@@ -1,5 +1,5 @@
 // The teacher's list of classes.
-import { createClassroom, listClassrooms, type NewClassroom } from '../api/classrooms';
+import { changeClassroom, createClassroom, listClassrooms, type NewClassroom } from '../api/classrooms';
 import type { Classroom } from '../api/types';
 import { explain } from './session.svelte';
 
@@ -22,6 +22,18 @@ export class Classes {
       this.problem = '';
     } catch (error) {
       this.problem = explain(error);
+    }
+  }
+
+  async change(id: string, change: Partial<NewClassroom>): Promise<boolean> {
+    try {
+      const changed = await changeClassroom(id, change);
+      this.problem = '';
+      this.list = (this.list ?? []).map((known) => (known.id === id ? { ...known, ...changed } : known));
+      return true;
+    } catch (error) {
+      this.problem = explain(error);
+      return false;
     }
   }
 

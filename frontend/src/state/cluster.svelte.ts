@@ -1,6 +1,6 @@
 // The cluster as the operator sees it. A WebSocket tells changes; every 5 s, or on demand, the same is
 // asked for anew, so the numbers are right even where a proxy swallows WebSockets.
-import { actOnNode, getCluster, type NodeAction } from '../api/cluster';
+import { actOnNode, getCluster, listEvents, type NodeAction } from '../api/cluster';
 import { LiveSocket, socketUrl } from '../api/socket';
 import type { AuditEvent, Classroom, ClusterNode, ClusterSummary, MonitorNews, Point } from '../api/types';
 import { explain } from './session.svelte';
@@ -12,7 +12,9 @@ export class ClusterView {
   nodes = $state.raw<ClusterNode[]>([]);
   summary = $state.raw<ClusterSummary | null>(null);
   classrooms = $state.raw<Classroom[]>([]);
+  /** Average load in percent, and students, over time. */
   history = $state.raw<Point[]>([]);
+  students = $state.raw<Point[]>([]);
   events = $state.raw<AuditEvent[]>([]);
   auto = $state(true);
   live = $state(false);
@@ -42,7 +44,8 @@ export class ClusterView {
 
   async refresh(): Promise<void> {
     try {
-      this.#heard({ type: 'change', ...(await getCluster()) });
+      const [cluster, events] = await Promise.all([getCluster(), this.live ? undefined : listEvents()]);
+      this.#heard({ type: 'change', ...cluster, ...(events && { events }) });
       this.problem = '';
     } catch (error) {
       this.problem = explain(error);
@@ -66,12 +69,21 @@ export class ClusterView {
     if (news.summary !== undefined) this.#summed(news.summary);
     if (news.classrooms !== undefined) this.classrooms = news.classrooms;
     if (news.events !== undefined) this.events = news.events;
-    if (news.history !== undefined && news.history.length >= this.history.length) this.history = news.history.slice(-MOST_POINTS);
+    this.history = longer(news.history, this.history);
+    this.students = longer(news.student_history, this.students);
   }
 
   #summed(summary: ClusterSummary): void {
     this.summary = summary;
     // The master keeps the history; without its WebSocket the page draws what it has seen itself.
-    if (!this.live) this.history = [...this.history.slice(1 - MOST_POINTS), [Date.now() / 1000, summary.average_load]];
+    if (this.live) return;
+    const now_s = Date.now() / 1000;
+    this.history = [...this.history.slice(1 - MOST_POINTS), [now_s, summary.average_load]];
+    this.students = [...this.students.slice(1 - MOST_POINTS), [now_s, summary.current_load]];
   }
+}
+
+/** What the master has kept, unless this page has seen more itself. */
+function longer(told: Point[] | undefined, seen: Point[]): Point[] {
+  return told !== undefined && told.length >= seen.length ? told.slice(-MOST_POINTS) : seen;
 }

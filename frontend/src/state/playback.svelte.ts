@@ -150,6 +150,7 @@ export class Playback {
       this.#player?.destroy();
       this.#player = player;
       player.prefer(this.#priority);
+      if (this.#recovery.evenPace) player.evenPace();
       player.load(url());
     } catch {
       this.broken = true;
@@ -216,6 +217,7 @@ export class Playback {
     if (cure === 'start-load') setTimeout(() => this.#player?.startLoad(), 0);
     else if (cure === 'recover-media') setTimeout(() => this.#player?.recoverMedia(), 0);
     else if (cure === 'go-live') player.goLive();
+    else if (cure === 'even-pace') player.evenPace();
     else this.#later(cure);
   }
 

@@ -46,8 +46,10 @@ export function explain(error: unknown): string {
     'not-found': tc('errorNotFound'),
     'not-signed-in': tc('errorSignedOut'),
     'too-many-tries': tc('errorTooMany', { n: error.retryAfterS ?? 30 }),
-    invalid: error.message,
-    conflict: error.message,
+    invalid: tc('errorInvalid'),
+    conflict: tc('errorConflict'),
+    'last-admin': tc('errorLastAdmin'),
+    'node-at-work': tc('errorNodeAtWork'),
   };
   return sentences[error.slug] ?? tc('errorFailed');
 }

@@ -1,5 +1,5 @@
 // One class as its teacher sees it: what arrives, who is here, and what can be done about it.
-import { actOnClassroom, getClassroom, kick, type ClassAction } from '../api/classrooms';
+import { actOnClassroom, changeClassroom, getClassroom, kick, type ClassAction, type NewClassroom } from '../api/classrooms';
 import { LiveSocket, socketUrl } from '../api/socket';
 import type { Classroom, Facts, Point, StreamState, TeacherNews, Viewer } from '../api/types';
 import { explain } from './session.svelte';
@@ -51,6 +51,10 @@ export class Teaching {
 
   act(action: ClassAction): Promise<boolean> {
     return this.#attempt(async () => this.#take(await actOnClassroom(this.id, action)));
+  }
+
+  change(change: Partial<NewClassroom>): Promise<boolean> {
+    return this.#attempt(async () => this.#take(await changeClassroom(this.id, change)));
   }
 
   kick(subject: string): Promise<boolean> {

@@ -24,6 +24,8 @@ beforeEach(() => {
     'GET /api/classrooms/c1': classroom({ rtmp_server: 'rtmp://m/live' }),
     'GET /cluster/nodes': { nodes: [node(2), node(1)], summary },
     'GET /api/users': { users: [user, { id: 'u2', name: '<i>Lee</i>', role: 'teacher' }] },
+    'GET /api/events': { events: [{ at: '2026-11-23T01:00:00Z', actor: 'Kim', action: 'node.drain', target: 'relay-3', detail: '' }] },
+    'GET /api/backup': { at: '', size_bytes: 0 },
     'GET /api/settings': { settings: { MODE: 'master', CLUSTER_SECRET: '***' } },
   };
   history.replaceState(null, '', '/teach');
@@ -90,6 +92,28 @@ describe('the teacher’s page', () => {
     expect(screen.getByRole('heading', { name: 'This class has ended' })).toBeVisible();
   });
 
+  it('changes only the options that were changed', async () => {
+    master.answers['PATCH /api/classrooms/c1'] = classroom({ capacity: 40, has_password: true });
+    await open();
+    await userEvent.click(screen.getByRole('button', { name: 'Class options' }));
+    const dialog = within(screen.getByRole('dialog'));
+    expect(dialog.queryByText('Also taught by')).toBeNull(); // a teacher knows no accounts
+    await userEvent.type(dialog.getByLabelText(/Most students/), '40');
+    await userEvent.click(dialog.getByLabelText('Students need no password'));
+    await userEvent.type(dialog.getByLabelText('Password for students'), 'sesame');
+    await userEvent.click(dialog.getByRole('button', { name: 'Save' }));
+    await vi.waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
+    expect(master.asked.find(({ method }) => method === 'PATCH')?.body).toEqual({ capacity: 40, password: 'sesame' });
+  });
+
+  it('keeps the options open, with a sentence, when the master refuses them', async () => {
+    master.answers['PATCH /api/classrooms/c1'] = [409, 'conflict'];
+    await open();
+    await userEvent.click(screen.getByRole('button', { name: 'Class options' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect(await within(screen.getByRole('dialog')).findByText(/somebody has just changed/)).toBeVisible();
+  });
+
   it('says when an action failed', async () => {
     master.answers['POST /api/classrooms/c1/close'] = [403, 'forbidden'];
     await open();
@@ -137,6 +161,87 @@ describe('the dashboard', () => {
     render(Admin);
     expect(await screen.findByText('<i>Lee</i>')).toBeVisible();
     expect(screen.getAllByRole('button', { name: /^Remove/ })).toHaveLength(1);
+  });
+
+  it('shows a monitor neither accounts nor settings', async () => {
+    master.answers['GET /api/me'] = { user: { ...user, role: 'monitor' } };
+    location.hash = '#/settings';
+    render(Admin);
+    await screen.findAllByRole('row');
+    expect(screen.queryByRole('link', { name: 'People' })).toBeNull();
+    expect(screen.queryByRole('link', { name: 'Settings' })).toBeNull();
+    expect(master.calls).not.toContain('GET /api/settings');
+  });
+
+  it('changes an account, and only what was changed of it', async () => {
+    master.answers['PATCH /api/users/u2'] = { id: 'u2', name: '<i>Lee</i>', role: 'monitor' };
+    location.hash = '#/users';
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Change: <i>Lee</i>' }));
+    await userEvent.selectOptions(screen.getByLabelText('Role'), 'monitor');
+    await userEvent.click(screen.getByLabelText('May sign in'));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    await vi.waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
+    expect(master.asked.find(({ method }) => method === 'PATCH')?.body).toEqual({ role: 'monitor', disabled: true });
+  });
+
+  it('makes a link that signs somebody in', async () => {
+    master.answers['POST /api/users/u2/link'] = { url: 'http://m/login#link=once', expires_at: '2026-11-23T01:10:00Z' };
+    location.hash = '#/users';
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Change: <i>Lee</i>' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Make a sign-in link' }));
+    expect(await screen.findByText('http://m/login#link=once')).toBeVisible();
+  });
+
+  it('says why the last administrator stays', async () => {
+    master.answers['DELETE /api/users/u2'] = [409, 'last-admin'];
+    location.hash = '#/users';
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Remove: <i>Lee</i>' }));
+    await userEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Remove' }));
+    expect(await screen.findByText('This is the last administrator. Make another one first.')).toBeVisible();
+  });
+
+  it('lets an administrator choose who else teaches a class, closed ones as well', async () => {
+    master.answers['GET /api/classrooms'] = { classrooms: [classroom({ status: 'closed' })] };
+    master.answers['PATCH /api/classrooms/c1'] = classroom({ co_teachers: ['u2'] });
+    location.hash = '#/classrooms';
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Change: Physics' }));
+    await userEvent.click(await screen.findByLabelText('<i>Lee</i>'));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    await vi.waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
+    expect(master.asked.find(({ method }) => method === 'PATCH')?.body).toEqual({ co_teachers: ['u2'] });
+  });
+
+  it('tells the events in words, also without a WebSocket', async () => {
+    location.hash = '#/events';
+    render(Admin);
+    expect(await screen.findByRole('row', { name: /Kim Node drained · relay-3/ })).toBeVisible();
+  });
+
+  it.each([
+    [{ at: '', size_bytes: 0 }, /There is no backup yet/],
+    [{ at: new Date(Date.now() - 3_600_000).toISOString(), size_bytes: 1_400_000 }, /The last backup was made .* \(1\.4 MB\)/],
+    [{ at: new Date(Date.now() - 100 * 3_600_000).toISOString(), size_bytes: 1 }, /Is the nightly job still running/],
+  ])('tells of the last backup: %o', async (backup, sentence) => {
+    master.answers['GET /api/backup'] = backup;
+    location.hash = '';
+    render(Admin);
+    expect(await screen.findByText(sentence)).toBeVisible();
+  });
+
+  it('asks before it uses a node again, and offers to remove only one that is not at work', async () => {
+    master.answers['GET /cluster/nodes'] = { nodes: [node(1, { status: 'draining' }), node(2)], summary };
+    master.answers['POST /cluster/undrain/relay-1'] = null;
+    location.hash = '';
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Use again: relay-1' }));
+    expect(master.calls).not.toContain('POST /cluster/undrain/relay-1');
+    await userEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Use again' }));
+    expect(master.calls).toContain('POST /cluster/undrain/relay-1');
+    expect(screen.getAllByRole('button', { name: /^Remove/ }).map((button) => button.getAttribute('aria-label'))).toEqual(['Remove: relay-1']);
   });
 
   it('shows settings with their secrets hidden', async () => {

@@ -104,6 +104,18 @@ describe('trouble', () => {
     expect(player().did).toContain('load /live?try=1');
   });
 
+  it('never catches up again where a change of speed made the picture stand, not even with a new player', async () => {
+    await playback.setLive(true);
+    await run(2);
+    player().now = { ...player().now, rate: 1.1 };
+    await run(1, 0);
+    expect(player().did).toContain('evenPace');
+    player().options.fault('other', 'broken');
+    await pass(5_000);
+    expect(FakePlayer.all).toHaveLength(2);
+    expect(player().did).toContain('evenPace');
+  });
+
   it('cures a picture that stands without any error', async () => {
     await run(3);
     await run(12, 0);

@@ -63,6 +63,44 @@ describe('the watchdog', () => {
   });
 });
 
+describe('an engine that stands when its speed is changed', () => {
+  /** Play for 2 s, change the speed, then stand with this much media in hand. */
+  function changeSpeedAndStand(buffer_s: number, recovery = new Recovery()): [number, Cure][] {
+    run(recovery, 2, 1);
+    const cures: [number, Cure][] = [];
+    for (let at_ms = 2_250; at_ms <= 8_000; at_ms += 250) {
+      const cure = recovery.sampled(sample({ at_ms, position_s: 102, rate: 1.05, buffer_s }), true, true);
+      if (cure !== 'none') cures.push([(at_ms - 2_000) / 1000, cure]);
+    }
+    return cures;
+  }
+
+  it('keeps an even pace from then on', () => {
+    const recovery = new Recovery();
+    expect(recovery.evenPace).toBe(false);
+    expect(changeSpeedAndStand(2, recovery)[0]).toEqual([0.75, 'even-pace']);
+    expect(recovery.evenPace).toBe(true);
+  });
+
+  it('is told only once; what does not help is followed by the usual cures', () => {
+    expect(changeSpeedAndStand(2).map(([, cure]) => cure)).toEqual(['even-pace', 'start-load', 'go-live']);
+  });
+
+  it('is not blamed for an empty buffer: there the network is slow', () => {
+    expect(changeSpeedAndStand(0.2).map(([, cure]) => cure)).toEqual(['start-load', 'go-live']);
+  });
+
+  it('is not blamed for a stall long after the change', () => {
+    const recovery = new Recovery();
+    for (let at_ms = 0; at_ms <= 6_000; at_ms += 250) {
+      recovery.sampled(sample({ at_ms, position_s: at_ms / 1000, rate: at_ms < 1_000 ? 1 : 1.05 }), true, true);
+    }
+    for (let at_ms = 6_250; at_ms <= 8_500; at_ms += 250) {
+      expect(recovery.sampled(sample({ at_ms, position_s: 6, rate: 1.05 }), true, true)).toBe('none');
+    }
+  });
+});
+
 describe('fatal errors', () => {
   it('first only lets the player go on, then asks the master', () => {
     const recovery = new Recovery();

@@ -30,6 +30,22 @@ describe('the aim', () => {
     expect(aimOf('#EXTM3U\n#EXT-X-PART-INF:PART-TARGET=0.55000\n#EXTINF:2,\na.mp4')).toEqual({ lowLatency: true, target_s: 1.9250000000000003 });
   });
 
+  const parts = (...lengths_s: number[]): string =>
+    ['#EXTM3U', '#EXT-X-PART-INF:PART-TARGET=1.60000', ...lengths_s.map((s, n) => `#EXT-X-PART:DURATION=${s},URI="p${n}.mp4"`)].join('\n');
+
+  it('comes from what parts usually are, not from a bound that one hiccup has stretched', () => {
+    expect(aimOf(parts(0.5, 0.5, 0.4, 0.5, 0.1)).target_s).toBeCloseTo(1.75);
+    expect(aimOf(parts(0.2, 0.2, 0.2)).target_s).toBe(1.5);
+  });
+
+  it('stays behind the longest part that is listed', () => {
+    expect(aimOf(parts(0.5, 0.5, 1.6, 0.5)).target_s).toBeCloseTo(3.2);
+  });
+
+  it('is the bound while no part is listed', () => {
+    expect(aimOf(parts()).target_s).toBeCloseTo(5.6);
+  });
+
   it('of a plain playlist comes from its segments, not from its rounded target duration', () => {
     expect(aimOf('#EXT-X-TARGETDURATION:4\n#EXTINF:2.0,\na.ts\n#EXTINF:2.2,\nb.ts')).toEqual({ lowLatency: false, target_s: expect.closeTo(6.3) as number });
   });
