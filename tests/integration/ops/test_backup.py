@@ -265,8 +265,7 @@ async def test_the_scripts_do_the_same(school: Path, deadline: None) -> None:
     assert (ran.code, (school / ".env").read_text()) == (0, SETTINGS)
     unpacked = school / "by-hand"
     unpacked.mkdir()
-    with tarfile.open(archive) as tar:
-        tar.extractall(unpacked, filter="data")
+    await trio.run_process(["tar", "-xf", str(archive), "-C", str(unpacked)])
     (folder,) = unpacked.iterdir()
     ran = await program(scripts / "restore-cluster.sh", folder, "--verify", folder=school, env=env)
     assert ran.code == 0, ran.err
