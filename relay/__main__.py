@@ -20,15 +20,22 @@ from relay.io import top
 
 EXIT_USAGE = 2
 
+MAX_PORT = 65_535
+
 EPILOG = """\
+Viewers open http://HOST:PORT/NAME/index.m3u8 with --public, else http://HOST:PORT/t/TOKEN/NAME/index.m3u8.
+
+more settings (from the environment or .env; NAME_FILE reads one from a file):
+  VIEWER_KEY        checks viewers' tokens (HS256, at least 32 bytes); VIEWER_JWKS: with public keys (EdDSA)
+  HLS_CDN_SECRET    sent to the origin as Authorization: Bearer; a token of the other relay, where that is one
+  MAX_CONNECTIONS, MAX_EGRESS_MBPS, CACHE_MB, CORS_ORIGINS, TLS_CERT, TLS_KEY and others: see .env.example
+
 examples:
   python -m relay --origin http://ingest:8888/live/class1/index.m3u8 --public
   VIEWER_KEY=$(openssl rand -hex 32) python -m relay --origin http://a/live.m3u8 --origin http://b/live.m3u8
-  MASTER_URL=http://master:8000 CLUSTER_SECRET=... python -m relay
-  python -m relay top        one screen with the figures of a running relay
-
-Viewers open http://HOST:PORT/t/TOKEN/NAME/index.m3u8, or /NAME/index.m3u8 with --public.
-Settings also come from the environment and from .env; .env.example names them all.
+  HLS_CDN_SECRET=TOKEN python -m relay --origin http://other-relay:8080/live/index.m3u8 --public
+  MASTER_URL=http://master:8000 CLUSTER_SECRET=... python -m relay      the master names streams and viewers
+  python -m relay top                                                   a running relay on one screen, live
 """
 
 
@@ -36,28 +43,50 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's description."""
     p = argparse.ArgumentParser(
         prog="python -m relay",
+        usage="%(prog)s --origin URL [--origin URL] [--public] [options]\n       %(prog)s top [--admin URL]",
         description="Pull an HLS stream once, keep it in memory, serve it to many viewers.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument(
+    stream = p.add_argument_group("the stream")
+    stream.add_argument(
         "--origin",
         action="append",
         default=[],
         metavar="URL",
-        help="index of the stream to follow; repeat it for stand-by origins",
+        help="playlist to follow, multivariant or media; repeat it for stand-by origins",
     )
-    p.add_argument("--name", default="live", help="the stream's name in viewers' addresses (default: live)")
-    p.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: that of RELAY_BIND)")
-    p.add_argument("--port", type=int, help="port for viewers, 0: any (default: that of RELAY_BIND, 8080)")
-    p.add_argument("--admin-port", type=int, help="port for /healthz, /readyz and /metrics (default: 8081)")
-    p.add_argument("--public", action="store_true", help="let everyone watch without a token")
-    p.add_argument("--on-demand", action="store_true", help="pull only while someone watches")
-    p.add_argument("--max-viewers", type=int, metavar="N", help="refuse more viewers (default: 150)")
-    p.add_argument("--ready-file", type=Path, metavar="FILE", help="write addresses here once they are bound")
-    p.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends")
-    p.add_argument("--version", action="version", version=f"AIRClass relay {__version__}")
+    stream.add_argument(
+        "--name", default="live", help="the stream's name in viewers' addresses (default: live)"
+    )
+    stream.add_argument("--on-demand", action="store_true", help="pull only while someone watches")
+    viewers = p.add_argument_group("viewers")
+    viewers.add_argument("--public", action="store_true", help="let everyone watch without a token")
+    viewers.add_argument("--max-viewers", type=int, metavar="N", help="refuse more viewers (default: 150)")
+    ports = p.add_argument_group("ports")
+    ports.add_argument(
+        "--host", metavar="ADDRESS", help="address to listen on (default: RELAY_BIND's, 0.0.0.0)"
+    )
+    ports.add_argument("--port", type=_port, help="port for viewers, 0: any (default: RELAY_BIND's, 8080)")
+    ports.add_argument(
+        "--admin-port",
+        type=_port,
+        metavar="PORT",
+        help="port for /healthz, /readyz, /metrics, 0: any (8081)",
+    )
+    process = p.add_argument_group("the process")
+    process.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="write the addresses here once they are bound"
+    )
+    process.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends")
+    process.add_argument("--version", action="version", version=f"AIRClass relay {__version__}")
     return p
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to {MAX_PORT}")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -64,11 +64,12 @@ def check(settings: RelaySettings, options: Options) -> None:
         problems.append("--origin and MASTER_URL exclude each other: the master names the origins")
     if not (settings.master_url or settings.viewer_key or settings.viewer_jwks or options.public):
         problems.append("nobody could watch: set VIEWER_KEY or VIEWER_JWKS to check tokens, or give --public")
-    for url in options.origins:
+    for number, url in enumerate(options.origins, 1):
         try:
             parse_origin(url)
         except ConfigError as exc:
-            problems += [f"--origin {url}: {problem}" for problem in exc.problems]
+            shown = url if "@" not in url else f"no. {number}"  # a password may stand before it
+            problems += [f"--origin {shown}: {problem}" for problem in exc.problems]
     if problems:
         raise ConfigError(problems)
 
@@ -157,6 +158,9 @@ async def run(settings: RelaySettings, options: Options) -> None:
         await nursery.start(_until_told, node, control, systemd, settings.drain_s, nursery.cancel_scope)
         nursery.start_soon(systemd.run)
         log.info("relay.started viewers=%s admin=%s", relay_url, admin_url)
+        if options.origins:
+            path = f"{options.name}/index.m3u8" if options.public else f"t/TOKEN/{options.name}/index.m3u8"
+            log.info("relay.serves stream=%s watch=%s/%s", options.name, relay_url, path)
         systemd.ready(f"students connect to {relay_url}")
         if options.ready_file is not None:
             write_ready_file(options.ready_file, {"relay_url": relay_url, "relay_admin_url": admin_url})
@@ -195,9 +199,8 @@ async def _until_told(
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         await anext(signals)
-        log.info("relay.draining reason=signal viewers=%d", node.viewers)
         systemd.stopping(f"{node.viewers} students are moving to other relays")
-        node.drain(True)
+        node.drain(True, reason="signal")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_second, signals, nursery.cancel_scope)
             with trio.move_on_after(drain_s):

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from relay.base.errors import ConfigError, OriginError
 
 MAX_URL_CHARS = 4096
+REFUSED = "an address was refused"
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -50,7 +51,9 @@ def parse_origin(url: str) -> Origin:
     try:
         return locate(url)
     except OriginError as exc:
-        raise ConfigError([f"the origin's address cannot be used: {exc.reason}"]) from None
+        raise ConfigError(
+            [exc.reason.replace("an address was refused", "the origin's address is refused")]
+        ) from None
 
 
 def locate(url: str) -> Origin:
@@ -71,6 +74,15 @@ def locate(url: str) -> Origin:
     if parts.query:
         target += "?" + quote(parts.query, safe=_UNCHANGED)
     return Origin(parts.scheme, host, port or _PORTS[parts.scheme], target)
+
+
+def server_of(url: str) -> str:
+    """Return scheme, host and port of an address, for people: path and query may hold a token."""
+    try:
+        origin = locate(url)
+    except OriginError:
+        return "an address that cannot be used"
+    return f"{origin.scheme}://{origin.authority}"
 
 
 def resolve(base_url: str, uri: str) -> str:
@@ -102,4 +114,4 @@ def _split(url: str) -> SplitResult:
 
 
 def _refused(why: str) -> OriginError:
-    return OriginError(f"an address was refused: {why}", "refused")
+    return OriginError(f"{REFUSED}: {why}", "refused")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from relay.core.counting import identity
@@ -14,7 +15,7 @@ from relay.core.timeline import COUNTED
 
 if TYPE_CHECKING:
     from relay.core.counting import Identity
-    from relay.core.playlist import MediaPlaylist
+    from relay.core.playlist import MediaPlaylist, Segment
     from relay.core.timeline import Timeline
 
 # A blocking request that brings nothing for this long is given up: the origin may have gone.
@@ -165,12 +166,34 @@ def _prefix(playlist: MediaPlaylist) -> str | None:
     return None
 
 
-def first_msn(playlist: MediaPlaylist) -> int:
-    """Return the lowest number that the origin lists as real media."""
-    for segment in playlist.segments:
-        if not segment.gap:
+def first_msn(playlist: MediaPlaylist, *, seen_until_s: float | None = None, wall_s: float = 0.0) -> int:
+    """Return the number with which a new session begins: the lowest that the origin lists as real media.
+
+    `seen_until_s` is the date up to which viewers have been shown media (Unix time), `wall_s` now. A
+    stand-by origin lists what they have seen already: its session begins where theirs has ended, so
+    that nobody is thrown back, or to the edge. Without a single later segment it is the newest one.
+    """
+    real = [s for s in playlist.segments if not s.gap]
+    if not real:
+        return _next(playlist)[0]
+    if seen_until_s is None:
+        return real[0].msn
+    for segment, date_s in zip(real, _dates(real, wall_s), strict=True):
+        if date_s >= seen_until_s - segment.duration_s / 2:
             return segment.msn
-    return _next(playlist)[0]
+    return real[-1].msn
+
+
+def _dates(segments: list[Segment], wall_s: float) -> list[float]:
+    """Return when each segment began, counted from the first one that says it; else they end now."""
+    starts_s = list(accumulate((s.duration_s for s in segments), initial=0.0))
+    shifts = (
+        s.program_date_time_s - start_s
+        for s, start_s in zip(segments, starts_s, strict=False)
+        if s.program_date_time_s is not None
+    )
+    shift_s = next(shifts, wall_s - starts_s[-1])
+    return [start_s + shift_s for start_s in starts_s[:-1]]
 
 
 class Origins:

@@ -59,6 +59,7 @@ class Stream:
         self.sources: tuple[Source, ...] = ()
         self.problem = "the origin has not answered yet"
         self.fault = False  # whether the problem is one: nobody publishing is none
+        self.idle = False  # on demand, and nobody asks
         self.session_lost = True
         self.asked_s = -math.inf  # when a viewer last asked for a playlist
         self.ended = False
@@ -150,6 +151,12 @@ class Stream:
         """Return the age of the newest media in seconds; -1 when there is none."""
         times = [w.newest_at_s for w in self.windows.values() if w.newest_at_s is not None]
         return max(0.0, now_s - max(times)) if times else -1.0
+
+    @property
+    def seen_until_s(self) -> float | None:
+        """The date up to which viewers have been shown media (Unix time); None before there was any."""
+        dates = (window.seen_until_s for window in self.windows.values())
+        return max((date_s for date_s in dates if date_s is not None), default=None)
 
     def window_of(self, name: str) -> Window | None:
         """Return the window to which a playlist or object name belongs."""

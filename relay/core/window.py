@@ -111,6 +111,14 @@ class Window:
         return self._entries[self._end] if self._parts_shown else None
 
     @property
+    def seen_until_s(self) -> float | None:
+        """The date at which the newest listed media ends (Unix time); None while there is none."""
+        entry = self.open_entry or (self._entries[self._end - 1] if self._end else None)
+        if entry is None or entry.pdt_s is None:
+            return None
+        return entry.pdt_s + (entry.duration_s or sum(p.duration_s for p in self.listed_parts(entry)))
+
+    @property
     def ready(self) -> bool:
         """Whether there is something to play."""
         return self._end > self._first or self._parts_shown > 0

@@ -122,7 +122,7 @@ class Node:
         if before is None or (before.revoked, before.closed) != (orders.revoked, orders.closed):
             self._reactor.turn_away(self._edge.admission.revoke(orders.revoked, orders.closed))
         if not self._told_to_stop:
-            self._set_draining(orders.drain)
+            self._set_draining(orders.drain, "the master's order")
 
     def _follow(self, order: wire.StreamOrder, key: bytes) -> None:
         bearer = unseal(key, order.bearer).decode() if order.bearer else ""
@@ -151,16 +151,16 @@ class Node:
 
     # -- told by the operator -------------------------------------------------------------
 
-    def drain(self, on: bool) -> None:
+    def drain(self, on: bool, *, reason: str) -> None:
         """Answer playlists with 410 so that players move on; segments still flow."""
         self._told_to_stop = on
-        self._set_draining(on)
+        self._set_draining(on, reason)
 
-    def _set_draining(self, on: bool) -> None:
+    def _set_draining(self, on: bool, reason: str) -> None:
         if self._edge.admission.draining == on:
             return
         self._edge.admission.draining = on
-        log.info("relay.draining on=%s viewers=%d", on, self.viewers)
+        log.info("relay.draining on=%s viewers=%d reason=%s", on, self.viewers, reason)
         if on:
             for stream in self._edge.streams.values():
                 self._reactor.release(self._edge.everyone(stream))
@@ -178,7 +178,8 @@ class Node:
         if self._settings.master_url and self._orders is None:
             reasons.append("the master has not answered yet")
         for stream in self._edge.streams.values():
-            if stream.fault or (not self._settings.master_url and not stream.ready):
+            missing = not (self._settings.master_url or stream.ready or stream.idle)
+            if stream.fault or missing:
                 reasons.append(f"{stream.name}: {stream.problem}")
         return not reasons, reasons
 

@@ -15,6 +15,7 @@ import trio
 
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
+from relay.core.address import server_of
 from relay.core.counting import Counting
 from relay.core.follow import (
     INDEX_FIRST_BYTE_S,
@@ -82,6 +83,7 @@ class Puller:
         self._counting: dict[str, Counting] = {}
         self._epoch_lock = trio.Lock()
         self._ended: set[str] = set()
+        self._problems: dict[str, OriginError] = {}  # by origin, since the stream was last live
         self._refused: set[str] = set()  # what was said about this session's objects
 
     async def run(self) -> None:
@@ -104,9 +106,11 @@ class Puller:
     async def run_on_demand(self) -> None:
         """Pull only while viewers ask, and for half a minute longer; until cancelled."""
         while True:
-            self.stream.problem = "nobody has asked for it yet"
+            self.stream.idle, self.stream.fault = True, False
+            self.stream.problem = "it is pulled when someone watches: try again"
             await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
             log.info("stream.wanted stream=%s", self.stream.name)
+            self.stream.idle = False
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.run)
                 await self._until(lambda idle_s: idle_s >= ON_DEMAND_IDLE_S)
@@ -211,7 +215,8 @@ class Puller:
             if known is not None:
                 return known
             self._end_session()
-            base = await self._decide(timeline.ask(key, first_msn(playlist), playlist))
+            first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
+            base = await self._decide(timeline.ask(key, first, playlist))
             epoch = timeline.adopt(base)
             self._figures.epochs += 1
             self._refused.clear()
@@ -232,7 +237,11 @@ class Puller:
     async def _fetch_objects(
         self, upstream: Upstream, window: Window, work: Callable[[], trio.Event]
     ) -> None:
-        """Fetch what the window wants, one object at a time, on the rendition's second connection."""
+        """Fetch what the window wants, one object at a time, on the rendition's second connection.
+
+        Begins with this origin's first playlist: what another one listed is not to be had here.
+        """
+        await work().wait()
         while True:
             waiting = work()
             fetch = window.wanted(trio.current_time())
@@ -303,21 +312,28 @@ class Puller:
 
     def _found(self) -> None:
         self._origins.worked()
+        self._problems.clear()
         self.stream.problem = ""
         self.stream.fault = False
         if self.stream.session_lost:
             self.stream.session_lost = False
-            log.info("stream.live stream=%s", self.stream.name)
+            log.info("stream.live stream=%s origin=%s", self.stream.name, server_of(self._origins.current))
             self._changed()
 
     def _lost(self, problem: OriginError) -> None:
-        stream = self.stream
-        if not stream.session_lost or stream.problem != problem.reason:
-            log.warning("stream.lost stream=%s reason=%s", stream.name, problem.reason)
+        """Note why an origin does not serve; said once, however often it is tried."""
+        stream, server = self.stream, server_of(self._origins.current)
+        before = self._problems.get(server)
+        if not stream.session_lost or before is None or before.reason != problem.reason:
+            log.warning("stream.lost stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
             self._changed()
+        self._problems[server] = problem
         stream.session_lost = True
-        stream.problem = problem.reason
-        stream.fault = not isinstance(problem, _NobodyPublishes)
+        several = len(self._origins.urls) > 1
+        told = (f"{where}: {p.reason}" if several else p.reason for where, p in self._problems.items())
+        stream.problem = "; ".join(told)
+        # one that works and has nothing to follow is enough
+        stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())
 
     async def _end(self, window: Window) -> None:
         """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed.

@@ -47,7 +47,8 @@ async def scrape(client: httpx.AsyncClient, url: str) -> Scrape:
     except trio.TooSlowError:
         return Scrape(None, False, ["the relay does not answer: is it stopped or overloaded?"])
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        return Scrape(None, False, [f"the relay cannot be reached at {url} ({type(exc).__name__})"])
+        why = f"no relay can be reached at {url} ({type(exc).__name__}): "
+        return Scrape(None, False, [why + "start it, or name its admin port with --admin URL"])
     except (ValueError, KeyError, TypeError):
         return Scrape(None, False, ["this is no relay's admin port: its answer cannot be read"])
 
@@ -77,7 +78,7 @@ def screen(url: str, found: Scrape, before: Reading | None) -> Group:
 
 
 def _head(url: str, found: Scrape, glance: Glance | None) -> Panel:
-    words = Text(f"relay {glance.version if glance else ''} at {_plain(url)}  ")
+    words = Text(f"relay{f' {glance.version}' if glance else ''} at {_plain(url)}  ")
     words.append("READY" if found.ready else "NOT READY", "bold green" if found.ready else "bold red")
     if glance:
         words.append("  draining" if glance.draining else "", "yellow")

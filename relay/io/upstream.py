@@ -256,8 +256,16 @@ def _wire(seconds: float, reason: str, kind: str = "truncated") -> Iterator[None
         with _deadline(seconds, reason, "connect" if kind == "connect" else "timeout"):
             yield
     except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as exc:
-        why = type(exc.__cause__ or exc).__name__
-        raise OriginError(f"the connection to the origin failed ({why})", kind) from None
+        raise OriginError(f"the connection to the origin failed ({_why(exc)})", kind) from None
+
+
+def _why(exc: BaseException) -> str:
+    """Return the system's own word for what went wrong, out of all that Trio wraps around it."""
+    inner = exc.__cause__ or exc
+    while isinstance(inner, BaseExceptionGroup):  # one for each address of a name that was tried
+        inner = inner.exceptions[0]
+    said = inner.strerror if isinstance(inner, OSError) else None
+    return said.lower() if said else type(inner).__name__
 
 
 def _spoke_unasked(stream: trio.abc.Stream) -> bool:

@@ -44,6 +44,9 @@ def test_a_relay_needs_a_way_in_and_a_rule_for_viewers() -> None:
     cluster = {"master_url": "http://m", "cluster_secret": "s" * 32}
     assert "exclude each other" in problems(Options(origins=("http://a/i.m3u8",)), **cluster)
     assert "--origin file:///etc/passwd" in problems(Options(origins=("file:///etc/passwd",), public=True))
+    told = problems(Options(origins=("http://me:secret@h/i.m3u8",), public=True))
+    assert "--origin no. 1" in told
+    assert "secret" not in told
     check(settings(**cluster), Options())
     check(settings(), Options(origins=("http://a/i.m3u8",), public=True))
     check(settings(viewer_key="k" * 32), Options(origins=("http://a/i.m3u8",)))
@@ -165,5 +168,22 @@ def test_a_relay_that_cannot_start_says_what_to_do(
 
 def test_help_reads_well() -> None:
     done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=LIMIT_S, check=True)
-    for word in ("--origin", "--public", "examples:", "/t/TOKEN/NAME/index.m3u8"):
+    for word in (
+        "--origin",
+        "--public",
+        "examples:",
+        "/t/TOKEN/NAME/index.m3u8",
+        "HLS_CDN_SECRET",
+        "relay top",
+    ):
         assert word in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 110
+
+
+def test_a_port_that_is_none_is_said_so() -> None:
+    for port in ("99999", "-1", "x"):
+        done = subprocess.run(
+            [*COMMAND, "--port", port], capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+        assert done.returncode == 2
+        assert "--port" in done.stderr

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.base.errors import ConfigError, OriginError
-from relay.core.address import MAX_URL_CHARS, Origin, locate, parse_origin, resolve
+from relay.core.address import MAX_URL_CHARS, Origin, locate, parse_origin, resolve, server_of
 
 BASE = "http://origin:8888/live/class1/index.m3u8"
 
@@ -112,3 +112,9 @@ def test_any_uri_gives_a_clean_url_or_an_origin_error(uri: str) -> None:
 def test_a_malformed_base_is_refused_too() -> None:
     with pytest.raises(OriginError):
         resolve("http://[::1", "a.mp4")
+
+
+def test_people_are_told_the_server_and_no_token() -> None:
+    assert server_of("http://h:8888/t/secret/live/index.m3u8?token=secret") == "http://h:8888"
+    assert server_of("https://[::1]/x") == "https://[::1]"
+    assert server_of("http://u:secret@h/x") == "an address that cannot be used"

@@ -172,6 +172,25 @@ def test_the_first_number_is_that_of_real_media() -> None:
     assert first_msn(ll(segment(3, gap=True), opened(4, *parts(4, 1)))) == 4
 
 
+@pytest.mark.parametrize(
+    ("seen_until_s", "wanted"),
+    [
+        (900.0, 5),  # a publisher who comes back: all of it is new
+        (1000.0, 5),
+        (1002.1, 6),
+        (1002.9, 6),
+        (1003.1, 7),
+        (1005.5, 7),
+        (9999.0, 7),  # its clock is behind
+    ],
+)
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_stand_by_origin_begins_where_viewers_are(seen_until_s: float, wanted: int, dated: bool) -> None:
+    middle = segment(6, pdt_s=1002.0 if dated else None)
+    listed = playlist(2, segment(4, gap=True), segment(5), middle, segment(7))
+    assert first_msn(listed, seen_until_s=seen_until_s, wall_s=1006.0) == wanted
+
+
 def test_the_next_origin_is_asked_whenever_one_fails() -> None:
     origins = Origins(("a", "b"))
     assert origins.current == "a"

@@ -761,6 +761,20 @@ def test_every_segment_has_a_date_of_the_origin_where_it_says_one() -> None:
     assert [e.pdt_s for e in rig.window.listed] == [1002.0, 1004.0, 2000.0]
 
 
+def test_up_to_when_viewers_have_seen() -> None:
+    rig = Rig()
+    assert rig.window.seen_until_s is None
+    rig.update(ll(segment(0, parts=parts(0, 4), pdt_s=1000.0)))
+    assert rig.window.seen_until_s == 1002.0
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 3))), fetch=False)
+    fetch = rig.window.wanted(rig.now_s)
+    assert fetch is not None
+    rig.window.arrived(fetch, b"part", rig.now_s)
+    assert rig.window.seen_until_s == 1002.5
+    fetch_all(rig.window, rig.now_s)
+    assert rig.window.seen_until_s == 1003.5
+
+
 def test_an_origin_without_dates_gets_those_of_this_machine() -> None:
     rig = Rig()
     rig.update(playlist(2, segment(0), segment(1, discontinuity=True), segment(2)))

@@ -143,7 +143,7 @@ async def test_draining_is_told_by_the_master_or_the_operator() -> None:
         assert "draining" in reason
         rig.node.obey(orders(3, order(origin)))
         assert get(rig).status == 200
-        rig.node.drain(True)
+        rig.node.drain(True, reason="signal")
         rig.node.obey(orders(4, order(origin)))
         assert refused(rig) == 410, "a signal counts more than the master's word"
 
@@ -192,6 +192,14 @@ async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
         ready, (reason,) = rig.node.readiness()
         assert not ready
         assert reason.startswith("class1: ")
+
+
+async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
+    async with running(RelayRig()) as rig:
+        stream = rig.edge.open_stream("class1")
+        assert not rig.node.readiness()[0]
+        stream.idle = True  # else nobody would ever be sent here to ask
+        assert rig.node.readiness() == (True, [])
 
 
 async def test_figures_are_brought_up_to_date() -> None:

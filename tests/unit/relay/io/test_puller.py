@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -293,6 +294,32 @@ async def test_a_second_origin_takes_over_within_two_target_durations(
         assert took_s <= 2 * 2.0 + 0.2
         await rig.until(lambda: rig.stream.windows["v0"].edge.last_msn > edge + 2)
         assert rig.state == "live"
+        # It goes on where viewers were: what they have seen is not listed again, and they see the seam.
+        listed = rig.text()
+        assert listed.media_sequence <= edge
+        assert [s.discontinuity for s in listed.segments].count(True) == 1
+        dates_s = [s.program_date_time_s or 0.0 for s in listed.segments]
+        assert all(a - 1.0 < b for a, b in pairwise(dates_s))  # half a segment of 2 s twice at most
+        assert rig.counters.origin.failed["refused"] == 0  # nothing of the first was asked of the second
+
+
+async def test_what_is_wrong_with_two_origins_is_said_once_each(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = HlsOrigin(), HlsOrigin(secret="another")
+    async with pulling(first, second) as rig:
+        await rig.until(lambda: rig.stream.problem.count(";") == 1)
+        await trio.sleep(30)
+        lost = [r.getMessage() for r in caplog.records if "stream.lost" in r.getMessage()]
+        assert len(lost) == 2
+        assert not rig.stream.fault  # one of them works: there is nothing to follow
+        assert rig.stream.problem == (
+            "http://origin0: nobody is publishing: the origin's index is not there (404); "
+            "http://origin1: the origin answered 401 for the index"
+        )
+        first.publish()
+        await rig.until(lambda: rig.state == "live")
+        assert rig.stream.problem == ""
 
 
 async def test_an_origin_that_stands_still_is_left(autojump_clock: trio.testing.MockClock) -> None:
@@ -482,8 +509,10 @@ async def test_on_demand_pulls_only_while_someone_asks(autojump_clock: trio.test
             origin.publish()
             await trio.sleep(10)
             assert not origin.server.requests
+            assert rig.stream.idle
             rig.stream.asked_s = trio.current_time()
             await rig.until(lambda: rig.state == "live")
+            assert not rig.stream.idle
             await trio.sleep(module.ON_DEMAND_IDLE_S + 1)
             assert rig.state == "waiting"
             count = len(origin.server.requests)

@@ -102,7 +102,7 @@ def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert main(["--once", "--admin", f"http://127.0.0.1:{port}/"]) == 1
-    assert "cannot be reached" in capsys.readouterr().out
+    assert "no relay can be reached" in capsys.readouterr().out
 
 
 async def test_the_live_screen_is_drawn_again_and_again() -> None:
