@@ -167,6 +167,14 @@ def school() -> dict[str, Any]:
                 "created_at": _at(8e5),
             },
             {
+                "id": "u4",
+                "name": "이선생",
+                "role": "teacher",
+                "disabled": True,
+                "has_password": False,
+                "created_at": _at(6e5),
+            },
+            {
                 "id": "u3",
                 "name": XSS,
                 "role": "monitor",

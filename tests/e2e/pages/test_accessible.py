@@ -28,7 +28,7 @@ PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimat
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_nothing_serious_and_nothing_beside_the_screen(
+def test_nothing_serious_and_all_on_the_screen(
     scene: Scene, browser: Browser, master: FakeMaster, axe_script: Path
 ) -> None:
     master.set(**scene.stage)
