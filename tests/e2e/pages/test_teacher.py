@@ -63,6 +63,7 @@ def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -
     stagehand.until(page, "Number(document.querySelector('[role=meter]').ariaValueNow) > 10")
     expect(level).to_be_visible()
     expect(page.get_by_text("Sound is good.").or_(page.get_by_text("Very quiet."))).to_be_visible()
+    expect(page.locator("figcaption", has_text="Sound level")).to_contain_text("dB")
 
 
 def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
