@@ -15,6 +15,7 @@ PYTHON ?= $(shell deploy/setup/find-python.sh)
 VIEWERS ?= 150
 ROWS ?=
 ORIGIN := tests/origin
+FIREFOX := tests/browsers/test_firefox.py
 # results of the test runners, for the report; with GO_ON=1 a failing runner does not end the others
 LEFT := $(CURDIR)/build/report
 GO_ON ?=
@@ -52,7 +53,7 @@ screenshots: setup pages ## take the pictures of the README anew
 
 # --------------------------------------------------------------------------------------- check
 test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)
-	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump ip iptables
+	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump ip iptables firefox-esr
 	rm -rf $(LEFT)
 	mkdir -p $(LEFT)
 	failed=0
@@ -62,12 +63,16 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 	step pytest --junitxml=$(LEFT)/unit.xml -n 2 tests/unit tests/property tests/policy
 	step pytest --junitxml=$(LEFT)/integration.xml -n 3 --dist loadfile -m "not calm" tests/contract tests/integration
 	step pytest --junitxml=$(LEFT)/e2e.xml -n 2 --dist loadfile -m "not calm" tests/e2e
-	step pytest --junitxml=$(LEFT)/calm.xml -m calm tests/contract tests/integration tests/e2e
+	step pytest --junitxml=$(LEFT)/calm.xml -m calm tests/contract tests/integration tests/e2e $(FIREFOX)
 	exit $$failed
 
 report: ## run all tests, also after a failure, and write docs/TEST_REPORT_KR.md of them
 	@$(MAKE) test GO_ON=1 || echo "some tests failed: the report says which"
 	python -m tests.report
+
+test-browsers: setup pages ## join and play in Firefox and in WebKitGTK (Safari's engine), by hand
+	@deploy/setup/need.sh node go firefox-esr WebKitWebDriver Xvfb
+	pytest tests/browsers
 
 test-mediamtx: setup ## the tests that take an ingest, against a real one: MEDIAMTX_PATH=/path/to/mediamtx
 	@pytest --ingest mediamtx tests/contract tests/integration tests/e2e
@@ -114,4 +119,4 @@ conformance: setup frontend/node_modules/.installed ## other people's players at
 soak: setup ## half an hour of viewers: stalls, memory and latency at the end
 	@python -m benchmarks.viewers $(VIEWERS) --seconds 1800
 
-.PHONY: help setup pages demo screenshots test report test-mediamtx coverage lint types format docs bench chaos conformance soak
+.PHONY: help setup pages demo screenshots test report test-browsers test-mediamtx coverage lint types format docs bench chaos conformance soak

@@ -40,7 +40,7 @@ def main() -> int:
             stderr=subprocess.DEVNULL,
         )
         try:
-            addresses = _ready(demo, ready)
+            addresses = wait_ready(demo, ready)
             with chromium() as browser:
                 seen = Student(browser, addresses["student_url"]).watch(args.seconds)
         finally:
@@ -67,7 +67,8 @@ def main() -> int:
     return 1 if seen.stalls_ms else 0
 
 
-def _ready(demo: subprocess.Popen[bytes], file: Path) -> dict[str, str]:
+def wait_ready(demo: subprocess.Popen[bytes], file: Path) -> dict[str, str]:
+    """Return the addresses of a demo that has started; StartError if it does not."""
     until_s = time.monotonic() + READY_S
     while not file.exists():
         if demo.poll() is not None or time.monotonic() > until_s:

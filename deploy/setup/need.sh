@@ -30,6 +30,10 @@ for tool in "$@"; do
     systemd-analyze) command -v "$tool" >/dev/null || apt_missing+=(systemd) ;;
     ip) command -v "$tool" >/dev/null || apt_missing+=(iproute2) ;;
     pg_dump) command -v "$tool" >/dev/null || apt_missing+=(postgresql-client) ;;
+    Xvfb) command -v "$tool" >/dev/null || apt_missing+=(xvfb) ;;
+    WebKitWebDriver)
+        command -v "$tool" >/dev/null || apt_missing+=(webkit2gtk-driver libwebkit2gtk-4.1-0 gstreamer1.0-{libav,plugins-{good,bad}})
+        ;;
     *) command -v "$tool" >/dev/null || apt_missing+=("$tool") ;;
     esac
 done
@@ -48,6 +52,9 @@ for tool in "${apt_missing[@]}"; do
     systemd) tool=systemd-analyze ;;
     postgresql-client) tool=pg_dump ;;
     iproute2) tool=ip ;;
+    xvfb) tool=Xvfb ;;
+    webkit2gtk-driver) tool=WebKitWebDriver ;;
+    lib* | gstreamer*) continue ;; # no programs
     esac
     command -v "$tool" >/dev/null || { echo "apt installed $tool, but it is not on PATH" >&2; exit 1; }
 done

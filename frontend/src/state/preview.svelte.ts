@@ -1,15 +1,21 @@
 // The teacher's own view of the class: a player on a seat that is not counted, and how loud it is.
 import { preview } from '../api/classrooms';
-import type { Joined } from '../api/types';
+import type { Joined, Point } from '../api/types';
 import { loudness, SoundMeter, type Loudness } from '../player/level';
 import { Playback } from './playback.svelte';
 
 const HOLD_S = 4;
 const LOOK_MS = 100;
+const RECORD_EVERY_MS = 1_000;
+const MOST_POINTS = 120;
+/** Silence on the chart; what is below cannot be heard in a classroom. */
+const FLOOR_DB = -60;
 
 export class Preview {
   level_db = $state(-100);
   heard = $state<Loudness>('silent');
+  /** Decibels above the floor, one point a second: the loudest moment in it. */
+  levels = $state.raw<Point[]>([]);
   listening = $state(false);
 
   readonly #playback: Playback;
@@ -48,12 +54,20 @@ export class Preview {
       this.level_db = meter.level_db();
       peaks = [...peaks.slice(1 - (HOLD_S * 1000) / LOOK_MS), this.level_db];
       this.heard = loudness(Math.max(...peaks));
+      this.#record(peaks);
     }, LOOK_MS);
   }
 
   destroy(): void {
     clearInterval(this.#timer);
     this.#playback.destroy();
+  }
+
+  #record(peaks: number[]): void {
+    const now_s = Date.now() / 1000;
+    if (now_s - (this.levels.at(-1)?.[0] ?? 0) < RECORD_EVERY_MS / 1000) return;
+    const loudest_db = Math.max(FLOOR_DB, ...peaks.slice(-RECORD_EVERY_MS / LOOK_MS));
+    this.levels = [...this.levels.slice(1 - MOST_POINTS), [now_s, loudest_db - FLOOR_DB]];
   }
 
   async #ask(): Promise<boolean> {

@@ -33,9 +33,10 @@ export class Screen {
       this.volume = video.volume;
     };
     const tracks = (): void => {
-      this.hasCaptions = video.textTracks.length > 0 && Array.from(video.textTracks).some((track) => track.kind !== 'metadata');
+      this.hasCaptions = this.#captionTracks().length > 0;
     };
     volume();
+    tracks();
     video.addEventListener('volumechange', volume, on);
     video.addEventListener('enterpictureinpicture', () => (this.pip = true), on);
     video.addEventListener('leavepictureinpicture', () => (this.pip = false), on);
@@ -62,9 +63,14 @@ export class Screen {
 
   toggleCaptions(): void {
     this.captions = !this.captions;
-    for (const track of this.video.textTracks) {
-      if (track.kind !== 'metadata') track.mode = this.captions ? 'showing' : 'hidden';
-    }
+    const tracks = this.#captionTracks();
+    // One language only: two on top of each other can be read by nobody.
+    const wanted = tracks.find(({ language }) => language.startsWith(document.documentElement.lang)) ?? tracks[0];
+    for (const track of tracks) track.mode = this.captions && track === wanted ? 'showing' : 'disabled';
+  }
+
+  #captionTracks(): TextTrack[] {
+    return Array.from(this.video.textTracks).filter(({ kind }) => kind === 'captions' || kind === 'subtitles');
   }
 
   async togglePip(): Promise<void> {

@@ -23,6 +23,7 @@ export class Teaching {
   history = $state.raw<Point[]>([]);
   bitrate = $state.raw<Point[]>([]);
   fps = $state.raw<Point[]>([]);
+  keyframe = $state.raw<Point[]>([]);
   connected = $state(true);
   problem = $state('');
   busy = $state(false);
@@ -115,6 +116,7 @@ export class Teaching {
     const now_s = Date.now() / 1000;
     this.bitrate = append(this.bitrate, [now_s, (this.facts?.bitrate_bps ?? 0) / 1_000_000]);
     this.fps = append(this.fps, [now_s, this.facts?.fps ?? 0]);
+    this.keyframe = append(this.keyframe, [now_s, this.facts?.keyframe_s ?? 0]);
   }
 }
 

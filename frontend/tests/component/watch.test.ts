@@ -48,7 +48,7 @@ describe('the student page', () => {
     [[409, 'class-ended'], 'Class has ended', 'heading'],
     [[503, 'class-full', 9], 'The class is full', 'heading'],
     [[429, 'too-many-tries', 9], 'Too many tries', 'heading'],
-    [[500, 'x'], 'No connection', 'heading'],
+    [[500, 'x'], 'The school’s server does not answer', 'heading'],
   ])('%j: “%s”', async (answer, text, role) => {
     master.answers['POST /api/join'] = answer;
     await enter();

@@ -38,6 +38,7 @@ def classroom(**changes: Any) -> dict[str, Any]:
         "has_password": False,
         "language": "ko",
         "owner": "김선생",
+        "co_teachers": [],
         "created_at": _at(3600),
         "join_url": f"http://class.school.example/join/{CODE}",
         "rtmp_server": "rtmp://class.school.example:1935/live",
@@ -142,7 +143,12 @@ def school() -> dict[str, Any]:
         "teacher": {"classroom": classroom(), "facts": None, "viewers": [], "history": []},
         "nodes": nodes,
         "summary": summary(nodes),
-        "monitor": {"history": history(60, 49), "events": events()},
+        "monitor": {
+            "history": history(60, 49),
+            "student_history": history(60, 221),
+            "events": events(),
+        },
+        "backup": {"at": _at(9 * 3600), "size_bytes": 1_430_000},
         "users": [
             {
                 "id": "u1",
@@ -159,6 +165,14 @@ def school() -> dict[str, Any]:
                 "disabled": False,
                 "has_password": True,
                 "created_at": _at(8e5),
+            },
+            {
+                "id": "u4",
+                "name": "이선생",
+                "role": "teacher",
+                "disabled": True,
+                "has_password": False,
+                "created_at": _at(6e5),
             },
             {
                 "id": "u3",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -57,7 +57,15 @@ def open_page(browser: Browser, master: stagehand.FakeMaster) -> Iterator[Callab
     faults: list[str] = []
     contexts = []
 
-    def open_it(path: str, *, lang: str = "en", width: int = 1280, height: int = 800) -> Page:
+    def open_it(
+        path: str,
+        *,
+        lang: str = "en",
+        width: int = 1280,
+        height: int = 800,
+        clock: bool = False,
+        script: str = "",
+    ) -> Page:
         context = browser.new_context(
             base_url=master.url,
             locale="ko-KR" if lang == "ko" else "en-GB",
@@ -66,6 +74,9 @@ def open_page(browser: Browser, master: stagehand.FakeMaster) -> Iterator[Callab
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(DEADLINE_MS)
+        if clock:
+            page.clock.install()  # goes on by itself, and can be put forward
+        page.add_init_script(script)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on(
             "console",
@@ -81,12 +92,12 @@ def open_page(browser: Browser, master: stagehand.FakeMaster) -> Iterator[Callab
 
 
 @pytest.fixture
-def watching(open_page: Callable[..., Page], master: stagehand.FakeMaster) -> Callable[[], Page]:
+def watching(open_page: Callable[..., Page], master: stagehand.FakeMaster) -> Callable[..., Page]:
     """Join the live class and wait for a moving picture."""
 
-    def join() -> Page:
+    def join(**how: Any) -> Page:
         master.set(state="live")
-        page = open_page(f"/join/{cast.CODE}")
+        page = open_page(f"/join/{cast.CODE}", **how)
         page.get_by_label("Name").fill("Mina")
         page.get_by_role("button", name="Join").click()
         stagehand.moving(page)

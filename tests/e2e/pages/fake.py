@@ -32,6 +32,13 @@ CSP = (
 )
 
 
+CAPTIONS = (
+    '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="cc",NAME="한국어",LANGUAGE="ko",AUTOSELECT=YES,DEFAULT=NO,'
+    'URI="/captions/index.m3u8"'
+)
+CUES = "WEBVTT\n\n00:00:00.000 --> 01:00:00.000\n안녕하세요\n"
+
+
 @dataclass
 class Stage:
     """What the fake plays: a test sets any of these fields by name."""
@@ -58,11 +65,17 @@ class Stage:
     users: list[JSON] = field(default_factory=list)
     settings: JSON = field(default_factory=dict)
     issued: int = 0
+    #: how often the node table was asked for
+    asked: int = 0
     #: every call that changed something, and every token seen by a relay, for the test to read
     calls: list[str] = field(default_factory=list)
     pings: list[JSON] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     cmcd: str = ""
+    #: another stream than the usual one
+    origin_url: str = ""
+    captions: bool = False
+    backup: JSON = field(default_factory=lambda: {"at": "", "size_bytes": 0})
 
 
 class Fake:
@@ -125,6 +138,8 @@ class Fake:
         """Return the playlist of both relays, from the origin's own."""
         text = inner.splitlines()
         lines = [line for line in text if line.startswith(("#EXT-X-MEDIA", "#EXT-X-STREAM-INF"))]
+        if self.stage.captions:
+            lines = [CAPTIONS, *(f"{line}{captions_of(line)}" for line in lines)]
         uris = [line for line in text if line and not line.startswith("#")]
         out = ["#EXTM3U", "#EXT-X-VERSION:10", "#EXT-X-INDEPENDENT-SEGMENTS"]
         first = self.stage.priority[0]
@@ -152,6 +167,7 @@ class Fake:
         app.add_url_rule("/api/renew", "renew", self.renew, methods=["POST"])
         app.add_url_rule("/live/c1/index.m3u8", "live", self.live)
         app.add_url_rule("/steering/c1", "steering", self.steering)
+        app.add_url_rule("/captions/<path:name>", "captions", self.captions)
         app.add_url_rule("/<relay>/t/<token>/c1/<path:name>", "relay", self.relay)
         app.add_url_rule("/api/<path:path>", "api", self.api, methods=["GET", *changing])
         app.add_url_rule("/cluster/<path:path>", "cluster", self.cluster, methods=["GET", *changing])
@@ -174,7 +190,7 @@ class Fake:
         """Change the stage, push news, or (GET) tell what was seen."""
         stage = self.stage
         if request.method == "GET":
-            return {n: getattr(stage, n) for n in ("calls", "pings", "issued", "tokens", "cmcd")}
+            return {n: getattr(stage, n) for n in ("calls", "pings", "issued", "tokens", "cmcd", "asked")}
         order: JSON = await request.get_json()
         for who in self.listeners:
             if (news := order.pop(f"push_{who}", None)) is not None:
@@ -241,8 +257,14 @@ class Fake:
         )
         return body, answer.status_code, headers
 
+    async def captions(self, name: str) -> Any:
+        """Captions beside the stream."""
+        if name.endswith(".vtt"):
+            return CUES, 200, {"Content-Type": "text/vtt"}
+        return captions_playlist(), 200, {"Content-Type": MEDIA_TYPES[".m3u8"]}
+
     async def _upstream(self, name: str, query: str) -> httpx.Response:
-        url = f"{self.origin_url}{name}" + (f"?{query}" if query else "")
+        url = f"{self.stage.origin_url or self.origin_url}{name}" + (f"?{query}" if query else "")
         return await self.http.get(url, headers={"Authorization": f"Bearer {self.secret}"})
 
     async def api(self, path: str) -> Any:
@@ -258,9 +280,24 @@ class Fake:
             return "", 204
         if path in ("users", "settings", "classrooms") and request.method == "GET":
             return {path: getattr(stage, path)}
+        if path == "events":
+            return {"events": stage.monitor.get("events", [])}
+        if path == "backup":
+            return stage.backup
+        if path.endswith("/link"):
+            until = datetime.now(UTC) + timedelta(minutes=15)
+            return {"url": f"http://{request.host}/login#link=made-once", "expires_at": until.isoformat()}
+        if request.method == "PATCH":
+            return self._changed(path, await request.get_json())
         if path.endswith("/preview"):
             return self.joined()
         return self._classroom(path)
+
+    def _changed(self, path: str, change: JSON) -> JSON:
+        kind, _, name = path.partition("/")
+        row: JSON = next(row for row in getattr(self.stage, kind) if row["id"] == name)
+        row.update({k: v for k, v in change.items() if k in row})
+        return row
 
     def _classroom(self, path: str) -> JSON:
         room: JSON = dict(self.stage.classrooms[0])
@@ -277,6 +314,7 @@ class Fake:
         if request.method != "GET":
             self.stage.calls.append(f"{request.method} /cluster/{path}")
             return "", 204
+        self.stage.asked += 1
         return {"nodes": self.stage.nodes, "summary": self.stage.summary}
 
     def _socket(self, who: str) -> Any:
@@ -301,6 +339,18 @@ class Fake:
         while True:
             self.stage.pings.append(json.loads(await websocket.receive()))
             await websocket.send_json({"type": "pong"})
+
+
+def captions_of(line: str) -> str:
+    """Return the attribute that ties a variant to the captions."""
+    return ',SUBTITLES="cc"' if line.startswith("#EXT-X-STREAM-INF") else ""
+
+
+def captions_playlist() -> str:
+    """Return a live playlist of one long segment of captions around this moment."""
+    since = (datetime.now(UTC) - timedelta(minutes=30)).isoformat(timespec="milliseconds")
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-TARGETDURATION:3600", "#EXT-X-MEDIA-SEQUENCE:0"]
+    return "\n".join([*lines, f"#EXT-X-PROGRAM-DATE-TIME:{since}", "#EXTINF:3600,", "captions.vtt", ""])
 
 
 def first_audio_part_only(playlist: str) -> str:

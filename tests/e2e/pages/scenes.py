@@ -68,7 +68,7 @@ def noticed(page: Page, master: FakeMaster) -> None:
 def playing(page: Page, master: FakeMaster) -> None:
     """Give a name and watch."""
     enter(page, master)
-    stagehand.moving(page, 3)
+    stagehand.moving(page, 1.5)
 
 
 def reconnecting(page: Page, master: FakeMaster) -> None:
@@ -164,6 +164,13 @@ def press(selector: str) -> Callable[[Page, FakeMaster], None]:
     return act
 
 
+def invited(page: Page, master: FakeMaster) -> None:
+    """Change an account and make a link for it."""
+    press("tr:nth-child(2) td.end .button")(page, master)
+    page.locator("dialog form div > .button.small").click()
+    page.locator("dialog code").wait_for()
+
+
 ROOM = f"/join/{cast.CODE}"
 NODES = [
     cast.node(1),
@@ -244,12 +251,15 @@ SCENES = [
         whole=True,
     ),
     Scene("teacher-projector", "/teach#/c1", {}, projecting),
+    Scene("teacher-options", "/teach#/c1", {}, press(".head .quiet")),
     Scene("teacher-end", "/teach#/c1", {}, press(".head .danger")),
     Scene("admin", "/admin", {}, ready, whole=True),
     Scene("admin-trouble", "/admin", SICK, ready, whole=True),
     Scene("admin-drain", "/admin", {}, press("td.end .button")),
     Scene("admin-classes", "/admin#/classrooms", {}, ready),
     Scene("admin-people", "/admin#/users", {}, ready),
+    Scene("admin-class", "/admin#/classrooms", {}, press("td.end .button")),
+    Scene("admin-person", "/admin#/users", {}, invited),
     Scene("admin-log", "/admin#/events", {}, ready),
     Scene("admin-settings", "/admin#/settings", {}, ready),
 ]

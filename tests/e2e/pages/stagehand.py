@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "airclass" / "_pages"
 READY_S = 30.0
 SMALL = ("--size", "320x180", "--fps", "15", "--bitrate-kbps", "200")  # cheap to make and to show
-LEAST_SEGMENTS = 4  # with fewer, a plain stream has no room for its usual distance from the edge
+# with fewer, a plain stream has no room for its usual distance from the edge
+LEAST_SEGMENTS = {"mpegts": 4, "fmp4": 4, "lowLatency": 2}
 POLL_S = 0.05
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMIUM_ARGS = [
@@ -121,23 +122,33 @@ def moving(page: Page, by_s: float = 1.0) -> None:
 
 @contextmanager
 def ingest_with_teacher(
-    folder: Path, variant: str, kind: str = "embedded", lesson: tuple[str, ...] = SMALL
+    folder: Path,
+    variant: str,
+    kind: str = "embedded",
+    lesson: tuple[str, ...] = SMALL,
+    least_segments: int | None = None,
 ) -> Iterator[str]:
-    """Run an ingest and a teacher; yields the URL of the stream's folder."""
+    """Run an ingest and a teacher; yields the URL of the stream's folder, when one can play from it."""
     file, log = folder / f"{variant}.json", folder / f"{variant}.log"
     with child(command(kind, variant, file), log) as ingest:
         urls = ready(ingest, file, log)
         teacher = [sys.executable, "-m", "airclass.ingest.teacher", "--to", f"{urls['rtmp_url']}/live/c1"]
         with child([*teacher, *lesson], folder / "teacher.log"):
             url = f"{urls['hls_url']}/live/c1/"
-            wait_for(lambda: _window(url) or None, why="the ingest has a short window")
+            wait_for_segments(url, variant, least_segments)
             yield url
 
 
-def _window(url: str) -> bool:
+def wait_for_segments(url: str, variant: str, least: int | None = None) -> None:
+    """Wait until a stream's first playlist is long enough to play from, or has `least` segments."""
+    wanted = LEAST_SEGMENTS[variant] if least is None else least
+    wait_for(lambda: wanted == 0 or _window(url, wanted) or None, why=f"{wanted} segments at {url}")
+
+
+def _window(url: str, least_segments: int) -> bool:
     """Tell whether the stream's first media playlist is long enough to play from."""
     names = [line for line in _answers(f"{url}index.m3u8").splitlines() if line[:1] not in ("", "#")]
-    return bool(names) and _answers(url + names[0]).count("#EXTINF") >= LEAST_SEGMENTS
+    return bool(names) and _answers(url + names[0]).count("#EXTINF") >= least_segments
 
 
 def _answers(url: str) -> str:

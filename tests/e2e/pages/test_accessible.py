@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious on any page in any state, in light and in dark."""
+"""axe-core finds nothing serious on any page in any state, in light and in dark; 320 px hold each."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ RUN = """async () => {
     .map((rule) => `${rule.id}: ${rule.nodes.map((node) => node.target.join(' ')).join(', ')}`);
 }"""
 
+PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_nothing_serious(scene: Scene, browser: Browser, master: FakeMaster, axe_script: Path) -> None:
+def test_nothing_serious_and_all_on_the_screen(
+    scene: Scene, browser: Browser, master: FakeMaster, axe_script: Path
+) -> None:
     master.set(**scene.stage)
     # axe has to be put into the page: only for that is the CSP set aside here
     context = browser.new_context(
@@ -42,8 +46,11 @@ def test_nothing_serious(scene: Scene, browser: Browser, master: FakeMaster, axe
         page.add_script_tag(path=axe_script)
         for look in ("light", "dark"):
             page.emulate_media(color_scheme=look, reduced_motion="reduce")  # type: ignore[arg-type]
-            page.wait_for_timeout(200)  # colours fade
+            page.evaluate(PAINTED)
             assert page.evaluate(RUN) == [], look
+        page.set_viewport_size({"width": 320, "height": 568})
+        page.evaluate(PAINTED)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
     finally:
         context.close()
 

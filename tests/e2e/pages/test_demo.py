@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import statistics
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Page
-
-JOINS = 20
-MOST_P95_S = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +27,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open an address in a fresh window; an error of a script or of the CSP fails the test."""
     faults: list[str] = []
     contexts = []
 
-    def open_it(url: str) -> Page:
+    def open_it(url: str, *, clock: bool = False) -> Page:
         contexts.append(browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}))
         page = contexts[-1].new_page()
+        if clock:
+            page.clock.install()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda line: faults.append(line.text) if "Security Policy" in line.text else None)
         page.goto(url)
@@ -52,18 +48,14 @@ def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
     assert faults == []
 
 
-def join(page: Page, name: str) -> float:
-    """Enter the class and return the seconds until the first picture."""
+def join(page: Page, name: str) -> None:
+    """Enter the class and wait for the first picture."""
     page.get_by_label("Name").fill(name)
-    start = time.monotonic()
     page.get_by_role("button", name="Join").click()
     stagehand.until(page, "document.querySelector('video')?.currentTime > 0")
-    return time.monotonic() - start
 
 
-def test_a_teacher_sees_the_class_and_who_is_in_it(
-    demo: dict[str, str], visit: Callable[[str], Page]
-) -> None:
+def test_a_teacher_sees_the_class_and_who_is_in_it(demo: dict[str, str], visit: Callable[..., Page]) -> None:
     student = visit(demo["student_url"])
     join(student, "Mina")
     teacher = visit(demo["teacher_url"])
@@ -77,8 +69,8 @@ def test_a_teacher_sees_the_class_and_who_is_in_it(
     expect(student.get_by_role("heading", name="You were removed")).to_be_visible(timeout=10_000)
 
 
-def test_closing_sends_out_and_opening_lets_in(demo: dict[str, str], visit: Callable[[str], Page]) -> None:
-    student = visit(demo["student_url"])
+def test_closing_sends_out_and_opening_lets_in(demo: dict[str, str], visit: Callable[..., Page]) -> None:
+    student = visit(demo["student_url"], clock=True)
     join(student, "Jun")
     teacher = visit(demo["master_url"] + "/login")
     teacher.goto(demo["admin_url"])  # pasted into the open page; a link works once, so not the teacher's
@@ -89,16 +81,6 @@ def test_closing_sends_out_and_opening_lets_in(demo: dict[str, str], visit: Call
     teacher.get_by_role("button", name="Close class").click()
     expect(student.get_by_role("heading", name="Class is closed")).to_be_visible(timeout=10_000)
     teacher.get_by_role("button", name="Open class").click()
+    expect(teacher.get_by_role("button", name="Close class")).to_be_visible()
+    student.clock.fast_forward(15_000)  # it knocks every 10 to 12 s
     stagehand.until(student, "document.querySelector('video')?.currentTime > 0", 25)
-
-
-def test_from_code_to_picture(demo: dict[str, str], visit: Callable[[str], Page]) -> None:
-    took_s = []
-    for number in range(JOINS):
-        page = visit(demo["student_url"])
-        took_s.append(join(page, f"Student {number}"))
-        page.context.close()
-    took_s.sort()
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others on this machine slow all of it
-    assert statistics.median(took_s) <= MOST_P95_S, took_s
-    assert took_s[int(JOINS * 0.95) - 1] <= MOST_P95_S * busy, took_s

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     Open = Callable[..., Page]
 
 ROOM = f"/join/{cast.CODE}"
+REMEMBER_LOCKS = """
+  window.locks = [];
+  const request = navigator.wakeLock.request.bind(navigator.wakeLock);
+  navigator.wakeLock.request = async (kind) => {
+    const lock = await request(kind);
+    window.locks.push(lock);
+    return lock;
+  };
+"""
 
 
 def enter(page: Page, name: str = "Mina") -> None:
@@ -46,7 +55,7 @@ def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMaster) ->
     page.get_by_label("Class code").fill("k7qf m2xp")
     page.get_by_role("button", name="Next").click()
     enter(page)
-    stagehand.moving(page, 10)
+    stagehand.moving(page, 6)
     assert float(data(page, "latency-s")) <= 4
     assert data(page, "stalls") == "0"
     assert data(page, "cures") == ""
@@ -134,11 +143,10 @@ def test_the_end_has_its_own_screen(
 @pytest.mark.calm
 def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
-    stagehand.moving(page, 2)
     assert data(page, "pathway") == "r1"
     master.set(priority=["r2", "r1"])
     stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
-    stagehand.moving(page, 6)
+    stagehand.moving(page, 5)  # the two segments in which sound would be missing, and more
     assert data(page, "stalls") == "0"
     assert data(page, "cures") == ""
 
@@ -146,10 +154,9 @@ def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], ma
 @pytest.mark.calm
 def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
-    stagehand.moving(page, 2)
     master.set(relays_down=["r1"])
     stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
-    stagehand.moving(page, 6)
+    stagehand.moving(page, 5)
     assert data(page, "stalls") == "0"
 
 
@@ -166,7 +173,7 @@ def test_offline_and_back(watching: Callable[[], Page]) -> None:
     page = watching()
     page.context.set_offline(True)
     expect(page.get_by_text("Your device is offline.")).to_be_visible()
-    page.wait_for_timeout(4000)  # the buffer runs dry
+    stagehand.until(page, "Number(document.querySelector('video').dataset.bufferS) < 0.1")
     page.context.set_offline(False)
     expect(page.get_by_text("Your device is offline.")).to_be_hidden()
     at = stagehand.position_s(page)
@@ -177,7 +184,7 @@ def test_offline_and_back(watching: Callable[[], Page]) -> None:
 def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     page = watching()
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_timeout(9000)
+    stagehand.until(page, "Number(document.querySelector('video').dataset.latencyS) > 6.5")
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_text("s behind")).to_be_visible()
     page.get_by_role("button", name="Go live").click()
@@ -185,21 +192,75 @@ def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
 
 
 @pytest.mark.calm
+def test_rewinding_is_no_stall_and_going_live_ends_it(watching: Callable[[], Page]) -> None:
+    page = watching()
+    slider = page.get_by_role("slider", name="Position in the last minute")
+    stagehand.until(page, "(seek => seek && seek.max - seek.min > 9)(document.querySelector('.seek'))")
+    end_s = float(slider.get_attribute("max") or 0)
+    slider.fill(str(round(end_s - 8)))
+    expect(page.get_by_text("s behind")).to_be_visible()
+    at_s = stagehand.position_s(page)
+    stagehand.until(page, f"document.querySelector('video').currentTime > {at_s} + 2")
+    assert data(page, "cures") == ""  # nobody who rewound is pulled back
+    page.get_by_role("button", name="Go live").click()
+    stagehand.until(page, "Number(document.querySelector('video').dataset.latencyS) < 4")
+    expect(page.get_by_role("button", name="Live", exact=True)).to_be_visible()
+
+
+def test_the_screen_stays_awake_only_while_playing(watching: Callable[..., Page]) -> None:
+    page = watching(script=REMEMBER_LOCKS)
+    stagehand.until(page, "locks.length === 1 && !locks[0].released")
+    page.get_by_role("button", name="Pause").click()
+    stagehand.until(page, "locks[0].released")
+    page.get_by_role("button", name="Play", exact=True).click()
+    stagehand.until(page, "locks.length === 2 && !locks[1].released")
+    page.get_by_role("button", name="Leave class").click()
+    stagehand.until(page, "locks[1].released")
+
+
+def test_a_small_window_beside_other_work(watching: Callable[[], Page]) -> None:
+    page = watching()
+    page.get_by_role("button", name="Picture in picture").click()
+    stagehand.until(page, "document.pictureInPictureElement === document.querySelector('video')")
+    expect(page.get_by_role("button", name="Picture in picture")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Picture in picture").click()
+    stagehand.until(page, "document.pictureInPictureElement === null")
+
+
+def test_captions_are_offered_where_there_are_some(watching: Callable[[], Page], master: FakeMaster) -> None:
+    expect(watching().get_by_role("button", name="Captions")).to_have_count(0)
+    master.set(captions=True)
+    page = watching()
+    button = page.get_by_role("button", name="Captions")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    shown = "[...document.querySelector('video').textTracks].find(track => track.mode === 'showing')"
+    assert (
+        stagehand.until(page, f"[...({shown}?.activeCues ?? [])].map(cue => cue.text).join()") == "안녕하세요"
+    )
+    button.click()
+    assert page.evaluate(f"{shown} === undefined")
+
+
 def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMaster) -> None:
-    master.set(state="live", token_life_s=4)
+    master.set(state="live", token_life_s=2)
     page = open_page(ROOM)
     enter(page)
-    stagehand.moving(page, 8)
+    stagehand.moving(page, 4)
     assert data(page, "stalls") == "0"
     assert len(master.told()["tokens"]) >= 3  # the relays saw every new one
 
 
 def test_without_websockets_the_state_is_asked_for(open_page: Open, master: FakeMaster) -> None:
     master.set(sockets=False)
-    page = open_page(ROOM)
+    page = open_page(ROOM, clock=True)
     enter(page)
     heading(page, "Class has not started yet")
+    page.clock.fast_forward(2000)  # the first two tries are over
+    stagehand.until(page, "document.body.innerText.includes('No connection')")
     master.set(state="live")
+    page.clock.fast_forward(6000)
     stagehand.moving(page)
 
 
@@ -229,6 +290,24 @@ def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: Fa
     assert page.evaluate("document.querySelector('video').muted")
     page.get_by_role("button", name="Turn on sound").click()
     assert not page.evaluate("document.querySelector('video').muted")
+
+
+def test_the_keyboard_is_enough(open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live")
+    page = open_page("/")
+    page.keyboard.type(cast.CODE)  # the field has the focus already
+    page.keyboard.press("Enter")
+    heading(page, "What is your name?")
+    page.keyboard.type("Mina")
+    page.keyboard.press("Enter")
+    stagehand.moving(page)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Pause":
+            break
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_focused()
+    assert page.evaluate("document.querySelector('video').paused")
 
 
 def test_the_language_switches_and_stays(open_page: Open) -> None:

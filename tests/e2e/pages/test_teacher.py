@@ -63,6 +63,7 @@ def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -
     stagehand.until(page, "Number(document.querySelector('[role=meter]').ariaValueNow) > 10")
     expect(level).to_be_visible()
     expect(page.get_by_text("Sound is good.").or_(page.get_by_text("Very quiet."))).to_be_visible()
+    expect(page.locator("figcaption", has_text="Sound level")).to_contain_text("dB")
 
 
 def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
@@ -108,6 +109,21 @@ def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMa
     expect(page.get_by_role("heading", name="This class has ended")).to_be_visible()
     calls = [call.strip() for call in master.told()["calls"]]
     assert calls == [f"POST /api/classrooms/c1/{action}" for action in ("close", "open", "end")]
+
+
+def test_options_are_changed_and_escape_changes_nothing(open_page: Open, master: FakeMaster) -> None:
+    page = open_page(CLASS)
+    press(page, "Class options")
+    page.get_by_label("Most students at once").fill("12")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("button", name="Class options")).to_be_focused()
+    press(page, "Class options")
+    page.get_by_label("Most students at once").fill("25")
+    press(page, "Save")
+    expect(page.get_by_text("0 of 25 students")).to_be_visible()
+    assert 'PATCH /api/classrooms/c1 {"capacity":25}' in master.told()["calls"]
+    assert len(master.told()["calls"]) == 1
 
 
 def test_a_new_code_and_a_new_key(open_page: Open) -> None:
