@@ -80,7 +80,9 @@ def test_a_playlist_is_read_once_for_all() -> None:
     assert isinstance(pages.read(gzip.compress(INDEX)), MultivariantPlaylist)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"\x1f\x8bxx", gzip.compress(MEDIA, mtime=0)[:-9]])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"\xff\xfe", b"\x1f\x8bxx", gzip.compress(MEDIA, mtime=0)[:-9]]
+)
 def test_a_body_that_is_no_playlist_is_refused(body: bytes) -> None:
     with pytest.raises(PlaylistError):
         Pages().read(body)
