@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from sqlalchemy.exc import DBAPIError
 
 from airclass.domain.classrooms import make_id
 from airclass.domain.cluster import Cluster, Guest
@@ -51,6 +52,7 @@ FOLLOW_EVERY_S = 0.4
 JUDGE_EVERY_S = 0.5
 MAX_LAG_S = 0.2
 WRITE_BEHIND_EVERY_S = 1.0
+MAX_REASON_CHARS = 200
 TIDY_EVERY_S = 600.0
 HARD_STOP_S = GRACEFUL_S + 1.5
 KEEP_VISITS_S = 24 * 3600.0
@@ -194,12 +196,17 @@ async def _follow_database(services: Services) -> None:
 
 async def _write_behind(services: Services) -> None:
     """Write what need not be on disk before an answer: who entered, what the ingest did."""
+    trouble = ""
     while True:
         await trio.sleep(WRITE_BEHIND_EVERY_S)
-        await _flush(services)
+        problem = await _flush(services)
+        if problem != trouble:
+            log.warning("database.write_failed reason=%s", problem or "none any more")
+            trouble = problem
 
 
-async def _flush(services: Services) -> None:
+async def _flush(services: Services) -> str:
+    """Write what waits; returns why that failed, or nothing."""
     visits, notes = list(services.visits), list(services.ingest.notes)
     services.visits.clear()
     services.ingest.notes.clear()
@@ -211,7 +218,14 @@ async def _flush(services: Services) -> None:
             services.recent_events[:] = await services.store.events(EVENTS_SHOWN)
     except Exception as exc:  # noqa: BLE001  names in a list are not worth stopping a class
         services.metrics.error("database")
-        log.warning("database.write_failed reason=%s", type(exc).__name__)
+        return _in_words(exc)
+    return ""
+
+
+def _in_words(exc: Exception) -> str:
+    """Return what the database itself says, such as "database or disk is full"."""
+    said = str(exc.orig) if isinstance(exc, DBAPIError) and exc.orig is not None else ""
+    return said.partition("\n")[0][:MAX_REASON_CHARS] or type(exc).__name__
 
 
 async def _judge(services: Services) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.report import machine_line, number
 
+GIGABIT_BPS = 1e9
+
 
 def markdown(record: dict[str, Any], name: str) -> str:
     """Return the tables of one result file, with its machine."""
@@ -18,6 +20,15 @@ def markdown(record: dict[str, Any], name: str) -> str:
     return "\n".join(
         (*lines, "", f"{machine_line(record['machine'])}, {record['machine']['date']}, `{name}`.", "")
     )
+
+
+def capacity_row(record: dict[str, Any], cores: int) -> str:
+    """Return what relay and ingest cost of one PC, and of its cable of 1 Gb/s: a row for the guides."""
+    seen = record["result"]
+    processor = (seen["relay"]["cpu_percent"] + seen["ingest"]["cpu_percent"]) / cores
+    network = 100 * seen["body_bytes"] * 8 / seen["elapsed_s"] / GIGABIT_BPS
+    latency_s = number(seen["latency_s"]["p50"], 1)
+    return f"| {seen['viewers']} | {processor:.1f} % | {network:.0f} % | {seen['stalls']} | {latency_s} s |"
 
 
 def _comparison(record: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ import trio
 
 from airclass.domain.epochs import MAX_KEY_CHARS
 from airclass.domain.health import Status
+from airclass.domain.limits import Limit
 from airclass.io.note import read_note
 from airclass.web import routes, words
 from airclass.web.problems import Problem
@@ -29,7 +31,9 @@ log = logging.getLogger(__name__)
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
 MAX_ABS_NUMBER = 2**53
+REFUSALS = Limit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
 R = TypeVar("R")
+_NUMBER = re.compile(r"\d+")
 _NOTES = trio.CapacityLimiter(2)
 
 
@@ -177,7 +181,9 @@ def _signed(call: Call, record: type[R]) -> tuple[str, R]:
         )
     except ClusterError as exc:
         services.metrics.error("bad-signature")
-        log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
+        kind = _NUMBER.sub("", exc.reason)  # a wrong clock is one thing, however wrong it is each second
+        if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
+            log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
         raise Problem(401, exc.reason, "bad-signature") from None
     try:
         return node_id, msgspec.json.decode(call.raw, type=record)

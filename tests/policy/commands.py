@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from dataclasses import dataclass
 
 from tests.policy.tree import texts
 
 PLACES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "benchmarks/README.md", ".env.example")
-BLOCK = re.compile(r"^(<!-- run -->\n)?```(sh|bash)?\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^(<!-- run -->\n)? *```(\w*)\n(.*?)^ *```", re.M | re.S)
+SHELLS = {"sh", "bash"}
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 CRON = re.compile(r"^(?:[\d*/,-]+ ){5}")
 COMMAND = re.compile(r"^(?:sudo )?(?:airclass|make|python -m|docker compose|\S*deploy/\S+\.sh)(?: |$)")
@@ -28,10 +30,10 @@ class Block:
 def blocks() -> list[Block]:
     """Return every block of commands."""
     return [
-        Block(name, match[3], match[1] is not None)
+        Block(name, textwrap.dedent(match[3]), match[1] is not None)
         for name, text in texts(*PLACES)
         for match in BLOCK.finditer(text)
-        if match[2]
+        if match[2] in SHELLS
     ]
 
 
@@ -39,7 +41,7 @@ def commands() -> list[tuple[str, list[str]]]:
     """Return (document, words) of every command in blocks of shell, cron lines and code spans."""
     found = [(block.where, words) for block in blocks() for words in split(block.text)]
     for name, text in texts(*PLACES):
-        rest = BLOCK.sub(lambda m: "" if m[2] else m[3], text)
+        rest = BLOCK.sub(lambda m: m[3] if not m[2] else "", text)
         lines = [CRON.sub("", line) for line in rest.splitlines() if CRON.match(line)]
         lines += [
             span for span in SPAN.findall(rest) if COMMAND.match(span) and not NO_COMMAND.fullmatch(span)

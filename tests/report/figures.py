@@ -26,7 +26,7 @@ FAULTS = {
     "master-and-relay": "마스터와 릴레이가 함께 죽음",
     "clock-jumps": "시계가 한 시간 앞으로 감",
     "disk-full": "마스터의 디스크가 가득 참",
-    "dns-dead": "이름 서버가 응답하지 않음",
+    "dns-dead": "이름 서버가 응답하지 않고 마스터가 다시 시작됨",
     "webhook-down": "알림을 받을 곳이 없을 때 릴레이가 죽음",
 }
 

@@ -32,6 +32,13 @@ ALERTS = {
 }
 
 
+def test_every_recording_rule_is_tested() -> None:
+    rules = set(re.findall(r"record: (\S+)", (PROMETHEUS / "rules/recording.yml").read_text()))
+    tested = (PROMETHEUS / "tests/recording.yml").read_text()
+    assert rules
+    assert {rule for rule in rules if f"({rule}, " not in tested and f"expr: {rule}\n" not in tested} == set()
+
+
 async def promtool(*words: str, folder: Path = PROMETHEUS) -> str:
     with trio.fail_after(RUN_S):
         done = await trio.run_process(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 import trio
 
+from airclass.io.store import Visit
 from relay.base.wire import EpochAsk, EpochBase
 from tests.fakes.control import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from tests.fakes.control import Control
     from tests.fakes.relay import FakeRelay
@@ -42,6 +46,47 @@ async def test_calls_that_are_not_genuine_are_refused(tmp_path: Path) -> None:
         assert plain.status_code == 401
         for body in (b"{}", b"[]", b"\xff", b"{" * 10_000, b'{"node_id": 5}'):
             assert (await relay.send("heartbeat", body)).status_code == 400
+
+
+async def test_a_wrong_clock_is_said_once_not_with_every_beat(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        relay.mute = True
+        for late_s in (3600, 3602, 3604):
+            answer = await relay.send("heartbeat", relay.heartbeat(), wall_s=time.time() - late_s)
+            assert answer.status_code == 401
+        assert (await relay.send("heartbeat", relay.heartbeat(), secret="x" * 40)).status_code == 401
+        refused = [r.getMessage() for r in caplog.records if "cluster.refused" in r.getMessage()]
+    assert ["clocks" in line for line in refused] == [True, False]
+
+
+async def test_a_database_that_cannot_be_written_is_said_once_in_its_own_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[str]:
+        said = [record.getMessage() for record in caplog.records]
+        return [line for line in said if line.startswith("database.write_failed")]
+
+    async with running_master(tmp_path) as control:
+        database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
+        database.execute("ALTER TABLE visits RENAME TO away")
+        visit = Visit("s1", "c1", "Kim", time.time())
+        for _ in range(3):
+            control.services.visits.append(visit)
+            while control.services.visits:
+                await trio.sleep(0.05)
+        with trio.fail_after(10):
+            while not told():
+                await trio.sleep(0.05)
+        database.execute("ALTER TABLE away RENAME TO visits")
+        database.close()
+        with trio.fail_after(10):
+            while len(told()) < 2:
+                await trio.sleep(0.05)
+    assert told()[0] == "database.write_failed reason=no such table: visits"
+    assert told()[1:] == ["database.write_failed reason=none any more"]
 
 
 async def test_an_unknown_node_is_told_to_register(tmp_path: Path) -> None:
