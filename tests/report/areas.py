@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 AREAS = (
     ("tests.e2e.pages", "화면 — 실제 Chromium"),
     ("tests.e2e", "수업 전체 — 실제 Chromium, 실제 프로세스"),
+    ("tests.browsers", "화면 — 실제 Firefox와 WebKit"),
+    ("tests.compose", "Docker Compose — 실제 엔진"),
+    ("tests.machine", "설치 — 실제 컴퓨터처럼 부팅한 시스템"),
     ("tests.integration.ops", "운영 도구 — 실제로 실행"),
     ("tests.integration.network", "나쁜 네트워크 — 손실, 단절, 지연"),
     ("tests.integration", "통합 — 실제 프로세스와 소켓"),
