@@ -227,9 +227,11 @@ def check_url(url: str, what: str, peer: str) -> None:
 
     Loopback is fine for a relay that itself calls from loopback.
     """
-    parts = urlsplit(url) if len(url) <= MAX_URL_CHARS and url.isprintable() else urlsplit("")
+    parts, host = urlsplit(""), None
     try:
-        host, _ = parts.hostname, parts.port
+        if len(url) <= MAX_URL_CHARS and url.isprintable():
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query:

@@ -80,6 +80,53 @@ def test_joining_takes_a_seat_and_a_preview_is_not_counted() -> None:
     assert "class:c1" in w.told
 
 
+def test_the_length_of_segments_is_the_longest_that_a_relay_sees() -> None:
+    w = World()
+    assert w.cluster.segment_s("c9") == 0.0
+    for n, segment_s in enumerate((2.0, 4.0)):
+        w.beat(n, streams=(StreamReport("c1", "live", 0, 1.0, segment_s=segment_s),))
+    assert w.cluster.segment_s("c1") == 4.0
+
+
+def test_a_teacher_who_previews_is_seen_and_not_counted() -> None:
+    w = World()
+    node = w.join("p1", preview=True)
+    w.beat(int(str(node)[1:]), watching("p1"), full=True)
+    assert "p1" not in w.cluster.ledger("c1").members
+
+
+def test_one_who_leaves_a_relay_for_another_keeps_the_seat() -> None:
+    w = World()
+    w.join("a")
+    w.beat(0, watching("a"), full=True)
+    w.beat(1, watching("a"), full=True)
+    w.beat(0, full=True)
+    assert w.cluster.viewers("c1") == 1
+
+
+def test_strangers_come_and_go_and_a_token_is_revoked_once() -> None:
+    w = World()
+    w.classes.pop("c2")
+    w.see()
+    before = w.cluster.version
+    stranger = watching("x", "9-x")
+    w.beat(0, stranger, full=True)
+    w.beat(1, stranger, full=True)
+    assert w.cluster.revoked.keys() == {"9-x"}
+    assert w.cluster.version == before + 1
+    w.beat(0, full=True)
+    w.beat(1, full=True)
+    assert w.cluster.viewers("c1") == 0
+
+
+def test_a_class_that_ends_before_anybody_came_leaves_nothing() -> None:
+    w = World()
+    music = Classroom("c3", "Music", "CCCCCCC")
+    w.see(c3=music)
+    w.see(c3=replace(music, status=ClassStatus.ENDED))
+    assert (w.cluster.revoked, w.cluster.viewers("c3")) == ({}, 0)
+
+
 def test_full_means_waiting() -> None:
     w = World(nodes=1, capacity=1)
     assert w.join("a") == "n0"

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airclass.domain.attendance import quality
 from airclass.domain.facts import Intake, gather, read_path
-from relay.base.wire import Variant, ViewerReport
+from relay.base.wire import Variant
 
 VIDEO = Variant(
     "v", "u", 'BANDWIDTH=581112,AVERAGE-BANDWIDTH=540200,CODECS="avc1.42c01e,mp4a.40.2",RESOLUTION=640x360,'
@@ -24,6 +23,12 @@ ITEM = {
         {"codec": "MPEG-4 Audio", "codecProps": {}},
     ],
 }
+
+
+def test_a_track_of_no_name_says_nothing() -> None:
+    intake = read_path({**ITEM, "tracks2": [{"codec": "", "codecProps": {}}, {"codec": "Opus"}]}, None, 0.0)
+    assert intake is not None
+    assert (intake.video_codec, intake.audio_codec) == ("", "Opus")
 
 
 def test_from_relays_alone() -> None:
@@ -76,19 +81,3 @@ def test_nothing_is_known() -> None:
 @given(st.text(max_size=200))
 def test_any_attribute_text_is_survived(text: str) -> None:
     assert gather([Variant("v", "u", text, False)], 0, None, is_publishing=True) is not None
-
-
-@pytest.mark.parametrize(
-    ("buffer_ms", "starved", "word"),
-    [
-        (-1, 0, "unknown"),
-        (200, 0, "poor"),
-        (2000, 5, "poor"),
-        (2000, 0, "good"),
-        (2000, 1, "fair"),
-        (600, 0, "fair"),
-    ],
-)
-def test_quality_in_a_word(buffer_ms: int, starved: int, word: str) -> None:
-    assert quality(ViewerReport("c", "s", "t", 0, 0, buffer_ms, starved=starved)) == word
-    assert quality(None) == "unknown"

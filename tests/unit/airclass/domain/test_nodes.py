@@ -162,6 +162,8 @@ def test_a_busy_master_does_not_hold_it_against_the_nodes() -> None:
         {"public_url": "http://host\\evil"},
         {"public_url": "http://h/" + "x" * 300},
         {"admin_url": "ftp://host"},
+        {"public_url": "http://[::1"},
+        {"admin_url": "http://[::1"},
     ],
 )
 def test_claims_that_cannot_be_true_are_refused(changes: dict[str, object]) -> None:

@@ -49,6 +49,17 @@ def test_a_lease_ends_unless_the_relay_confirms_it() -> None:
     assert s.seat_of == {"a": "n0"}
 
 
+def test_a_student_who_is_here_needs_no_lease() -> None:
+    s = seating(1, 2)
+    s.reserve("a", None, 0.0)
+    s.confirm("a", "n0")
+    s.reserve("a", None, 5.0)
+    assert s.sites["n0"].leases == {}
+    s.sites["n0"].leases["a"] = 1.0  # one that was left over takes no seat away
+    assert s.expire(LEASE_S) == []
+    assert s.seat_of == {"a": "n0"}
+
+
 def test_a_seat_is_held_for_whoever_waits_for_the_class_to_begin() -> None:
     s = seating(1)
     s.reserve("a", None, 0.0)

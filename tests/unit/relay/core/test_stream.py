@@ -278,6 +278,14 @@ def test_a_stream_is_ready_when_all_renditions_are() -> None:
     assert one.ready
 
 
+def test_up_to_when_viewers_have_seen_any_rendition() -> None:
+    one = stream()
+    assert one.seen_until_s is None
+    fill(one)
+    dates_s = [window.seen_until_s for window in one.windows.values()]
+    assert one.seen_until_s == max(date_s for date_s in dates_s if date_s is not None)
+
+
 def test_media_can_be_dropped_while_numbers_stay() -> None:
     one = stream()
     fill(one)
