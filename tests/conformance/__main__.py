@@ -5,8 +5,9 @@ playlist and sampled (clients.py, player.html); while it plays, something happen
 a relay (scenes.py, rigs.py); what the samples say is a pure calculation (verdict.py), and
 docs/conformance.md is written from the results (table.py).
 
-Results are kept in build/conformance.json after each cell. A run with --only adds its results to
-what is there, so a cell that the machine's noise has spoilt can be run again and both are told.
+Results are kept in results.json, beside this file, after each cell, so that a part of the matrix can be
+run alone. A run adds its results to what is there, and all runs of a cell are told; with --fresh it
+takes the place of the earlier ones (of another version, or of a machine that was busy).
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ import trio
 
 from benchmarks.machine import describe
 from tests.conformance import clients, control, rigs
-from tests.conformance.matrix import Cell, by_source, chosen
+from tests.conformance.matrix import Cell, by_source, chosen, events
 from tests.conformance.scenes import Result, Scene
 from tests.conformance.stage import Stage, stage_running
 from tests.conformance.table import notes_of, page
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "build" / "conformance.json"
+KEPT = Path(__file__).parent / "results.json"
 DOCUMENT = ROOT / "docs" / "conformance.md"
 CELL_S = 240.0
 HLSJS_FILE = ROOT / "frontend/node_modules/hls.js/dist/hls.min.js"
@@ -44,11 +45,11 @@ def conformance(only: str = "", *, fresh: bool = False, table: bool = False) -> 
     only
         Regular expression over source/scene/client; without it the whole matrix.
     fresh
-        Forget earlier results first.
+        Forget the earlier results of these cells first.
     table
         Only write the document again from the results that are kept.
     """
-    results = [] if fresh or not KEPT.exists() else [Result(**r) for r in json.loads(KEPT.read_text())]
+    results = [Result(**r) for r in json.loads(KEPT.read_text())]
     if table:
         _write(results)
         return 0
@@ -64,7 +65,9 @@ def conformance(only: str = "", *, fresh: bool = False, table: bool = False) -> 
         )
     if not HLSJS_FILE.exists():
         return _fail("hls.js is missing: run npm --prefix frontend ci first.")
-    KEPT.parent.mkdir(exist_ok=True)
+    if fresh:
+        again = {(cell.source, cell.client, event) for cell in cells for event in events(cell)}
+        results = [r for r in results if (r.source, r.client, r.event) not in again]
     failed = trio.run(_all, cells, results)
     _write(results)
     return 1 if failed else 0
@@ -111,7 +114,7 @@ async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, re
                     f"figure={result.figure} {result.errors} {result.note} load={result.load}"
                 )
             results += scene.results
-            KEPT.write_text(json.dumps([asdict(r) for r in results], indent=1))
+            KEPT.write_text(json.dumps([asdict(r) for r in results], indent=1, ensure_ascii=False) + "\n")
     return failed
 
 

@@ -68,6 +68,18 @@ def chosen(only: str) -> list[Cell]:
     return [cell for cell in cells() if re.search(only, cell.name)]
 
 
+def events(cell: Cell) -> tuple[str, ...]:
+    """Return the names of the results that a cell brings."""
+    return {
+        "control": ("control",),
+        "restart": ("plain", "restart"),
+        "origin": ("plain", "restart"),
+        "restarts": ("begin", *(f"restarts {number}" for number in range(1, RESTARTS + 1))),
+        "silence": ("begin", "silence"),
+        "pathways": ("begin", "move", "kill"),
+    }[cell.scene]
+
+
 def by_source(of: list[Cell]) -> dict[str, list[Cell]]:
     """Group cells by what has to run for them, keeping their order."""
     groups: dict[str, list[Cell]] = {}

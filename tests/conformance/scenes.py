@@ -54,6 +54,7 @@ class Result:
     note: str = ""
     load: float = 0.0
     log: str = ""
+    date: str = ""  # of the run, UTC
 
 
 class Scene:
@@ -129,6 +130,7 @@ class Scene:
                 note=note,
                 load=round(os.getloadavg()[0], 1),
                 log=log,
+                date=time.strftime("%Y-%m-%d", time.gmtime()),
             )
         )
 

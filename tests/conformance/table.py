@@ -20,7 +20,7 @@ NOTES = "<!-- What is written below this line stays when the tables are written 
 HEAD = """\
 # Conformance: players that others wrote, in front of the relay
 
-The tables are written by `make conformance`. {date}, {cpu}, {cores} cores, kernel {kernel}.
+The tables are written by `make conformance`. Runs of {date}, {cpu}, {cores} cores, kernel {kernel}.
 {versions}.
 
 The origin is [tests/origin](../tests/origin/main.go) (gohlslib, the muxer of MediaMTX): segments of
@@ -56,7 +56,9 @@ def page(
     for result in results:
         cells.setdefault((result.source, result.client, result.event), []).append(result)
     said = ", ".join(f"{name} {number}" for name, number in versions.items())
-    named = {name: facts[name] for name in ("date", "cpu", "cores", "kernel")}
+    dates = sorted({result.date for result in results if result.date}) or [facts["date"]]
+    named = {name: facts[name] for name in ("cpu", "cores", "kernel")}
+    named["date"] = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     text = [HEAD.format(versions=said, wanted=WANTED_S, **named)]
     rows = (*CLIENTS, *VARIATIONS)
     text += ["## 20 s undisturbed", *_grid(cells, rows, "plain", _plain)]

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.conformance.matrix import CLIENTS, FORMATS, HLSJS, ORIGINS, TITLES, Cell, by_source, cells, chosen
+from tests.conformance.matrix import (
+    CLIENTS,
+    FORMATS,
+    HLSJS,
+    ORIGINS,
+    TITLES,
+    Cell,
+    by_source,
+    cells,
+    chosen,
+    events,
+)
 
 
 def test_each_cell_is_there_once() -> None:
@@ -32,3 +43,8 @@ def test_cells_are_chosen_by_a_part_of_their_name() -> None:
     assert chosen("^mpegts/restart/mpv$") == [Cell("mpegts", "restart", "mpv")]
     assert {cell.client for cell in chosen("vlc")} == {"vlc"}
     assert chosen("nonsense") == []
+
+
+def test_every_cell_brings_results() -> None:
+    named = {event for cell in cells() for event in events(cell)}
+    assert {"control", "plain", "restart", "restarts 4", "silence", "move", "kill"} <= named

@@ -30,6 +30,12 @@ def test_machine_and_versions_are_named() -> None:
     assert "hls.js 1.7.4, mpv 0.35.1." in text
 
 
+def test_the_days_of_the_runs_are_told() -> None:
+    days = [Result("mpegts", "vlc", "plain", plays=True, date=date) for date in ("2026-11-28", "2026-11-23")]
+    assert "Runs of 2026-11-23 to 2026-11-28, A CPU" in page(days, FACTS, {})
+    assert "Runs of 2026-11-28, A CPU" in page(days[:1], FACTS, {})
+
+
 def test_what_failed_stands_out_with_its_reason() -> None:
     result = Result("mpegts", "vlc", "restart", plays=False, note="the picture is still 320 wide")
     assert "**no** (the picture is still 320 wide)" in page([result], FACTS, {})
