@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -391,6 +393,38 @@ def serving(texts: dict[str, str], status: int = 200) -> FakeServer:
             await stream.send_all(reply((text or "").encode(), status if text is not None else 404))
 
     return FakeServer(handle)
+
+
+class OvenLike(HlsOrigin):
+    """Names as OvenMediaEngine gives them: no prefix, the kind first, a session in each query."""
+
+    OURS = re.compile(r"([0-9a-z]+)_(video1|audio2)_(init|seg|part)(\d*)\.mp4")
+    THEIRS = re.compile(r"(init|seg|part)(\d*)_(video1|audio2)_([0-9a-z]+)_llhls\.m4s")
+
+    async def handle(self, request: Request, stream: trio.abc.Stream) -> None:
+        path = self.THEIRS.sub(r"\4_\3_\1\2.mp4", request.path)
+        status, body = await self._answer(replace(request, target=request.target.replace(request.path, path)))
+        if path.endswith(".m3u8"):
+            body = self.OURS.sub(r"\3\4_\2_\1_llhls.m4s?session=5", body.decode()).encode()
+        await stream.send_all(reply(body, status, chunked=len(body) > 2048))
+
+
+async def test_an_origin_like_ovenmediaengine(autojump_clock: trio.testing.MockClock) -> None:
+    origin = OvenLike()
+    async with pulling(origin) as rig:
+        origin.publish("jwpr8d")
+        await rig.until(lambda: rig.state == "live")
+        await trio.sleep(20)
+        asked = objects(origin)
+        assert all("_llhls.m4s" in path for path in asked)
+        assert len(asked) == len(set(asked))
+        assert rig.figures.fetched["hint"] > 30
+        assert rig.stream.lag_s(trio.current_time()) < 1.0
+        origin.unpublish()
+        await trio.sleep(3)
+        origin.publish("kxqs9e")  # numbers fall back to where they began
+        await rig.until(lambda: rig.figures.epochs == 2)
+        await rig.until(lambda: rig.state == "live" and any(s.discontinuity for s in rig.text().segments))
 
 
 async def test_an_origin_that_does_not_count_is_counted_for(autojump_clock: trio.testing.MockClock) -> None:
