@@ -15,6 +15,7 @@ from relay.base.errors import RequestError
 from relay.core import response
 from relay.core.ledger import GONE_TARGETS, Ledger, Viewer
 from relay.core.request import NO_DIRECTIVES, Directives, Request, byte_range, directives
+from relay.core.response import Reply
 from relay.core.stream import Stream
 from relay.core.waiting import Verdict, Waiting
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from relay.core.admission import Admission
     from relay.core.entries import Body
-    from relay.core.response import Cors, Reply
+    from relay.core.response import Cors
     from relay.core.window import Window
 
 INDEX = "index.m3u8"
@@ -31,6 +32,8 @@ MAX_HELD = 20_000
 MAX_NAME_CHARS = 128
 ENDED_GRACE_S = 60.0
 DEFAULT_GONE_S = 10.0
+# How long whoever wakes a stream that is pulled on demand waits for its first picture.
+WAKE_S = 10.0
 _TOKEN = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -41,11 +44,16 @@ class Ask:
     request: Request
     viewer: Viewer
     stream: Stream
-    window: Window
+    window: Window | None  # None: the stream itself is waited for
     name: str
     msn: int
     part: int | None
     until_s: float
+
+    @property
+    def rendition(self) -> str:
+        """Which of a stream's queues it stands in."""
+        return self.window.rendition if self.window is not None else ""
 
 
 class Shelf:
@@ -187,6 +195,8 @@ class Edge:
         stream.asked_s = now_s
         window = stream.windows.get(name[:-5])
         if window is None or not window.ready:
+            if not stream.ready and stream.on_demand:
+                return self._hold(request, viewer, stream, None, name, Directives(0), now_s + WAKE_S)
             if not stream.ready:
                 raise RequestError(503, f"no picture yet: {stream.problem or 'the teacher has not started'}")
             if name == INDEX:
@@ -232,7 +242,7 @@ class Edge:
         request: Request,
         viewer: Viewer,
         stream: Stream,
-        window: Window,
+        window: Window | None,
         name: str,
         wanted: Directives,
         until_s: float,
@@ -247,22 +257,23 @@ class Edge:
     def hold(self, who: Hashable, ask: Ask) -> None:
         """Keep a connection until its playlist moves on, or its time is up."""
         waiting = self._shelves[ask.stream.name].waiting
-        waiting.setdefault(ask.window.rendition, Waiting()).hold(who, ask.msn, ask.part, ask.until_s)
+        waiting.setdefault(ask.rendition, Waiting()).hold(who, ask.msn, ask.part, ask.until_s)
         self.held += 1
 
     def drop(self, who: Hashable, ask: Ask) -> None:
         """Forget a connection that was held and has gone."""
-        self._shelves[ask.stream.name].waiting[ask.window.rendition].drop(who)
+        self._shelves[ask.stream.name].waiting[ask.rendition].drop(who)
         self.held -= 1
 
     def reached(self, stream: Stream, window: Window) -> list[Hashable]:
         """Return the connections that a new version of a playlist sets free."""
         if self.streams.get(stream.name) is not stream:  # forgotten meanwhile
             return []
-        waiting = self._shelves[stream.name].waiting.get(window.rendition)
-        if waiting is None:
-            return []
-        ready = waiting.everyone() if stream.ended or stream.refused else waiting.reached(window.edge)
+        queues = self._shelves[stream.name].waiting
+        ready = queues[""].everyone() if "" in queues and stream.ready else []
+        waiting = queues.get(window.rendition)
+        if waiting is not None:
+            ready += waiting.everyone() if stream.ended or stream.refused else waiting.reached(window.edge)
         self.held -= len(ready)
         return ready
 
@@ -297,7 +308,12 @@ class Edge:
         if ask.stream.refused or self.admission.draining:
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if not ask.stream.ready:
-            raise RequestError(503, "the stream begins anew: try again")
+            why = "the stream begins anew" if ask.window else f"no picture yet: {ask.stream.problem}"
+            raise RequestError(503, f"{why}: try again")
+        if ask.window is None:
+            reply = self._playlist(ask.request, ask.viewer, ask.stream, ask.name, b"", now_s)
+            assert isinstance(reply, Reply)
+            return reply
         if not ask.name.endswith(".m3u8"):
             media = ask.window.lookup(ask.name)
             if media is None:

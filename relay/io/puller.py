@@ -105,9 +105,10 @@ class Puller:
 
     async def run_on_demand(self) -> None:
         """Pull only while viewers ask, and for half a minute longer; until cancelled."""
+        self.stream.on_demand = True
         while True:
             self.stream.idle, self.stream.fault = True, False
-            self.stream.problem = "it is pulled when someone watches: try again"
+            self.stream.problem = "it is pulled when someone watches"
             await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
             log.info("stream.wanted stream=%s", self.stream.name)
             self.stream.idle = False

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import socket
 import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -264,8 +266,10 @@ def _why(exc: BaseException) -> str:
     inner = exc.__cause__ or exc
     while isinstance(inner, BaseExceptionGroup):  # one for each address of a name that was tried
         inner = inner.exceptions[0]
-    said = inner.strerror if isinstance(inner, OSError) else None
-    return said.lower() if said else type(inner).__name__
+    if isinstance(inner, socket.gaierror):
+        return "its name is not known"
+    number = inner.errno if isinstance(inner, OSError) else None
+    return os.strerror(number).lower() if number else type(inner).__name__
 
 
 def _spoke_unasked(stream: trio.abc.Stream) -> bool:

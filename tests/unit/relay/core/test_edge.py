@@ -343,6 +343,37 @@ def test_no_picture_yet() -> None:
     assert one.refused("v0.m3u8") == 503
 
 
+def test_whoever_wakes_a_stream_on_demand_waits_for_its_first_picture() -> None:
+    one = Rig()
+    one.stream.on_demand = True
+    asks = {name: one.held(name, who=name) for name in ("index.m3u8", "v0.m3u8", "v9.m3u8")}
+    assert one.publish() == []
+    one.list_parts()
+    assert sorted(map(str, one.publish())) == sorted(asks)
+    assert one.edge.held == 0
+    replies = {name: one.edge.resume(asks[name], one.now_s) for name in ("index.m3u8", "v0.m3u8")}
+    assert b"v0.m3u8" in replies["index.m3u8"].text
+    assert b"#EXT-X-PART" in replies["v0.m3u8"].text
+    with pytest.raises(RequestError) as caught:
+        one.edge.resume(asks["v9.m3u8"], one.now_s)
+    assert caught.value.status == 404
+    assert one.reply("index.m3u8").status == 200
+
+
+def test_whoever_wakes_a_stream_that_does_not_come_is_told_so() -> None:
+    one = Rig()
+    one.stream.on_demand, one.stream.problem = True, "nobody is publishing"
+    ask = one.held("index.m3u8")
+    assert one.edge.next_due_s() == one.now_s + rules.WAKE_S
+    assert one.edge.overdue(one.now_s + rules.WAKE_S) == ["connection"]
+    with pytest.raises(RequestError, match="no picture yet: nobody is publishing") as caught:
+        one.edge.resume(ask, one.now_s + rules.WAKE_S)
+    assert caught.value.status == 503
+    gone = one.held("index.m3u8", who="another")
+    one.edge.drop("another", gone)
+    assert one.edge.held == 0
+
+
 def test_the_index_is_the_same_bytes_for_all_until_it_changes() -> None:
     one = rig()
     first = one.reply("index.m3u8")
