@@ -106,6 +106,7 @@ class Entry:
     init: InitEntry | None = None
     keys: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    title: str = ""
     closed: bool = False
     gap: bool = False
     media: Media | None = None

@@ -79,7 +79,8 @@ class Stream:
         place, and so their name, over restarts of the origin.
         """
         if isinstance(index, pl.MediaPlaylist):
-            index = pl.MultivariantPlaylist((pl.Variant(index_uri, (("BANDWIDTH", UNKNOWN_BANDWIDTH),)),))
+            variant = pl.Variant(index_uri, (("BANDWIDTH", UNKNOWN_BANDWIDTH),))
+            index = pl.MultivariantPlaylist((variant,), independent_segments=index.independent_segments)
         if not index.variants:
             raise OriginError("the origin's multivariant playlist lists no variant")
         sources: list[Source] = []
@@ -105,7 +106,11 @@ class Stream:
             raise OriginError(f"the origin lists {len(sources)} renditions; {MAX_RENDITIONS} are followed")
         tags = tuple(t for t in index.tags if not t.startswith(_NOT_FOR_VIEWERS))
         self._multivariant = pl.MultivariantPlaylist(
-            tuple(variants), tuple(media), independent_segments=True, version=VERSION, tags=tags
+            tuple(variants),
+            tuple(media),
+            independent_segments=index.independent_segments,
+            version=VERSION,
+            tags=tags,
         )
         for source in sources:
             if source.id not in self.windows:
@@ -221,6 +226,7 @@ class Stream:
             map=init,
             keys=entry.keys,
             program_date_time_s=entry.pdt_s,
+            title=entry.title,
             tags=() if is_open else entry.tags,
         )
 

@@ -208,7 +208,7 @@ class Window:
             entry.byterange = segment.byterange
             entry.duration_s = segment.duration_s
             entry.gap = segment.gap
-            entry.tags = segment.tags
+            entry.tags, entry.title = segment.tags, segment.title
             if round(segment.duration_s) > self._target_s:
                 self.tally.long_segments += 1
 

@@ -50,6 +50,8 @@ def test_a_relay_needs_a_way_in_and_a_rule_for_viewers() -> None:
     check(settings(**cluster), Options())
     check(settings(), Options(origins=("http://a/i.m3u8",), public=True))
     check(settings(viewer_key="k" * 32), Options(origins=("http://a/i.m3u8",)))
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    check(settings(viewer_jwks=json.dumps({"keys": [jwk]})), Options(origins=("http://a/i.m3u8",)))
 
 
 def test_a_port_that_is_taken_is_named() -> None:

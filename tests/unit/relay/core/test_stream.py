@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from relay.base.errors import OriginError
@@ -109,6 +111,23 @@ def test_a_bare_media_playlist_is_the_only_variant() -> None:
     listed = parse(one.multivariant_text())
     assert isinstance(listed, MultivariantPlaylist)
     assert attribute(listed.variants[0].attributes, "BANDWIDTH") == "2000000"
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_whether_segments_are_independent_is_the_origins_word(said: bool) -> None:
+    for index in (
+        MultivariantPlaylist((VIDEO,), independent_segments=said),
+        replace(playlist(2, segment(0)), independent_segments=said),
+    ):
+        assert ("#EXT-X-INDEPENDENT-SEGMENTS" in stream(index).multivariant_text()) is said
+
+
+def test_titles_and_unknown_tags_stay_with_their_segment() -> None:
+    one = stream()
+    fill(one, playlist(2, replace(segment(0, tags=("#EXT-X-NEW:1",)), title="a song"), segment(1)))
+    first, second = text_of(one).segments
+    assert (first.title, first.tags) == ("a song", ("#EXT-X-NEW:1",))
+    assert (second.title, second.tags) == ("", ())
 
 
 def test_the_origins_own_steering_and_trick_play_are_not_passed_on() -> None:

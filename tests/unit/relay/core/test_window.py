@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -817,8 +818,9 @@ def test_keys_of_initialization_sections_are_absolute() -> None:
 
 def test_tags_and_titles_go_with_their_segment() -> None:
     rig = Rig()
-    rig.update(playlist(2, segment(0, tags=("#EXT-X-NEW:1",))))
-    assert rig.window.listed[0].tags == ("#EXT-X-NEW:1",)
+    rig.update(playlist(2, replace(segment(0, tags=("#EXT-X-NEW:1",)), title="a song")))
+    (entry,) = rig.window.listed
+    assert (entry.tags, entry.title) == (("#EXT-X-NEW:1",), "a song")
 
 
 def test_no_hint_is_given_where_parts_are_not_listed() -> None:
