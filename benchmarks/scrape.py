@@ -1,4 +1,7 @@
-"""Reads a relay's own figures from its admin port, twice, and says what happened in between."""
+"""Reads a relay's own figures from its admin port, twice, and says what happened in between.
+
+How often each object was fetched is told by the origin instead: the one who fetches may not know.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from benchmarks.servers import Relay
+    from benchmarks.servers import Ingest, Relay
 
 DEADLINE_S = 5.0
 PREFIX = "airclass_relay_"
 MEDIA_KINDS = ('kind="part"', 'kind="segment"', 'kind="hint"')
+RELAY_AGENT = "AIRClass-relay"
 HISTOGRAMS = ("turn_duration_seconds", "push_duration_seconds")
 
 
@@ -19,6 +23,17 @@ def figures(relay: Relay) -> dict[str, float]:
     """Return every sample of the relay's /metrics, by name and labels as they stand in the text."""
     answer = httpx.get(f"{relay.admin_url}/metrics", timeout=DEADLINE_S).raise_for_status()
     return samples(answer.text)
+
+
+def fetches_per_object(ingest: Ingest) -> float | None:
+    """Return how often the relay asked for each media object, as its origin counted; None: it does not count."""
+    answer = httpx.get(
+        f"{ingest.hls_url}/asked", headers={"Authorization": f"Bearer {ingest.secret}"}, timeout=DEADLINE_S
+    )
+    if answer.status_code != 200:
+        return None
+    asked: dict[str, int] = answer.json()[RELAY_AGENT]
+    return sum(asked.values()) / len(asked)
 
 
 def samples(text: str) -> dict[str, float]:

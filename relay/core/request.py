@@ -60,7 +60,7 @@ class Parser:
 
         Raises RequestError (400, 405, 413, 414, 431, 505), always with `close`.
         """
-        while buffer[:2] == b"\r\n":
+        while buffer.startswith(b"\r\n"):
             del buffer[:2]
         end = buffer.find(b"\r\n\r\n")
         if end < 0 or end > MAX_HEAD_BYTES:
