@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import select
 import socket
 import time
@@ -49,8 +48,9 @@ MAX_ACCEPTS_PER_TURN = 64
 TURN_BUDGET_S = 0.003
 # So many answers are decided before they are sent: more would only make the first one wait.
 MAX_DECIDED = 64
-# Turns that follow each other faster than this mean load; under load one is taken every GATHER_S.
-BUSY_TURN_S = 0.02
+# Going to sleep and waking up costs more than a request. When more sockets than this speak in a second,
+# a turn is taken every GATHER_S and serves all that has come, as a network card gathers its interrupts.
+BUSY_EVENTS_PER_S = 500
 GATHER_S = 0.01
 MAX_UNREAD_BYTES = 64 * 1024
 ACCEPT_PAUSE_S = 0.1
@@ -93,8 +93,7 @@ class Reactor:
         self._wall = wall
         self._parser = Parser()
         self._epoll = select.epoll()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._nap = trio.CancelScope()
         self._max_connections = max_connections
         self._listeners: dict[int, socket.socket] = {}
         self._accept_again_s: float | None = None
@@ -102,8 +101,9 @@ class Reactor:
         self._wheel: Wheel[Connection] = Wheel()
         self._ready: deque[Connection] = deque()
         self._decided: deque[tuple[Connection, Reply, Request | None]] = deque()
-        self._now_s = 0.0
+        self._now_s = self._wall_s = 0.0
         self._busy = self._more = False
+        self._heard = 0
         self._tail = b"\r\n"
         self._date = b""
         self._sent_before = 0
@@ -171,7 +171,6 @@ class Reactor:
                 self._close(connection)
             self.stop_listening()
             self._epoll.close()
-            os.close(self._wake_fd)
 
     # -- one turn -------------------------------------------------------------------------
 
@@ -180,20 +179,19 @@ class Reactor:
         if self._more or self._ready or self._decided:
             await trio.lowlevel.checkpoint()
             return
-        if self._busy:
-            # Going to sleep costs more than a request: under load a turn is taken every GATHER_S and
-            # serves all that has come, as a network card gathers its interrupts.
-            await trio.sleep(GATHER_S)
-            return
         until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
-        with trio.move_on_at(until_s):
+        if self._busy:
+            until_s = min(until_s, self._now_s + GATHER_S)
+        with trio.CancelScope(deadline=until_s) as self._nap:
+            if self._busy:
+                await trio.sleep_forever()
             await trio.lowlevel.wait_readable(self._epoll.fileno())
 
     def _turn(self) -> None:
         started_s = time.perf_counter()
-        before_s, self._now_s = self._now_s, trio.current_time()
+        self._now_s, self._wall_s = trio.current_time(), self._wall()
         events = self._epoll.poll(0, MAX_EVENTS_PER_TURN)
-        self._busy = bool(events) and self._now_s - before_s < BUSY_TURN_S
+        self._heard += len(events)
         self._more = len(events) == MAX_EVENTS_PER_TURN
         for fd, mask in events:
             connection = self._connections.get(fd)
@@ -201,8 +199,6 @@ class Reactor:
                 self._contain(self._hear, connection, mask)
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
-            elif fd == self._wake_fd:
-                os.eventfd_read(fd)
             if time.perf_counter() - started_s > TURN_BUDGET_S:
                 self._more = True
                 break
@@ -234,7 +230,7 @@ class Reactor:
         for connection in waiting:
             self._free(connection)
         if self._ready:
-            self._now_s = trio.current_time()
+            self._now_s, self._wall_s = trio.current_time(), self._wall()
             started_s = time.perf_counter()
             self._push_since_s = self._push_since_s or started_s
             self._serve(started_s)
@@ -248,7 +244,7 @@ class Reactor:
 
     def _wake(self) -> None:
         if self._ready or self._decided:
-            os.eventfd_write(self._wake_fd, 1)
+            self._nap.cancel()
 
     def _contain(self, step: Callable[[Connection, Any], None], connection: Connection, what: object) -> None:
         """The boundary of a connection: whatever goes wrong in a step ends this one, and no other."""
@@ -306,7 +302,7 @@ class Reactor:
                 self._listen_for(connection, _IN)
                 return
             result, connection.viewer = self.edge.answer(
-                request, connection.address, now_s=self._now_s, wall_s=self._wall()
+                request, connection.address, now_s=self._now_s, wall_s=self._wall_s
             )
         except RequestError as error:
             self._counters.refused[str(error.status)] += 1
@@ -454,13 +450,14 @@ class Reactor:
         connection.close()
 
     def _keep_house(self) -> None:
-        """Once a second: the date, the egress, silent viewers, paused listeners."""
+        """Once a second: the date, the load, the egress, silent viewers, paused listeners."""
         if self._accept_again_s is not None and self._now_s >= self._accept_again_s:
             self._accept_again_s = None
             for fd in self._listeners:
                 self._epoll.register(fd, select.EPOLLIN)
         self._housekeeping_s = self._now_s + HOUSEKEEPING_S
-        self._date = b"Date: " + formatdate(self._wall(), usegmt=True).encode() + b"\r\n"
+        self._busy, self._heard = self._heard > BUSY_EVENTS_PER_S * HOUSEKEEPING_S, 0
+        self._date = b"Date: " + formatdate(self._wall_s, usegmt=True).encode() + b"\r\n"
         self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
         if self._tls is not None:
             self._counters.tls_reloads = self._tls.reloads
