@@ -133,7 +133,8 @@ def show_viewers(record: dict[str, Any]) -> None:
                 name,
                 f"{number(used['cpu_percent'], 1)} % of a core (user {number(used['user_s'])} s, "
                 f"system {number(used['system_s'])} s), {number(used['us_per_request'], 1)} µs a request, "
-                f"{number(used['rss_mb'], 1)} MB + {number(used['memfd_mb'], 1)} MB media",
+                f"{number(used['rss_mb'], 1)} MB (grown by {number(used['rss_grown_mb'], 1)} MB meanwhile) "
+                f"+ {number(used['memfd_mb'], 1)} MB media",
             )
     own = seen.get("relay", {})
     if own.get("fetches_per_object"):
