@@ -4,8 +4,8 @@ An idle viewer costs a socket and a small object, no task. The task sleeps on th
 descriptor; when something is ready it serves in a tight loop, for one bounded turn, and lets the
 rest of the process run before the next. What to answer is decided by `relay.core.edge`.
 
-A turn hears everyone who has spoken, decides all their answers, then sends them: a processor that
-does one thing a hundred times is three times as fast as one that does three things in turns.
+A turn hears everyone who has spoken, decides all their answers, then sends them: one thing many
+times, so that the code for it stays in the processor's caches.
 """
 
 from __future__ import annotations
