@@ -20,7 +20,7 @@ import httpx
 from cyclopts import Parameter
 from rich.table import Table
 
-from benchmarks import measure, report, servers
+from benchmarks import measure, report, scrape, servers
 from benchmarks.certificate import self_signed
 from benchmarks.crowd import Orders
 from benchmarks.fairness import MAX_BUSY, added_up, kept_pace, ratio
@@ -53,6 +53,21 @@ class Candidate:
     pids: list[int]
     urls: list[str]
     headers: tuple[tuple[str, str], ...] = ()
+    relay: servers.Relay | None = None
+
+    def measured(self, generator: str, orders: Pace | Orders) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Let a generator work; return what it saw, and what that cost this server."""
+        looks: list[dict[str, float]] = []
+
+        def look() -> None:
+            if self.relay is not None:
+                looks.append(scrape.figures(self.relay))
+
+        (seen,), costs = measure.run(
+            generator, [orders], {"server": self.pids}, measure.core_set(CLIENT_CORE), look
+        )
+        own = scrape.between(*looks) if looks else {}
+        return seen, {**costs["server"], "rest_percent": costs["generators"]["rest_percent"], **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +164,7 @@ def _started(stack: ExitStack, folder: Path, name: Name, work: Work) -> list[Can
     proxy = stack.enter_context(nginx(origin_url, folder, secret=secret, certificate=certificate))
     path = httpx.URL(origin_url).path
     candidates = [
-        Candidate("relay", [relay.pid], relay.viewer_urls(count)),
+        Candidate("relay", [relay.pid], relay.viewer_urls(count), relay=relay),
         Candidate("nginx", proxy.pids, [proxy.url + path]),
     ]
     if source is not None:
@@ -187,11 +202,8 @@ def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
         ramp_s=viewers / (HANDSHAKES_PER_S if tls else CONNECTS_PER_S),
         seconds=work.seconds,
     )
-    (seen,), costs = measure.run(
-        "benchmarks.pace", [pace], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
-    )
-    facts = {**seen, **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
-    return {**facts, "fair": kept_pace(seen, pace)}
+    seen, cost = candidate.measured("benchmarks.pace", pace)
+    return {**seen, **cost, "fair": kept_pace(seen, pace)}
 
 
 def _variant(url: str) -> str:
@@ -207,10 +219,8 @@ def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     orders = Orders(
         candidate.urls, work.ll_viewers, 5.0, SETTLE_S, work.seconds, headers=dict(candidate.headers)
     )
-    seen, costs = measure.run(
-        "benchmarks.crowd", [orders], {"server": candidate.pids}, measure.core_set(CLIENT_CORE)
-    )
-    facts = {**merged(seen), **costs["server"], "rest_percent": costs["generators"]["rest_percent"]}
+    seen, cost = candidate.measured("benchmarks.crowd", orders)
+    facts = {**merged([seen]), **cost}
     return {**facts, "fair": facts["client_busy"] < MAX_BUSY}
 
 
@@ -241,6 +251,13 @@ def show(name: str, found: dict[str, Any]) -> None:
         )
     out = report.console()
     out.print(table)
+    own = found["relay"]
+    if own.get("turns"):
+        out.print(
+            f"relay: {own['long_turns']:.0f} of {own['turns']:.0f} turns longer than "
+            f"{1000 * scrape.LONG_TURN_S:.0f} ms (p99 ≤ {report.number(own['turn_p99_ms'], 1)} ms), "
+            f"{own['media_mb']:.1f} MB of media"
+        )
     if found["relay"]["ratio_to_nginx"] is None:
         out.print("[yellow]no round was fair: the machine was too busy for this pace, measure again[/]")
 

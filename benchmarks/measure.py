@@ -85,6 +85,7 @@ def _usage(first: Cost, last: Cost, elapsed_s: float, requests: int) -> dict[str
         "cpu_percent": 100 * cpu_s / elapsed_s,
         "us_per_request": 1e6 * cpu_s / max(1, requests),
         "rss_mb": last.rss_bytes / 1e6,
+        "rss_grown_mb": (last.rss_bytes - first.rss_bytes) / 1e6,
         "memfd_mb": last.memfd_bytes / 1e6,
     }
 

@@ -133,11 +133,13 @@ def show_viewers(record: dict[str, Any]) -> None:
                 name,
                 f"{number(used['cpu_percent'], 1)} % of a core (user {number(used['user_s'])} s, "
                 f"system {number(used['system_s'])} s), {number(used['us_per_request'], 1)} µs a request, "
-                f"{number(used['rss_mb'], 1)} MB + {number(used['memfd_mb'], 1)} MB media",
+                f"{number(used['rss_mb'], 1)} MB (grown by {number(used['rss_grown_mb'], 1)} MB meanwhile) "
+                f"+ {number(used['memfd_mb'], 1)} MB media",
             )
     own = seen.get("relay", {})
-    if "fetches_per_object" in own:
+    if own.get("fetches_per_object"):
         facts.add_row("fetches per object", number(own["fetches_per_object"]))
+    if "push_p99_ms" in own:
         push, turn = number(own["push_p99_ms"], 1), number(own["turn_p99_ms"], 1)
         facts.add_row("relay's own figures", f"new part to last waiter p99 ≤ {push} ms, turn p99 ≤ {turn} ms")
     rest = seen["generators"]["rest_percent"]

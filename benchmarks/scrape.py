@@ -1,4 +1,7 @@
-"""Reads a relay's own figures from its admin port, twice, and says what happened in between."""
+"""Reads a relay's own figures from its admin port, twice, and says what happened in between.
+
+How often each object was fetched is told by the origin instead: the one who fetches may not know.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from benchmarks.servers import Relay
+    from benchmarks.servers import Ingest, Relay
 
 DEADLINE_S = 5.0
 PREFIX = "airclass_relay_"
 MEDIA_KINDS = ('kind="part"', 'kind="segment"', 'kind="hint"')
+LONG_TURN_S = 0.005
+RELAY_AGENT = "AIRClass-relay"
 HISTOGRAMS = ("turn_duration_seconds", "push_duration_seconds")
 
 
@@ -19,6 +24,17 @@ def figures(relay: Relay) -> dict[str, float]:
     """Return every sample of the relay's /metrics, by name and labels as they stand in the text."""
     answer = httpx.get(f"{relay.admin_url}/metrics", timeout=DEADLINE_S).raise_for_status()
     return samples(answer.text)
+
+
+def fetches_per_object(ingest: Ingest) -> float | None:
+    """Return how often the relay asked for each media object, as its origin counted; None if it does not."""
+    answer = httpx.get(
+        f"{ingest.hls_url}/asked", headers={"Authorization": f"Bearer {ingest.secret}"}, timeout=DEADLINE_S
+    )
+    if answer.status_code != 200:
+        return None
+    asked: dict[str, int] = answer.json()[RELAY_AGENT]
+    return sum(asked.values()) / len(asked)
 
 
 def samples(text: str) -> dict[str, float]:
@@ -32,7 +48,8 @@ def samples(text: str) -> dict[str, float]:
 
 
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
-    """Return media objects and requests fetched from the origin, and 99th percentiles in milliseconds.
+    """Return media objects and requests fetched from the origin, 99th percentiles in milliseconds, turns
+    of the reactor and how many of them took longer than LONG_TURN_S, and the media held at the end.
 
     A percentile is the upper bound of the bucket that holds it.
     """
@@ -46,6 +63,10 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]
         "media_fetched": sum(fetched),
         "origin_requests": grown.get("origin_requests_total", 0.0),
     }
+    turns = grown.get("turn_duration_seconds_count", 0.0)
+    found["turns"] = turns
+    found["long_turns"] = turns - grown.get(f'turn_duration_seconds_bucket{{le="{LONG_TURN_S}"}}', turns)
+    found["media_mb"] = after.get("cache_bytes", 0.0) / 1e6
     for name in HISTOGRAMS:
         found[f"{name.partition('_')[0]}_p99_ms"] = _p99_ms(grown, name)
     return found

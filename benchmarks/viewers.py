@@ -55,7 +55,7 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
         "benchmarks.crowd", [witness, *parts], pids, look=lambda: looks.append(scrape.figures(relay))
     )
     own = scrape.between(*looks)
-    per_object = own["media_fetched"] / at_origin["asked"]["media"]
+    per_object = scrape.fetches_per_object(target.ingest)
     arrivals = [tuple(row) for part in seen for row in part["arrivals"]]
     added = report.added_ms([tuple(row) for row in at_origin["arrivals"]], arrivals)
     found = {**merged(seen), **costs, "added_ms": added}

@@ -13,7 +13,7 @@ import trio
 from relay import __version__
 from relay.app import Options, run
 from relay.base.errors import ConfigError, StartError
-from relay.base.process import die_with_parent
+from relay.base.process import die_with_parent, spare_the_collector
 from relay.base.settings import environment, load
 from relay.config import RelaySettings
 from relay.io import top
@@ -113,6 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream=sys.stderr,
         )
         logging.getLogger("httpx").setLevel(logging.WARNING)
+        spare_the_collector()
         trio.run(run, settings, options)
     except ConfigError as exc:
         for problem in exc.problems:

@@ -26,6 +26,7 @@ class Viewer:
 
     __slots__ = (
         "_reported",
+        "_reported_said",
         "_said",
         "_starved",
         "addresses",
@@ -66,6 +67,7 @@ class Viewer:
         self._said = b""
         self._starved = 0
         self._reported: ViewerReport | None = None
+        self._reported_said: bytes | None = None
 
     def says(self, query: bytes) -> None:
         """Note what the player tells about itself in a request's query; read when somebody asks."""
@@ -98,6 +100,9 @@ class Viewer:
 
     def changed(self) -> ViewerReport | None:
         """Return a report when the player's own figures moved since the last one, else None."""
+        if self._said is self._reported_said:
+            return None
+        self._reported_said = self._said
         now = self.report()
         last = self._reported
         if last is not None and _told(last) == _told(now):

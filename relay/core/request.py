@@ -19,7 +19,7 @@ MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 64
 MAX_BLOCKS = 4096
 MAX_BLOCK_BYTES = 4096
-_LINE = re.compile(rb"(GET|HEAD|OPTIONS) (/[!-~]*) HTTP/1\.([01])")
+_LINE = re.compile(rb"(GET|HEAD|OPTIONS) (/[!-~]*) HTTP/1\.([01])\r\n")
 _METHOD = re.compile(rb"[A-Z]{1,20} ")
 _FOLD = re.compile(rb"\r\n[ \t]")
 _REFUSED = re.compile(rb"q=0(\.0{0,3})?")
@@ -60,21 +60,25 @@ class Parser:
 
         Raises RequestError (400, 405, 413, 414, 431, 505), always with `close`.
         """
-        while buffer[:2] == b"\r\n":
+        while buffer.startswith(b"\r\n"):
             del buffer[:2]
         end = buffer.find(b"\r\n\r\n")
         if end < 0 or end > MAX_HEAD_BYTES:
             if len(buffer) > MAX_HEAD_BYTES + 3:  # the end itself may be cut
                 raise RequestError(431, "the request's head is too large", close=True)
             return None
-        head = bytes(buffer[:end])
-        del buffer[: end + 4]
-        line, _, block = head.partition(b"\r\n")
-        match = _LINE.fullmatch(line)
+        if end + 4 == len(buffer):  # nearly always
+            head = bytes(buffer)
+            buffer.clear()
+        else:
+            head = bytes(buffer[: end + 4])
+            del buffer[: end + 4]
+        match = _LINE.match(head)
         if match is None:
-            raise _line_error(line)
+            raise _line_error(head.partition(b"\r\n")[0])
         if len(match[2]) > MAX_TARGET_BYTES:
             raise RequestError(414, "the address is too long", close=True)
+        block = head[match.end() : -4]
         headers = self._blocks.get(block)
         if headers is None:
             headers = _parse_block(block)

@@ -166,23 +166,22 @@ class Cors:
     """Which web pages may read our answers: any (`*`), or the listed origins."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
-        self._any = "*" in origins
-        self._allowed = frozenset(o.encode() for o in origins)
+        if "*" in origins:
+            self._others, self._lines = _allow(b"*"), dict[bytes, bytes]()
+        else:
+            self._others = b"Vary: Origin\r\n"
+            self._lines = {o: _allow(o) + self._others for o in map(str.encode, origins)}
 
     def lines(self, origin: bytes) -> bytes:
         """Return the header lines for a request from `origin` (empty: no web page asked)."""
-        if self._any:
-            allowed = b"*"
-        elif origin in self._allowed:
-            allowed = origin
-        else:
-            return b"Vary: Origin\r\n"
-        vary = b"" if self._any else b"Vary: Origin\r\n"
-        return (
-            b"Access-Control-Allow-Origin: "
-            + allowed
-            + b"\r\nAccess-Control-Expose-Headers: Retry-After\r\nTiming-Allow-Origin: "
-            + allowed
-            + b"\r\n"
-            + vary
-        )
+        return self._lines.get(origin, self._others)
+
+
+def _allow(origin: bytes) -> bytes:
+    allowed = origin + b"\r\n"
+    return (
+        b"Access-Control-Allow-Origin: "
+        + allowed
+        + b"Access-Control-Expose-Headers: Retry-After\r\nTiming-Allow-Origin: "
+        + allowed
+    )

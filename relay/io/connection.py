@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from relay.core.response import Reply
     from relay.io.blobs import Blob
 
-READ_BYTES = 16 * 1024
+READ_BYTES = 4 * 1024
 # One connection may take so much of a turn; the others go first then.
 SEND_BYTES_PER_TURN = 1024 * 1024
 TLS_CHUNK_BYTES = 64 * 1024

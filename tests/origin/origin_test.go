@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -83,6 +84,33 @@ func TestRules(t *testing.T) {
 	paths.unpublish("live/a", live)
 	expect("GET", "/live/a/audio1_stream.m3u8", true, http.StatusUnauthorized)
 	expect("GET", "/live/a/index.m3u8", true, http.StatusNotFound)
+}
+
+func TestMediaIsCountedByWhoAskedForIt(t *testing.T) {
+	handler := &hlsHandler{paths: &paths{muxers: map[string]*liveMuxer{}}, secret: "s"}
+	get := func(target, agent string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest("GET", target, nil)
+		request.Header.Set("Authorization", "Bearer s")
+		request.Header.Set("User-Agent", agent)
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		return answer
+	}
+	for _, target := range []string{"/live/a/x.mp4", "/live/a/x.mp4?q", "/live/a/y.ts", "/live/a/index.m3u8"} {
+		get(target, "relay")
+	}
+	get("/live/a/x.mp4", "somebody else")
+	var got map[string]map[string]int
+	if err := json.Unmarshal(get("/asked", "").Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]map[string]int{
+		"relay":         {"/live/a/x.mp4": 2, "/live/a/y.ts": 1},
+		"somebody else": {"/live/a/x.mp4": 1},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
 }
 
 func TestSecondPublisherTakesThePlaceOfTheFirst(t *testing.T) {

@@ -62,11 +62,38 @@ func (p *paths) touch(name string, start bool, now time.Time, idle time.Duration
 	return entry.muxer, true
 }
 
+// askedFor counts the requests for media by who asked (User-Agent) and for what (path): "each object
+// is fetched once" is told by the origin, not by the one who fetches.
+type askedFor struct {
+	mutex  sync.Mutex
+	counts map[string]map[string]int
+}
+
+func (a *askedFor) note(agent, path string) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	if a.counts == nil {
+		a.counts = map[string]map[string]int{}
+	}
+	if a.counts[agent] == nil {
+		a.counts[agent] = map[string]int{}
+	}
+	a.counts[agent][path]++
+}
+
+func (a *askedFor) report(w http.ResponseWriter) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(a.counts)
+}
+
 // hlsHandler keeps the rules around the muxers: the secret, the session, the status codes.
 type hlsHandler struct {
 	paths       *paths
 	secret      string
 	sessionIdle time.Duration
+	asked       askedFor
 }
 
 func (h *hlsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,6 +106,9 @@ func (h *hlsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		known = known || strings.HasSuffix(file, suffix)
 	}
 	switch {
+	case r.URL.Path == "/asked" && trusted:
+		h.asked.report(w)
+		return
 	case r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "":
 		w.Header().Set("Access-Control-Allow-Methods", "OPTIONS, GET")
 		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Range")
@@ -104,6 +134,9 @@ func (h *hlsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !trusted:
 		refuse(w, http.StatusUnauthorized, "authentication error")
 		return
+	}
+	if !strings.HasSuffix(file, ".m3u8") {
+		h.asked.note(r.UserAgent(), r.URL.Path)
 	}
 	muxer, live := h.paths.touch(name, index, time.Now(), h.sessionIdle)
 	switch {

@@ -12,6 +12,11 @@ airclass_relay_origin_requests_total 3.0
 airclass_relay_stream_fetched_objects_total{kind="part",stream="a"} 3.0
 airclass_relay_stream_fetched_objects_total{kind="init",stream="a"} 1.0
 airclass_relay_stream_fetched_objects_total{kind="segment",stream="a"} 4.0
+airclass_relay_turn_duration_seconds_bucket{le="0.005"} 90.0
+airclass_relay_turn_duration_seconds_bucket{le="0.01"} 100.0
+airclass_relay_turn_duration_seconds_bucket{le="+Inf"} 100.0
+airclass_relay_turn_duration_seconds_count 100.0
+airclass_relay_cache_bytes 2000000.0
 airclass_relay_push_duration_seconds_bucket{le="0.001"} 98.0
 airclass_relay_push_duration_seconds_bucket{le="0.05"} 199.0
 airclass_relay_push_duration_seconds_bucket{le="+Inf"} 200.0
@@ -32,7 +37,10 @@ def test_what_happened_since_the_first_look() -> None:
     assert happened == {
         "media_fetched": 7.0,
         "origin_requests": 2.0,
-        "turn_p99_ms": None,
+        "turns": 100.0,
+        "long_turns": 10.0,
+        "media_mb": 2.0,
+        "turn_p99_ms": 10.0,
         "push_p99_ms": 50.0,
     }
 

@@ -1,7 +1,8 @@
-"""Ready files, and children that end with their parent."""
+"""Ready files, children that end with their parent, and a collector that looks at new objects only."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from relay.base.process import write_ready_file
+from relay.base.process import GC_YOUNG_OBJECTS, spare_the_collector, write_ready_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,3 +68,20 @@ def test_the_wish_to_die_is_asked_of_the_kernel() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
     )
     assert int(done.stdout) == signal.SIGTERM
+
+
+def test_the_collector_leaves_alone_what_was_there_and_still_collects_what_is_new() -> None:
+    threshold = gc.get_threshold()
+    old = [object(), []]
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > 1000
+        assert not any(seen is old for seen in gc.get_objects())
+        assert gc.get_threshold()[0] == GC_YOUNG_OBJECTS
+        cycle: list[object] = []
+        cycle.append(cycle)
+        del cycle
+        assert gc.collect() >= 1
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
