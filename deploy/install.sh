@@ -182,14 +182,14 @@ if [ ! -f "$etc/.env" ]; then
             echo "INGEST_HLS_URL=http://$address:8888"
             echo "INGEST_API_URL=http://127.0.0.1:9997"
         fi
-        [ "$mode" != standalone ] || [ -z "$mediamtx" ] || echo "MEDIAMTX_PATH=${opt#"$root"}/bin/mediamtx"
+        [ "$mode" = slave ] || [ -z "$mediamtx" ] || echo "MEDIAMTX_PATH=${opt#"$root"}/bin/mediamtx"
         [ -z "$public_url" ] || echo "NODE_PUBLIC_URL=$public_url"
         [ -z "$zone" ] || echo "NODE_ZONE=$zone"
         [ -z "$max" ] || echo "MAX_CONNECTIONS=$max"
     } >"$etc/.env"
     say "Settings are in $etc/.env"
 else
-    if [ "$mode" = standalone ] && [ -n "$mediamtx" ] && ! grep -q '^MEDIAMTX_PATH=' "$etc/.env"; then
+    if [ "$mode" != slave ] && [ -n "$mediamtx" ] && ! grep -q '^MEDIAMTX_PATH=' "$etc/.env"; then
         echo "MEDIAMTX_PATH=${opt#"$root"}/bin/mediamtx" >>"$etc/.env"
     fi
     say "Settings in $etc/.env are kept."
@@ -213,7 +213,7 @@ if ! systemctl restart "${services[@]}"; then
     journalctl --quiet --no-pager --lines 20 --unit "airclass-$mode" >&2 || true
     [ -n "$previous" ] || fail "airclass-$mode does not start: the lines above say why."
     ln -sfn "$previous" "$opt/current"
-    systemctl restart "${services[@]}"
+    systemctl restart "${services[@]}" || fail "Neither $version nor $previous starts: the lines above say why."
     fail "AIRClass $version does not start: the lines above say why. $previous runs again."
 fi
 [ "$mode" = slave ] || systemctl enable --quiet --now airclass-backup.timer

@@ -72,8 +72,9 @@ async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Fin
         *ports(settings.mode, environ),
         *certificate(settings.tls_cert),
     ]
-    if settings.mode == "standalone":
-        findings.append(await trio.to_thread.run_sync(mediamtx, environ.get("MEDIAMTX_PATH", "")))
+    program = environ.get("MEDIAMTX_PATH", "")
+    if settings.mode == "standalone" or (program and settings.mode == "master"):
+        findings.append(await trio.to_thread.run_sync(mediamtx, program))
     if settings.mode != "slave":
         findings.append(backup(settings.data_dir))
     async with httpx.AsyncClient(timeout=CALL_S, follow_redirects=False, trust_env=False) as client:

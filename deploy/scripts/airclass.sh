@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: finds the `airclass` command and the folder of this installation.
 # AIRCLASS_BIN wins; then the version that these scripts belong to, the checkout's .venv, and PATH.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,7 +28,7 @@ if [ ! -f .env ]; then
             words+=("$word")
         done
         set -- "${words[@]}"
-        cd "$folder"
+        cd "$folder" || exit 2
         break
     done
 fi

@@ -10,7 +10,10 @@ backup | restore)
     exec "$current/deploy/scripts/$name-cluster.sh" "$@"
     ;;
 esac
-cd /etc/airclass
+cd /etc/airclass 2>/dev/null || {
+    echo "This needs the rights of root: sudo airclass $*" >&2
+    exit 2
+}
 if [ "$(id -u)" -eq 0 ]; then
     exec setpriv --reuid=airclass --regid=airclass --init-groups env HOME=/var/lib/airclass "$current/bin/airclass" "$@"
 fi

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by install.sh: opens exactly the ports that this machine's settings name, and shuts them again.
 # With ufw its rules are set; without it they are written for nftables, for the operator to take over.
 
