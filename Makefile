@@ -53,7 +53,8 @@ screenshots: setup pages ## take the pictures of the README anew
 
 # --------------------------------------------------------------------------------------- check
 test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)
-	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump ip iptables firefox-esr
+	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump initdb openssl ip iptables nft \
+	    firefox-esr
 	rm -rf $(LEFT)
 	mkdir -p $(LEFT)
 	failed=0
@@ -113,6 +114,14 @@ chaos: setup pages ## break relays, teacher, ingest, master under viewers; write
 	@deploy/setup/need.sh node go chromium ffmpeg ip iptables unshare faketime
 	python -m tests.chaos $(ROWS)
 
+test-compose: setup ## compose on a Docker engine of its own, scaled under 100 viewers; by hand: as root, 4 to 8 minutes
+	@deploy/setup/need.sh go dockerd debootstrap iptables ip
+	pytest -o faulthandler_timeout=0 -s tests/compose
+
+test-install: setup pages ## install.sh on machines of its own with systemd, upgraded under viewers; by hand: as root, 5 minutes
+	@deploy/setup/need.sh go debootstrap iptables ip unshare
+	pytest -o faulthandler_timeout=0 -s tests/machine
+
 conformance: setup frontend/node_modules/.installed ## other people's players at the relay, by hand; writes docs/conformance.md
 	@deploy/setup/need.sh go chromium ffmpeg nginx
 	python -m tests.conformance
@@ -120,4 +129,4 @@ conformance: setup frontend/node_modules/.installed ## other people's players at
 soak: setup ## half an hour of viewers: stalls, memory and latency at the end
 	@python -m benchmarks.viewers $(VIEWERS) --seconds 1800
 
-.PHONY: help setup pages demo screenshots test report test-browsers test-mediamtx coverage lint types format docs bench chaos conformance soak
+.PHONY: help setup pages demo screenshots test report test-browsers test-mediamtx test-compose test-install coverage lint types format docs bench chaos conformance soak

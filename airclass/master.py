@@ -266,13 +266,12 @@ async def _first_admin(services: Services, address: str) -> None:
         await services.store.add_user(admin, services.event("master", "user.add", "admin", "first start"))
         await services.reload()
         admins = [admin]
+    if not os.isatty(2):
+        # The link is a secret, and standard error is a journal here.
+        log.warning("admin.none hint=run: airclass token link --user %s --next /admin", admins[0].name)
+        return
     link = login_link(services, admins[0], services.settings.master_url or address, "/admin")
-    _tell(f"No admin has a password yet. Sign in once by this link, then set one:\n  {link}\n")
-
-
-def _tell(text: str) -> None:
-    # To the terminal and not to the log: the link is a secret.
-    os.write(2, text.encode())
+    os.write(2, f"No admin has a password yet. Sign in once by this link, then set one:\n  {link}\n".encode())
 
 
 def _reason(group: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import trio
 
 from relay import __version__
 from relay.app import Options, run
+from relay.base import logs
 from relay.base.errors import ConfigError, StartError
 from relay.base.process import die_with_parent, spare_the_collector
 from relay.base.settings import environment, load
@@ -107,12 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(tuple(args.origin), args.name, args.public, args.on_demand, args.ready_file)
     try:
         settings = load(RelaySettings, environ, overrides=overrides)
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-            stream=sys.stderr,
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.set_up(settings.log_level, settings.log_format)
         spare_the_collector()
         trio.run(run, settings, options)
     except ConfigError as exc:

@@ -41,6 +41,7 @@ class RelaySettings(Settings):
     hold_limit: Literal["unchanged", "503"] = "unchanged"
     audio_independent: Literal["first", "as-origin"] = "first"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
 
     @field_validator("relay_bind", "relay_admin_bind")
     @classmethod

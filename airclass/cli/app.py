@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
 
 from cyclopts import App
 
 from relay import __version__
+from relay.base import logs
 from relay.base.errors import AirclassError, ConfigError
 
 app = App(
@@ -40,15 +41,17 @@ for _name, _where, _help in (
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command; what the operator can repair is one sentence and exit code 2."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.set_up("info", "text")
     try:
         code = app(argv)
+        sys.stdout.flush()
     except ConfigError as exc:
         _complain("These settings need attention:", *(f"  - {problem}" for problem in exc.problems))
     except AirclassError as exc:
         _complain(exc.reason)
+    except BrokenPipeError:  # `airclass config show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     else:
         sys.exit(code if isinstance(code, int) else 0)
 

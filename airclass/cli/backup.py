@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from airclass.cli.desk import say
+from airclass.cli.desk import note, say
 from airclass.io.http import CallFailed, open_client
 from airclass.ops.backup import make_backup
 from airclass.ops.config import OpsSettings, load_ops
@@ -30,6 +30,8 @@ def backup(dest: Path = DEFAULT_DEST, *, auto: bool = False) -> None:
     settings = load_ops()
     cluster = trio.run(_nodes, settings)
     made = make_backup(settings, Path.cwd(), dest, cluster=cluster, auto=auto)
+    if made.manifest.database:
+        note("backup.made", made.path.name)
     for warning in made.warnings:
         say(f"[WARN] {warning}")
     for name in made.removed:

@@ -6,12 +6,14 @@ import json
 import secrets
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from airclass.config import load_master
 from airclass.io.store import Event, Store, open_store
+from relay.base.errors import AirclassError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +40,16 @@ def at_database(work: Callable[[MasterSettings, Store], Awaitable[T]]) -> T:
 def event(action: str, target: str, detail: str = "") -> Event:
     """Return a line of the audit log for something done on the command line."""
     return Event(time.time(), "command line", action, target, detail)
+
+
+def note(action: str, target: str) -> None:
+    """Write a line of the audit log, if there is a database to write to: for what works without one too."""
+
+    async def work(_: MasterSettings, store: Store) -> None:
+        await store.log(event(action, target))
+
+    with suppress(AirclassError):
+        at_database(work)
 
 
 def entropy(count: int) -> bytes:

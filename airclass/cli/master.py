@@ -8,10 +8,10 @@ from pathlib import Path
 import trio
 
 from airclass import master as process
-from airclass.cli import logs
 from airclass.config import load_master
+from relay.base import logs
 from relay.base import process as process_habits
-from relay.base.errors import AirclassError
+from relay.base.errors import told_by
 
 
 def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_parent: bool = False) -> None:
@@ -36,14 +36,5 @@ def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_
 
     try:
         trio.run(body)
-    except* AirclassError as group:
-        raise first(group) from None
-
-
-def first(group: BaseExceptionGroup[AirclassError]) -> AirclassError:
-    """Return the innermost error of a group."""
-    exc: BaseException = group
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    assert isinstance(exc, AirclassError)
-    return exc
+    except BaseExceptionGroup as group:
+        raise told_by(group) from None

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airclass.cli.backup import size
-from airclass.cli.desk import say
+from airclass.cli.desk import note, say
 from airclass.ops import running
 from airclass.ops.config import load_ops
 from airclass.ops.restore import plan
@@ -59,6 +59,8 @@ def restore(path: Path, *, yes: bool = False, verify: bool = False) -> int:
             raise StartError(f"The restore failed ({exc.strerror}); the former state is back.") from None
         except AirclassError as exc:
             raise StartError(f"{exc.reason} The former state is back.") from None
+    if unpacked.manifest.database:
+        note("backup.restored", path.name)
     say(f"[OK] Restore completed successfully!\n  The former state: *.before-restore-{stamp}")
     for name in users.stopped:
         say(f"  Start again by hand: {name}")

@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 from cyclopts import App
 
-from airclass.cli.desk import at_database, say
+from airclass.cli.desk import at_database, event, say
 from airclass.cli.user import find
-from airclass.config import load_master
 from airclass.domain.tokens import LINK_S, Kind, TokenDesk
 from relay.base.errors import ConfigError
 
@@ -52,6 +51,7 @@ def link(*, user: str, next: str = "/", master: str | None = None) -> None:
 
     async def work(settings: MasterSettings, store: Store) -> str:
         account = await find(store, user)
+        await store.log(event("user.link", account.name))
         token = _desk(settings).mint(
             Kind.LINK,
             subject=account.id,
@@ -67,13 +67,18 @@ def link(*, user: str, next: str = "/", master: str | None = None) -> None:
 
 
 def _service(kind: Kind, days: int) -> str:
-    return _desk(load_master()).mint(
-        kind,
-        subject="command line",
-        token_id=secrets.token_hex(12),
-        wall_s=time.time(),
-        life_s=max(1, days) * 86400.0,
-    )
+    async def work(settings: MasterSettings, store: Store) -> str:
+        token_id = secrets.token_hex(12)
+        await store.log(event(f"token.{kind}", token_id, f"for {max(1, days)} days"))
+        return _desk(settings).mint(
+            kind,
+            subject="command line",
+            token_id=token_id,
+            wall_s=time.time(),
+            life_s=max(1, days) * 86400.0,
+        )
+
+    return at_database(work)
 
 
 def _desk(settings: MasterSettings) -> TokenDesk:

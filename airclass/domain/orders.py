@@ -29,6 +29,7 @@ class OrderDesk:
         self._viewer_keys = tuple(viewer_keys)
         self._interval_s = heartbeat_interval_s
         self._shared = Orders(version=-1)
+        self.cause = ""  # the id of the request that changed the orders last
         self._made_for = (-1, -1)
 
     def orders(self, cluster: Cluster, node: Node | None) -> Orders:
@@ -43,6 +44,7 @@ class OrderDesk:
             drain=node.id in cluster.view.drained,
             resync=node.needs_full,
             warning=node.warning,
+            cause=self.cause,
         )
 
     def _compose(self, cluster: Cluster) -> Orders:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import resource
 import shutil
 import socket
@@ -15,8 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
+from airclass.domain.advice import MAX_KEYFRAME_S
 from airclass.io.note import read_note
 from airclass.ops.freshness import certificate_end_s
+from airclass.ops.listeners import holder
 from airclass.ops.report import CRITICAL, OK, WARNING, clean
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ WARN_FILES = 4096
 WARN_CERTIFICATE_S = 14 * 86400.0
 WARN_BACKUP_S = 2 * 86400.0
 MEDIAMTX_MIN = (1, 20)
+_SEGMENT = re.compile(r"^airclass_longest_segment_seconds ([\d.]+)$", re.MULTILINE)
 MARKS = {OK: "[OK]", WARNING: "[WARN]", CRITICAL: "[ERROR]"}
 BINDS = {
     "standalone": ("MASTER_BIND", "RELAY_BIND", "RELAY_ADMIN_BIND", "INGEST_RTMP_BIND", "INGEST_HLS_BIND"),
@@ -67,14 +72,16 @@ async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Fin
         *ports(settings.mode, environ),
         *certificate(settings.tls_cert),
     ]
-    if settings.mode == "standalone":
-        findings.append(await trio.to_thread.run_sync(mediamtx, environ.get("MEDIAMTX_PATH", "")))
+    program = environ.get("MEDIAMTX_PATH", "")
+    if settings.mode == "standalone" or (program and settings.mode == "master"):
+        findings.append(await trio.to_thread.run_sync(mediamtx, program))
     if settings.mode != "slave":
         findings.append(backup(settings.data_dir))
     async with httpx.AsyncClient(timeout=CALL_S, follow_redirects=False, trust_env=False) as client:
         findings += await master(settings, client)
         if settings.bearer():
             findings += await nodes(settings, client)
+            findings.append(await keyframes(settings, client))
         for url in (environ.get("INGEST_HLS_URL") or "").split(",") if settings.mode == "master" else ():
             if url.strip():
                 findings.append(await ingest(url.strip(), client))
@@ -122,15 +129,26 @@ def ports(mode: str, environ: Mapping[str, str]) -> list[Finding]:
             try:
                 sock.bind((host.strip("[]"), int(port)))
             except (OSError, ValueError, OverflowError) as exc:
-                reason = getattr(exc, "strerror", None) or "not an address"
-                findings.append(
-                    Finding(
-                        WARNING, f"{name} {bind} is not free ({reason}): fine if AIRClass runs, else free it."
-                    )
-                )
+                findings.append(_taken(name, bind, exc))
             else:
                 findings.append(Finding(OK, f"{name} {bind} is free."))
     return findings
+
+
+def _taken(name: str, bind: str, problem: Exception) -> Finding:
+    """Judge a port that cannot be had: held by AIRClass that runs, or by something else."""
+    if not (isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE):
+        reason = getattr(problem, "strerror", None) or "not an address"
+        text = f"{name} {bind} cannot be had ({reason}): write HOST:PORT with an address of this machine."
+        return Finding(CRITICAL, text)
+    held = holder(int(bind.rpartition(":")[2]))
+    if held is None:
+        text = f"{name} {bind} is held by a process of another user: fine if that is AIRClass (ss -ltnp)."
+        return Finding(WARNING, text)
+    who = f"{held.name}, process {held.pid}"
+    if held.ours:
+        return Finding(OK, f"{name} {bind} is held by AIRClass ({who}).")
+    return Finding(CRITICAL, f"{name} {bind} is held by {who}: stop that, or choose another port.")
 
 
 def certificate(path: Path | None) -> list[Finding]:
@@ -240,6 +258,28 @@ async def nodes(settings: OpsSettings, client: httpx.AsyncClient) -> list[Findin
             text = f"{name} cannot be reached from here at {url} ({why}): check its firewall."
             findings.append(Finding(CRITICAL, text))
     return findings
+
+
+async def keyframes(settings: OpsSettings, client: httpx.AsyncClient) -> Finding:
+    """Look how far apart the key frames of the classes are that are live now."""
+    headers = {"Authorization": f"Bearer {settings.bearer()}"}
+    try:
+        answer = await client.get(f"{settings.master_address}/metrics", headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return judge_keyframes("")
+    return judge_keyframes(answer.text)
+
+
+def judge_keyframes(metrics: str) -> Finding:
+    """Judge the master's metrics: a segment ends at the first key frame after its set length."""
+    found = _SEGMENT.search(metrics)
+    seconds = float(found[1]) if found else 0.0
+    if seconds <= 0:
+        return Finding(OK, "No class is live: key frames can be judged while one is.")
+    if seconds > MAX_KEYFRAME_S:
+        text = f"A class has a key frame only every {seconds:.1f} s: set 2 s in OBS, under Output."
+        return Finding(WARNING, text)
+    return Finding(OK, f"Key frames come at least every {seconds:.1f} s in the classes that are live.")
 
 
 async def ingest(url: str, client: httpx.AsyncClient) -> Finding:

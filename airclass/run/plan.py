@@ -88,10 +88,12 @@ class Plan:
         return self.settings.ingest_rtmp_public_url or f"rtmp://{self.ports['INGEST_RTMP_BIND'].public}"
 
     def _job(self, name: str, *args: str, **env: str) -> Job:
+        # what is given by value must not also be read from a file that `.env` names
+        by_value = {f"{setting}_FILE": "" for setting in env}
         return Job(
             name,
             (sys.executable, "-m", *args),
-            {**self.environ, **env},
+            {**self.environ, **by_value, **env},
             self.folder / f"{name}.json",
             self.folder / f"{name}.log" if self.quiet else None,
         )

@@ -19,7 +19,7 @@ from airclass.run.folder import check_writable, temporary_folder
 from airclass.run.keeper import keep
 from airclass.run.office import open_office
 from airclass.run.plan import Plan
-from relay.base.errors import AirclassError, StartError
+from relay.base.errors import StartError, told_by
 from relay.base.process import write_ready_file
 from relay.base.systemd import Systemd, without
 
@@ -163,9 +163,5 @@ def supervise(
             )
         try:
             trio.run(Supervisor(plan, ready_file=ready_file, show=show).run)
-        except* AirclassError as group:
-            raise _first(group) from None
-
-
-def _first(exc: BaseException) -> BaseException:
-    return _first(exc.exceptions[0]) if isinstance(exc, BaseExceptionGroup) else exc
+        except BaseExceptionGroup as group:
+            raise told_by(group) from None

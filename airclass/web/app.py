@@ -18,6 +18,7 @@ from airclass.web import accounts, classrooms, cluster, hooks, join, live, ops, 
 from airclass.web.call import Call, check_same_site, client_address, identify, role_names
 from airclass.web.problems import Problem, render
 from airclass.web.routes import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Reply, Route
+from relay.base import logs
 from relay.base.errors import AirclassError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> Ma
 def _begin(services: Services) -> Callable[[], Any]:
     async def begin() -> WerkzeugResponse | None:
         g.began_s = services.clock.now_s()
+        logs.request_id.set(logs.id_for(request.headers.get("X-Request-Id", "")))
         if request.method == "OPTIONS" and request.headers.get("Access-Control-Request-Method"):
             return WerkzeugResponse(status=204)
         return None
@@ -186,6 +188,7 @@ async def _finish(
     services: Services, by_path: dict[str, dict[str, Route]], response: WerkzeugResponse
 ) -> WerkzeugResponse:
     path = _endpoint()
+    response.headers["X-Request-Id"] = logs.request_id.get()
     for name, value in SAFETY_HEADERS.items():
         response.headers.setdefault(name, value)
     _add_cors(services, by_path.get(path, {}), response)

@@ -111,10 +111,12 @@ async def token(call: Call) -> TokenOut:
             raise Problem(401, "Sign in as admin or monitor first.")
         if call.caller.role not in (Role.ADMIN, Role.MONITOR):
             raise Problem(403, "Only admins and monitors may have a monitor's token.")
+        token_id = services.token_id()
+        await services.store.log(services.event(call.caller, "token.monitor", token_id))
         made = services.tokens.mint(
             Kind.MONITOR,
             subject=call.caller.user_id or "service",
-            token_id=services.token_id(),
+            token_id=token_id,
             wall_s=wall_s,
             life_s=SERVICE_TOKEN_S,
         )

@@ -1,4 +1,4 @@
-"""The nine metrics that operators know by name; `refresh` brings the gauges up to date."""
+"""The nine metrics that operators know by name, and a few more; `refresh` brings the gauges up to date."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ class Metrics:
             "airclass_active_connections",
             "Students watching through relays, and open pages of teachers and monitors.",
             ("type",),
+            registry=self.registry,
+        )
+        self._longest = Gauge(
+            "airclass_longest_segment_seconds",
+            "Longest of the newest segments of all live classes: a long one means rare key frames; 0: none.",
             registry=self.registry,
         )
         self._tokens = Counter(
@@ -89,6 +94,7 @@ class Metrics:
         """Set the gauges to what the cluster is now."""
         live = [c for c in cluster.view.open_classes() if cluster.state(c) is StreamState.LIVE]
         self._streams.set(len(live))
+        self._longest.set(max((cluster.segment_s(c.id) for c in live), default=0.0))
         nodes = cluster.nodes.all
         self._students.set(sum(n.site.connections for n in nodes.values()))
         for status, gauge in self._by_status.items():

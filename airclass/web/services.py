@@ -11,6 +11,7 @@ import trio
 
 from airclass.domain.limits import Buckets, Patience
 from airclass.io.store import Event
+from relay.base.logs import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ class Services:
         """Bring the memory view up to date with the database."""
         view = await self.store.load(self.clock.wall_s())
         if view.revision > self.cluster.view.revision:
+            self.desk.cause = request_id.get()
             self.cluster.see(view, self.clock.now_s())
 
     def judge(self) -> None:
@@ -85,6 +87,7 @@ class Services:
     def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> Event:
         """Return a line for the audit log."""
         name = actor if isinstance(actor, str) else actor.name or str(actor.role)
+        log.info("audit.%s target=%s actor=%s", action, target[:80], name[:80])
         return Event(self.clock.wall_s(), name[:80], action, target[:80], detail[:200])
 
     def token_id(self) -> str:

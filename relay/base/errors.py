@@ -64,3 +64,14 @@ class ClusterError(AirclassError):
     """The other side of the cluster is at fault: a bad signature, a replay, a bad record."""
 
     status = 401
+
+
+def told_by(group: BaseExceptionGroup) -> BaseException:
+    """Return the first error of a group of nothing but AirclassErrors; any other group as it is."""
+    known, unknown = group.split(AirclassError)
+    if known is None or unknown is not None:
+        return group
+    first: BaseException = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

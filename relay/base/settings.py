@@ -33,9 +33,17 @@ S = TypeVar("S", bound=Settings)
 
 def environment(env_file: Path | None = None) -> dict[str, str]:
     """Return `.env` (or the given file) overlaid with the process environment."""
+    return {**_from_file(env_file), **os.environ}
+
+
+def sources(env_file: Path | None = None) -> dict[str, str]:
+    """Return where each name of `environment` comes from: `.env` or `environment`."""
+    return {**dict.fromkeys(_from_file(env_file), ".env"), **dict.fromkeys(os.environ, "environment")}
+
+
+def _from_file(env_file: Path | None) -> dict[str, str]:
     path = env_file or Path(".env")
-    from_file = {k: v for k, v in dotenv_values(path).items() if v is not None} if path.is_file() else {}
-    return {**from_file, **os.environ}
+    return {k: v for k, v in dotenv_values(path).items() if v is not None} if path.is_file() else {}
 
 
 def load(
@@ -79,13 +87,18 @@ def load(
 
 
 def redacted(settings: Settings) -> dict[str, str]:
-    """Return every setting as text, secrets as `***`, absent ones as an empty string."""
-    shown = {}
-    for field in type(settings).model_fields:
-        value = getattr(settings, field)
-        secret = isinstance(value, SecretStr)
-        shown[field.upper()] = ("***" if value else "") if secret else "" if value is None else str(value)
-    return shown
+    """Return every setting as `.env` would hold it, secrets as `***`, absent ones as an empty string."""
+    return {field.upper(): _as_text(getattr(settings, field)) for field in type(settings).model_fields}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "***" if value else ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _read(name: str, file_name: str, problems: list[str]) -> str:

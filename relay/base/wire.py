@@ -155,7 +155,8 @@ class Orders(msgspec.Struct, frozen=True):
 
     `viewer_keys` are sealed, current first. `revoked` holds token ids, `revoked_subjects`
     subjects; `closed` the streams whose viewers are refused. `resync` asks for a full viewer
-    list, `warning` is for the relay's log ("the master cannot reach your address").
+    list, `warning` is for the relay's log ("the master cannot reach your address"), and `cause` is
+    the id of the request that changed them last, for the same.
     """
 
     version: int
@@ -168,3 +169,4 @@ class Orders(msgspec.Struct, frozen=True):
     known: bool = True
     warning: str = ""
     heartbeat_interval_s: float = 2.0
+    cause: str = ""

@@ -21,6 +21,7 @@ import httpx
 import msgspec
 import trio
 
+from relay.base import logs
 from relay.base.errors import AirclassError, ClusterError
 from relay.base.signing import sign
 from relay.base.wire import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Register, Watch
@@ -206,7 +207,8 @@ class Control:
                 log.warning("master.warned text=%r", orders.warning)
         # Answers of heartbeat and watch overtake each other: an older one must not undo a newer.
         if orders.version > self._version:
-            node.obey(orders)
+            with logs.serving(orders.cause):
+                node.obey(orders)
             self._version = orders.version
         return True
 

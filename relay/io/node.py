@@ -120,7 +120,10 @@ class Node:
         for name in set(self._streams.names) - {o.stream for o in orders.streams}:
             self._streams.forget(name)
         if before is None or (before.revoked, before.closed) != (orders.revoked, orders.closed):
-            self._reactor.turn_away(self._edge.admission.revoke(orders.revoked, orders.closed))
+            turned_away = self._edge.admission.revoke(orders.revoked, orders.closed)
+            if turned_away:
+                log.info("viewers.turned_away count=%d", len(turned_away))
+            self._reactor.turn_away(turned_away)
         if not self._told_to_stop:
             self._set_draining(orders.drain, "the master's order")
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +15,11 @@ from airclass.domain.view import Revocation
 from airclass.io.store import KEEP_EPOCHS, Conflict, Event, Store, Visit, open_store
 from relay.base.errors import StartError
 from relay.base.wire import EpochBase
+from tests.postgres import Postgres, postgres_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from airclass.config import MasterSettings
 
@@ -37,41 +34,10 @@ CLASS = Classroom(
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """Start a PostgreSQL of our own and return the address of its server, without a database."""
-    programs = Path(_program("initdb")).resolve().parent
-    account = pwd.getpwnam("postgres")
-    folder = Path(tempfile.mkdtemp(prefix="airclass-pg-"))
-    shutil.chown(folder, account.pw_uid, account.pw_gid)
-
-    def run(*args: str) -> None:
-        who = {"user": account.pw_uid, "group": account.pw_gid}
-        subprocess.run(args, check=True, cwd=folder, timeout=60, capture_output=True, **who)
-
-    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-    run(
-        str(programs / "initdb"),
-        "-D",
-        f"{folder}/data",
-        "-A",
-        "trust",
-        "--no-sync",
-        "-E",
-        "UTF8",
-        "--locale=C.UTF-8",
-    )
-    run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start")
-    try:
-        yield f"postgresql://postgres@/{{}}?host={folder}"
-    finally:
-        run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder)
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
-    assert found is not None, "PostgreSQL is missing: apt-get install postgresql"
-    return found
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of our own."""
+    with postgres_running() as server:
+        yield server
 
 
 @pytest.fixture(params=KINDS)
@@ -79,15 +45,8 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> MasterSettings:
     """Return settings that name an empty database."""
     if request.param == "sqlite":
         return load_master({**SECRETS, "DATA_DIR": str(tmp_path / "data")})
-    address = request.getfixturevalue("postgres")
-    name = "t" + tmp_path.name.replace("-", "_").lower()[-40:]
-    server = create_engine(
-        address.format("postgres").replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    server.dispose()
-    return load_master({**SECRETS, "DATABASE_URL": address.format(name)})
+    server: Postgres = request.getfixturevalue("postgres")
+    return load_master({**SECRETS, "DATABASE_URL": server.database("t" + tmp_path.name)})
 
 
 @pytest.fixture

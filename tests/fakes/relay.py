@@ -58,6 +58,7 @@ class FakeRelay:
     draining: bool = False
     started_at_s: float = 1.0
     mute: bool = False
+    segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
@@ -170,5 +171,5 @@ class FakeRelay:
             state = self.states.get(order.stream, "waiting")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
-            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape))
+            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape, self.segment_s))
         return reports

@@ -39,15 +39,15 @@ func main() {
 }
 
 func run() error {
-	rtmp := flag.String("rtmp", "127.0.0.1:0", "address of the RTMP listener")
-	hls := flag.String("hls", "127.0.0.1:0", "address of the HLS listener")
+	rtmp := flag.String("rtmp", env("MTX_RTMPADDRESS", "127.0.0.1:0"), "address of the RTMP listener")
+	hls := flag.String("hls", env("MTX_HLSADDRESS", "127.0.0.1:0"), "address of the HLS listener")
 	variant := flag.String("variant", "lowLatency", "lowLatency, fmp4 or mpegts")
 	part := flag.Duration("part", 500*time.Millisecond, "least length of a part")
 	segment := flag.Duration("segment", 2*time.Second, "least length of a segment")
 	count := flag.Int("segments", 7, "segments in the window")
-	secret := flag.String("secret", os.Getenv("HLS_CDN_SECRET"), "what relays send as bearer")
+	secret := flag.String("secret", env("MTX_HLSCDNSECRET", os.Getenv("HLS_CDN_SECRET")), "what relays send as bearer")
 	token := flag.String("token", "", "token that a publisher must send; empty: none")
-	authURL := flag.String("auth-url", "", "publishers are asked for here, in MediaMTX's format")
+	authURL := flag.String("auth-url", env("MTX_AUTHHTTPADDRESS", ""), "publishers are asked for here, in MediaMTX's format")
 	sessionIdle := flag.Duration("session-idle", 30*time.Second, "a session without request ends after this")
 	readyFile := flag.String("ready-file", "", "where to write the real addresses, as JSON")
 	flag.Parse()
@@ -99,6 +99,14 @@ func run() error {
 	go func() { ended <- ingest.serve(rtmpListener) }()
 	go func() { ended <- server.Serve(hlsListener) }()
 	return <-ended
+}
+
+// env lets this program stand for MediaMTX where that is configured by its environment: in compose.yaml.
+func env(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
 }
 
 // writeReady puts the file in place whole, so that a reader sees all of it or nothing.

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from airclass.cli.app import app
+from airclass.ops.report import as_json, read
 from relay.core.counters import Counters, StreamFigures
 from relay.io.metrics import Metrics
 
@@ -25,3 +26,11 @@ def test_every_metric_of_a_relay_is_in_the_reference() -> None:
     names = set(re.findall(r"# TYPE (airclass_\S+)", text))
     assert names
     assert {name for name in names if f"`{name}`" not in REFERENCE} == set()
+
+
+def test_every_field_of_the_monitors_json_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs/PRODUCTION_TOOLS.md").read_text()
+    body = b'{"nodes": [{"id": "a", "status": "offline"}], "summary": {}}'
+    shown = as_json(read("http://master", 200, body), "2026-01-01T00:00:00+00:00")
+    names = {*shown, *shown["master"], *shown["nodes"][0], *shown["summary"], *shown["problems"][0]}
+    assert {name for name in names if f"`{name}" not in text} == set()

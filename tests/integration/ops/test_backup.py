@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,10 +20,11 @@ import trio
 
 from tests.integration.ops.command import SECRET, Ran, program, python_path, run
 from tests.policy.tree import ROOT
+from tests.postgres import Postgres, postgres_running
 from tests.processes import Child, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 WHOLE_S = 100.0
 PASSWORD = "correct horse battery"
@@ -43,14 +45,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".env").chmod(0o600)
     (folder / "compose.yaml").write_text("name: airclass\n")
     (folder / "mediamtx.yml").write_text("rtmp: yes\n")
+    (folder.parent / "keys.json").write_text(json.dumps(_people_and_classes(folder)))
+    return folder
+
+
+def _people_and_classes(folder: Path) -> dict[str, str]:
     for name, role in (("boss", "admin"), ("kim", "teacher"), ("lee", "monitor")):
         _make(folder, "user", "add", name, "--role", role, "--password-stdin")
-    keys = {}
-    for name in ("Math", "English"):
-        made = json.loads(_make(folder, "classroom", "add", name, "--json"))
-        keys[made["id"]] = made["stream_key"]
-    (folder.parent / "keys.json").write_text(json.dumps(keys))
-    return folder
+    made = [json.loads(_make(folder, "classroom", "add", name, "--json")) for name in ("Math", "English")]
+    return {classroom["id"]: classroom["stream_key"] for classroom in made}
 
 
 def _make(folder: Path, *words: str) -> str:
@@ -276,6 +279,73 @@ async def test_secrets_are_not_printed(school: Path, deadline: None) -> None:
     again = await run("restore", archive, "--yes", folder=school)
     for text in (ran.out, ran.err, again.out, again.err):
         assert SECRET not in text
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of our own."""
+    with postgres_running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_school(tmp_path: Path, postgres: Postgres) -> tuple[Path, dict[str, str]]:
+    """A school whose people are in PostgreSQL, and its stream keys by class."""
+    folder = tmp_path / "school"
+    folder.mkdir()
+    address = postgres.database(tmp_path.name)
+    (folder / ".env").write_text(f"{SETTINGS}DATABASE_URL={address}\n")
+    return folder, _people_and_classes(folder)
+
+
+async def test_everything_in_postgresql_lost_and_back(
+    postgres_school: tuple[Path, dict[str, str]], postgres: Postgres, deadline: None
+) -> None:
+    school, keys = postgres_school
+    ran, archive = await backup(school)
+    assert "database: postgresql" in ran.out
+    safe = school.parent / archive.name
+    archive.rename(safe)
+    shutil.rmtree(school)
+    school.mkdir()
+    postgres.drop(school.parent.name)
+    postgres.database(school.parent.name)
+    ran = await run("restore", safe, "--yes", folder=school)
+    assert ran.code == 0, ran.err
+    await check_school(school, keys)
+
+
+async def test_a_postgresql_that_refuses_keeps_what_it_had(
+    postgres_school: tuple[Path, dict[str, str]], deadline: None
+) -> None:
+    school, _ = postgres_school
+    _, archive = await backup(school)
+    assert (await run("user", "remove", "kim", folder=school)).code == 0
+    after = (await run("user", "list", folder=school)).out
+    # a statement in the dump that cannot be carried out, as on a server of another version
+    broken = _with_a_broken_dump(archive, school.parent / "broken")
+    ran = await run("restore", broken, "--yes", folder=school)
+    assert (ran.code, "pg_restore failed" in ran.err, "former state is back" in ran.err) == (2, True, True)
+    assert (await run("user", "list", folder=school)).out == after
+    ran = await run("restore", archive, "--yes", folder=school)
+    assert ran.code == 0, ran.err
+    assert (await run("user", "list", folder=school)).out != after
+
+
+def _with_a_broken_dump(archive: Path, target: Path) -> Path:
+    """Unpack a backup and cut its dump, with a manifest that agrees."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")
+    (folder,) = target.iterdir()
+    dump = folder / "database/airclass.pgdump"
+    dump.write_bytes(dump.read_bytes()[:-400])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        if entry["path"] == "database/airclass.pgdump":
+            entry["size"] = dump.stat().st_size
+            entry["sha256"] = hashlib.sha256(dump.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
 
 
 def test_scripts_have_the_run_bit() -> None:

@@ -7,12 +7,17 @@ import re
 import shutil
 import stat
 import sys
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
+from tests.integration.network.lab import lab
 from tests.integration.ops.command import program
-from tests.policy.tree import ROOT
+from tests.policy.tree import ROOT, files
+from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +83,70 @@ async def test_uninstalling_keeps_settings_and_data(tmp_path: Path) -> None:
     assert not (tmp_path / "var/lib/airclass").exists()
 
 
+RULES = """\
+say() { :; }
+warn() { echo "$*"; }
+command() { [ "$2" != ufw ] && builtin command "$@"; }
+. "$1"
+firewall_open "$2" "$3" "$4" "$5"
+"""
+
+
+async def written_rules(folder: Path, mode: str, mediamtx: str, relays: str) -> str:
+    """Return the rules that install.sh leaves on a machine without ufw."""
+    (folder / ".env").write_text(f"MODE={mode}\nMASTER_BIND=0.0.0.0:80\nMASTER_BIND=0.0.0.0:8443\n")
+    script = ROOT / "deploy/setup/firewall.sh"
+    ran = await program("bash", "-euc", RULES, "rules", script, folder, mode, mediamtx, relays, folder=folder)
+    assert (ran.code, "There is no ufw" in ran.out) == (0, True), ran.err
+    return (folder / "firewall.nft").read_text()
+
+
+@pytest.mark.parametrize(
+    ("mode", "mediamtx", "ports"),
+    [
+        ("standalone", "", "22, 8443, 8080"),
+        ("standalone", "/bin/mediamtx", "22, 8443, 8080, 1935"),
+        ("master", "/bin/mediamtx", "22, 8443, 1935"),
+        ("slave", "", "22, 8080"),
+    ],
+)
+async def test_the_firewall_opens_what_the_settings_name(
+    tmp_path: Path, mode: str, mediamtx: str, ports: str
+) -> None:
+    rules = await written_rules(tmp_path, mode, mediamtx, "")
+    assert re.findall(r"dport \{ (.*) \} accept", rules) == [ports]
+
+
+async def test_nftables_let_in_what_is_open_and_nothing_else(tmp_path: Path) -> None:
+    relays = "192.0.2.0/24,fd00::/8"
+    await written_rules(tmp_path, "master", "/bin/mediamtx", relays)
+    with lab("street") as net:
+        where = net.cables["street"].theirs
+        for _ in range(2):  # loading them again changes nothing
+            net.inside("nft", "-f", str(tmp_path / "firewall.nft"))
+        doors = ("-c", DOORS, "8443", "9000", "8888")
+        async with running(*net.prefix, sys.executable, *doors, folder=tmp_path) as child:
+            while "open" not in child.output():
+                assert child.returncode is None, child.output()
+                await trio.sleep(0.05)
+            assert [await _lets_in(where, port) for port in (8443, 9000, 8888)] == [True, False, False]
+
+
+DOORS = """
+import socket, sys
+doors = [socket.create_server(("0.0.0.0", int(port))) for port in sys.argv[1:]]
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+async def _lets_in(host: str, port: int) -> bool:
+    with trio.move_on_after(1):
+        await (await trio.open_tcp_stream(host, port)).aclose()
+        return True
+    return False
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The files that compose reads, with settings beside them."""
@@ -100,6 +169,49 @@ async def test_compose_files_are_valid(checkout: Path) -> None:
     ran = await program(compose, "config", "--quiet", folder=checkout)
     assert ran.code != 0
     assert "openssl rand -hex 32" in ran.err
+
+
+def _in_context(name: str, rules: list[str]) -> bool:
+    """Tell whether .dockerignore lets a file into the image's build; the last rule that fits decides."""
+    taken = True
+    for rule in rules:
+        pattern = rule.removeprefix("!").removeprefix("**/")
+        parts = [name, *map(str, PurePosixPath(name).parents)]
+        anywhere = PurePosixPath(name).parts if "**/" in rule else ()
+        if any(fnmatch(part, pattern) for part in (*parts, *anywhere)):
+            taken = rule.startswith("!")
+    return taken
+
+
+def test_the_image_is_made_of_sources_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    tracked = {path.relative_to(ROOT).as_posix() for path in files()}
+    private = {
+        ".env",
+        "data/airclass.sqlite3",
+        ".git/config",
+        "backups/a.tar.gz",
+        "frontend/node_modules/x/y.js",
+    }
+    private |= {"airclass/_pages/index.html", "relay/__pycache__/app.cpython-311.pyc", "deploy/secrets/key"}
+    context = {name for name in tracked | private if _in_context(name, rules)}
+    assert context & private == set()
+    tops = {PurePosixPath(name).parts[0] for name in context}
+    assert tops == {
+        "airclass",
+        "relay",
+        "frontend",
+        "constraints.txt",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    }
+    assert not any(name.startswith("frontend/tests/") for name in context)
+    text = (ROOT / "deploy/docker/Dockerfile").read_text()
+    copied = [line.split()[1:-1] for line in re.findall(r"^COPY (?!--from).*$", text, re.MULTILINE)]
+    for source in (source.rstrip("/") for sources in copied for source in sources):
+        assert any(name == source or name.startswith(source + "/") for name in context), source
 
 
 async def test_the_dockerfile_is_clean(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -128,12 +129,57 @@ def test_problems_are_sentences_with_exit_code_2(tmp_path: Path) -> None:
 
 def test_settings_are_shown_without_secrets(tmp_path: Path) -> None:
     office = Office(tmp_path, METRICS_PUBLIC="true")
-    shown = office.out("config", "show")
-    assert "METRICS_PUBLIC=True  # set" in shown
-    assert "JWT_SECRET_KEY=***  # set" in shown
-    assert "j" * 40 not in shown
-    assert "MASTER_BIND=0.0.0.0:8000  # default" in shown
-    assert "fine" in office.out("config", "check")
+    (office.folder / ".env").write_text("HEALTH_INTERVAL_S=20\nCORS_ORIGINS=http://a,http://b\n")
+    secret = office.folder / "cdn"
+    secret.write_text("h" * 40)
+    office.env["HLS_CDN_SECRET_FILE"] = str(secret)
+    shown = dict(re.findall(r"(\S+) +# (.+)", office.out("config", "show")))
+    assert shown["METRICS_PUBLIC=true"] == shown["JWT_SECRET_KEY=***"] == "environment"
+    assert shown["HLS_CDN_SECRET=***"] == f"{secret}, named by HLS_CDN_SECRET_FILE in environment"
+    assert shown["HEALTH_INTERVAL_S=20.0"] == shown["CORS_ORIGINS=http://a,http://b"] == ".env"
+    assert shown["MASTER_BIND=0.0.0.0:8000"] == shown["MAX_CONNECTIONS=150"] == "default"
+    assert not {"j" * 40, "h" * 40} & set(re.findall(r"\w+", str(shown)))
+    assert "fine for MODE=standalone" in office.out("config", "check")
+
+
+def test_a_misspelt_name_in_env_is_noticed(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    (office.folder / ".env").write_text("MAX_CONECTIONS=9\nMASTER_PORT=80\nMTX_LOGLEVEL=warn\nSOMETHING=1\n")
+    said = office.out("config", "check")
+    assert "[WARN] MAX_CONECTIONS in .env is not a setting: did you mean MAX_CONNECTIONS?" in said
+    assert "[WARN] SOMETHING in .env is not a setting, nothing reads it." in said
+    assert said.count("[WARN]") == 2
+
+
+def test_each_mode_checks_what_its_programs_read(tmp_path: Path) -> None:
+    office = Office(
+        tmp_path, MAX_CONNECTIONS="many", INGEST="none", ALERT_WEBHOOK="x", NODE_PUBLIC_URL="here"
+    )
+    done = office.run("config", "check")
+    assert (done.returncode, done.stderr.count("  - ")) == (2, 3)
+    office.env["MODE"] = "master"
+    assert office.run("config", "check").returncode == 0
+    office.env["MODE"] = "slave"
+    done = office.run("config", "check")
+    assert (done.returncode, done.stderr.count("  - ")) == (2, 3)
+    assert "MASTER_URL is missing" in done.stderr
+
+
+def test_a_reader_that_has_left_is_no_error_of_ours(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "airclass.cli.app", "config", "show"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), **office.env},
+        cwd=office.folder,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:

@@ -144,3 +144,13 @@ def test_students_get_an_address_that_they_can_reach(folder: Path) -> None:
         assert plan.inner_master_url == f"http://127.0.0.1:{ports['MASTER_BIND'].port}"
         told = Plan(settings, {"NODE_PUBLIC_URL": "http://r.example/"}, ports, folder, None)
         assert told.relay_url == "http://r.example"
+
+
+def test_a_secret_from_a_file_reaches_the_ingest_by_value_alone(folder: Path) -> None:
+    secret = folder / "cdn"
+    secret.write_text("h" * 40)
+    environ = plans.standalone_environ({**SECRETS, "HLS_CDN_SECRET_FILE": str(secret), "PATH": "/bin"})
+    settings, mediamtx = plans.settle(environ)
+    with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
+        env = Plan(settings, environ, ports, folder, mediamtx).ingest().env
+    assert (env["HLS_CDN_SECRET"], env["HLS_CDN_SECRET_FILE"]) == ("h" * 40, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ FOR_ANYONE = {
     "GET /readyz",
     "GET /api/openapi.json",
 }
+
+
+# Changes nothing that anybody else sees.
+NOT_AUDITED = {"POST /api/classrooms/<classroom_id>/preview"}
 
 
 def test_a_route_cannot_be_made_without_a_policy() -> None:
@@ -187,3 +192,37 @@ async def test_the_description_is_the_table() -> None:
     document = describe()
     described = {(m.upper(), p) for p, methods in document["paths"].items() for m in methods}
     assert described == {(r.method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", r.path)) for r in API}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=NAMES)
+def test_every_change_by_somebody_with_a_role_is_audited(route: Route) -> None:
+    name = f"{route.method} {route.path}"
+    if isinstance(route.access, frozenset) and route.method != "GET" and name not in NOT_AUDITED:
+        assert _makes_an_event(route.handler, depth=2), f"{name} leaves no line in the audit log"
+
+
+def _makes_an_event(function: object, depth: int) -> bool:
+    """Tell whether a handler, or a function of its module that it calls, makes a line of the audit log."""
+    source = inspect.getsource(function)  # type: ignore[arg-type]
+    if "services.event(" in source:
+        return True
+    module = inspect.getmodule(function)
+    called = {getattr(module, name, None) for name in re.findall(r"\b(_\w+)\(", source)}
+    return depth > 0 and any(inspect.isfunction(f) and _makes_an_event(f, depth - 1) for f in called)
+
+
+async def test_an_answer_tells_its_request_s_id(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node("slave-1")
+        answer = await control.call("GET", "/readyz")
+        assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["x-request-id"])
+        for told, taken in (("shift-7", True), ("two words", False), ("x" * 65, False)):
+            answer = await control.call("GET", "/nowhere", None, {"X-Request-Id": told})
+            assert (answer.headers["x-request-id"] == told) is taken
+        headers = {**control.admin, "X-Request-Id": "shift-7"}
+        assert (await control.call("POST", "/cluster/drain/slave-1", None, headers)).status_code == 204
+        await relay.beat()
+        assert (relay.orders.drain, relay.orders.cause) == (True, "shift-7")
+        await control.call("POST", "/cluster/undrain/slave-1", None, control.admin)
+        await relay.beat()
+        assert re.fullmatch(r"[0-9a-f]{16}", relay.orders.cause)

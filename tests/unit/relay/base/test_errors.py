@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from relay.base import errors
+from relay.base.errors import StartError, told_by
 
 
 def test_each_error_says_what_a_peer_is_told() -> None:
@@ -24,3 +27,14 @@ def test_all_problems_of_a_configuration_are_one_error() -> None:
 def test_a_playlist_error_names_its_line() -> None:
     error = errors.PlaylistError(7, "no such tag")
     assert (error.line_no, error.kind, error.reason) == (7, "playlist", "line 7: no such tag")
+
+
+def test_a_group_of_our_errors_tells_its_first() -> None:
+    first, second = StartError("a"), StartError("b")
+    assert told_by(BaseExceptionGroup("", [ExceptionGroup("", [first]), second])) is first
+
+
+@pytest.mark.parametrize("other", [ValueError(), KeyboardInterrupt()])
+def test_a_group_with_anything_else_stays_whole(other: BaseException) -> None:
+    group = BaseExceptionGroup("", [StartError("a"), other])
+    assert told_by(group) is group

@@ -1,0 +1,308 @@
+"""`docker compose up -d`, scaled while a hundred students watch, on a real engine, from another PC.
+
+By hand (`make test-compose`): the first time it makes its base images, some four minutes. The PC is a
+network namespace behind a cable, so that students come in by the published ports as from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import ssl
+import sys
+import tarfile
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import trio
+
+from benchmarks.crowd import Orders
+from tests.compose import images
+from tests.compose.engine import engine as running_engine
+from tests.integration.network.lab import lab
+from tests.policy.tree import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.compose.engine import Engine
+    from tests.integration.network.lab import Lab
+
+FIRST, LATER = 60, 40
+WHOLE_S = 420.0
+NODES_S = 60.0
+PLAYING_S = 20.0
+POLL_S = 0.5
+LATENCY_S = 1.75  # what the student's page aims at with parts of half a second
+SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40, "HLS_CDN_SECRET": "h" * 40}
+LIFE = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "800")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """A Docker engine with all images."""
+    with running_engine(ROOT / "build/compose") as made:
+        images.make_all(made)
+        yield made
+
+
+@dataclass(frozen=True)
+class School:
+    """A compose project that runs, and the PC where its people sit."""
+
+    engine: Engine
+    folder: Path
+    pc: Lab
+    url: str
+
+    def compose(self, *args: str) -> str:
+        return self.engine.compose(self.folder, *args)
+
+    def airclass(self, *args: str) -> str:
+        return self.compose("exec", "--no-TTY", "master", "airclass", *args)
+
+    def replicas(self) -> set[str]:
+        """The ids of the running relays, as Docker and NODE_ID know them."""
+        listed = self.compose("ps", "--quiet", "slave").split()
+        return {name[:12] for name in listed}
+
+
+@pytest.fixture(scope="module")
+def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
+    """What an operator has after `cp .env.example .env` and `docker compose up -d`."""
+    folder = tmp_path_factory.mktemp("school")
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    shutil.copy(ROOT / "compose.yaml", folder)
+    with lab("pc") as pc:
+        host = pc.cables["pc"].ours
+        ports = dict(zip(("MASTER_PORT", "RELAY_PORT", "RTMP_PORT"), map(str, _free_ports(3)), strict=True))
+        settings = {
+            **SECRETS,
+            **ports,
+            "MASTER_URL": f"http://{host}:{ports['MASTER_PORT']}",
+            "NODE_PUBLIC_URL": f"http://{host}:{ports['RELAY_PORT']}/r/*",
+            "INGEST_RTMP_PUBLIC_URL": f"rtmp://{host}:{ports['RTMP_PORT']}",
+            "IMAGE": images.AIRCLASS,
+            "MEDIAMTX_IMAGE": images.INGEST,
+            "CADDY_IMAGE": images.FRONT,
+            "SITE": "localhost",
+            "TLS_ISSUER": "internal",
+        }
+        (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        made = School(engine, folder, pc, settings["MASTER_URL"])
+        made.compose("down", "--volumes", "--timeout", "1")
+        try:
+            made.compose("up", "--detach", "--wait", "--wait-timeout", "120")
+            yield made
+        finally:
+            logs = made.compose("logs", "--no-color")
+            (ROOT / "build/compose/last.log").write_text(logs)
+            made.compose("down", "--volumes", "--timeout", "1")
+
+
+async def test_three_replicas_are_reached_from_another_pc(school: School, tmp_path: Path) -> None:
+    with trio.fail_after(WHOLE_S):
+        nodes = await _nodes(school, 3)
+        assert {n["id"] for n in nodes} == school.replicas()
+        token = school.airclass("token", "monitor").strip()
+        env = (
+            "env",
+            f"MASTER_URL={school.url}",
+            f"MONITOR_TOKEN={token}",
+            "MODE=slave",
+            f"DATA_DIR={tmp_path}",
+        )
+        doctor = (sys.executable, "-m", "airclass.cli.app", "doctor")
+        done = await trio.run_process(
+            [*school.pc.prefix, *env, *doctor], capture_stdout=True, check=False, cwd=ROOT
+        )
+        said = done.stdout.decode()
+        for node in nodes:
+            assert f"[OK] {node['id']} (active) can be reached at {node['url']}" in said, said
+
+
+async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> None:
+    made = json.loads(school.airclass("classroom", "add", "Math", "--json"))
+    with trio.fail_after(WHOLE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_teach, school, made["rtmp_url"])
+            await _live(school, made["code"])
+            await _nodes(school, 3)
+            seen: list[dict[str, Any]] = []
+            first = await _join(school, made["code"], FIRST)
+            nursery.start_soon(_watch, school, first, 120.0, seen)
+            await trio.sleep(PLAYING_S)
+            old, up_s = school.replicas(), time.time()
+            await trio.to_thread.run_sync(
+                school.compose, "up", "--detach", "--no-recreate", "--scale", "slave=5"
+            )
+            nodes = await _nodes(school, 5)
+            assert old < school.replicas()
+            later = await _join(school, made["code"], LATER)
+            nursery.start_soon(_watch, school, later, 75.0, seen)
+            await trio.sleep(PLAYING_S)
+            nodes = await _nodes(school, 5)
+            down_s = time.time()
+            await trio.to_thread.run_sync(
+                school.compose, "up", "--detach", "--no-recreate", "--scale", "slave=3"
+            )
+            left = school.replicas()
+            gone = {n["id"]: n["connections"] for n in nodes if n["id"] not in left}
+            assert len(left) == 3
+            assert sum(gone.values()) > 0, "nobody was on the relays that went"
+            while len(seen) < 2:
+                await trio.sleep(POLL_S)
+            nursery.cancel_scope.cancel()
+    viewers = [viewer for crowd in seen for viewer in crowd["viewers"]]
+    stalls = [stall for viewer in viewers for stall in viewer["stalls"]]
+    moves = sum(viewer["moves"] for viewer in viewers)
+    failures: dict[str, int] = {}
+    for viewer in viewers:
+        for what, count in viewer["failures"].items():
+            failures[what] = failures.get(what, 0) + count
+    print(f"{len(viewers)} viewers, {moves} moves, {len(stalls)} stalls, failed requests: {failures}")
+    print(f"students on the relays that went: {gone}; scaled up at {up_s:.0f}, down at {down_s:.0f}")
+    for second in sorted({int(stall["at_s"]) for stall in stalls}):
+        then = [stall["lasted_s"] for stall in stalls if int(stall["at_s"]) == second]
+        print(f"  at {second}: {len(then)} stalls, the longest {max(then):.2f} s")
+    assert len(viewers) == FIRST + LATER
+    assert all(viewer["startup_s"] is not None for viewer in viewers)
+    assert moves >= sum(gone.values())
+    assert stalls == []
+
+
+def test_everything_is_lost_and_restored(school: School) -> None:
+    school.airclass("user", "add", "kim", "--role", "teacher", "--no-password")
+    before = school.airclass("user", "list") + school.airclass("classroom", "list", "--json")
+    said = school.compose("run", "--rm", "--no-TTY", "tools", "backup", "--auto")
+    (archive,) = (school.folder / "backups").iterdir()
+    assert archive.name in said
+    assert "[WARN]" not in said
+    settings = (school.folder / ".env").read_text()
+    school.compose("down", "--volumes", "--timeout", "5")
+    (school.folder / ".env").write_text(settings + "LOG_FORMAT=text\n")
+    school.compose("run", "--rm", "--no-TTY", "tools", "restore", f"backups/{archive.name}", "--yes")
+    assert (school.folder / ".env").read_text() == settings
+    school.compose("up", "--detach", "--wait", "--wait-timeout", "120")
+    assert school.airclass("user", "list") + school.airclass("classroom", "list", "--json") == before
+
+
+async def test_https_by_an_authority_of_our_own(school: School, tmp_path: Path) -> None:
+    school.compose("--profile", "tls", "up", "--detach", "--no-recreate", "tls")
+    container = school.compose("--profile", "tls", "ps", "--quiet", "tls").strip()
+    root = tmp_path / "root.crt"
+    with trio.fail_after(NODES_S):
+        while not root.exists():
+            with contextlib.suppress(AssertionError):
+                where = f"{container}:/data/caddy/pki/authorities/local/root.crt"
+                school.engine.docker("cp", where, root)
+            await trio.sleep(POLL_S)
+        context = ssl.create_default_context(cafile=str(root))
+        async with httpx.AsyncClient(http2=True, verify=context, timeout=10) as client:
+            answer = await client.get("https://localhost/readyz")
+            assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+            node = sorted(school.replicas())[0]
+            answer = await client.get(f"https://localhost/r/{node}/t/no-token/class/index.m3u8")
+            assert (answer.status_code, answer.http_version) == (401, "HTTP/2")
+            assert (await client.get("https://localhost/r/000000000000/x")).status_code == 502
+    school.compose("--profile", "tls", "rm", "--stop", "--force", "tls")
+
+
+def test_the_image_holds_the_program_and_nothing_else(engine: Engine) -> None:
+    made = engine.docker("create", images.AIRCLASS).strip()
+    try:
+        listing = engine.docker("export", "--output", engine.folder / "work/image.tar", made)
+    finally:
+        engine.docker("rm", made)
+    assert listing == ""
+    names = _tar_names(engine.folder / "work/image.tar")
+    assert any(name.startswith("opt/airclass/lib/") and "/airclass/_pages/" in name for name in names)
+    strange = re.compile(r"(^|/)(tests|node_modules|\.git|\.env|benchmarks)(/|$)|^src/")
+    ours = [n for n in names if "site-packages/" not in n or re.search("site-packages/(airclass|relay)/", n)]
+    assert [n for n in ours if strange.search(n)] == []
+    assert [n for n in names if re.search(r"opt/airclass/lib/.*/site-packages/pip/", n)] == []
+    config = json.loads(engine.docker("image", "inspect", images.AIRCLASS))[0]["Config"]
+    assert (config["User"], config["StopSignal"]) == ("10001:10001", "SIGTERM")
+    assert config["Healthcheck"]["Test"] == ["CMD", "airclass", "healthcheck"]
+
+
+def _tar_names(path: Path) -> list[str]:
+    with tarfile.open(path) as tar:
+        return tar.getnames()
+
+
+def test_it_stops_in_order_and_logs_no_secret(school: School) -> None:
+    began_s = time.monotonic()
+    school.compose("stop")
+    assert time.monotonic() - began_s < 50
+    states = [json.loads(line) for line in school.compose("ps", "--all", "--format", "json").splitlines()]
+    assert {s["Service"]: s["ExitCode"] for s in states if s["Service"] in ("master", "slave")} == {
+        "master": 0,
+        "slave": 0,
+    }
+    logs = school.compose("logs", "--no-color")
+    assert [name for name, secret in SECRETS.items() if secret in logs] == []
+    assert not re.search(r"eyJ[\w-]{10,}\.[\w-]{10,}\.", logs), "a token in the logs"
+
+
+async def _teach(school: School, url: str) -> None:
+    teacher = (sys.executable, "-m", "airclass.ingest.teacher", "--to", url, *LIFE)
+    await trio.run_process([*school.pc.prefix, *teacher], capture_stdout=True, capture_stderr=True, cwd=ROOT)
+
+
+async def _watch(school: School, urls: list[str], seconds: float, seen: list[dict[str, Any]]) -> None:
+    orders = Orders(urls, len(urls), 5.0, 4.0, seconds, LATENCY_S)
+    done = await trio.run_process(
+        [*school.pc.prefix, sys.executable, "-m", "benchmarks.crowd"],
+        stdin=json.dumps(asdict(orders)).encode() + b"\n",
+        capture_stdout=True,
+        cwd=ROOT,
+    )
+    seen.append(json.loads(done.stdout.splitlines()[-1]))
+
+
+async def _join(school: School, code: str, count: int) -> list[str]:
+    urls = []
+    async with httpx.AsyncClient(timeout=10) as client:
+        for n in range(count):
+            answer = await client.post(f"{school.url}/api/join", json={"code": code, "name": f"Student {n}"})
+            assert answer.status_code == 200, answer.text
+            urls.append(answer.json()["playback_url"])
+    return urls
+
+
+async def _live(school: School, code: str) -> None:
+    async with httpx.AsyncClient(timeout=10) as client:
+        with trio.fail_after(NODES_S):
+            (url,) = await _join(school, code, 1)
+            while (await client.get(url)).status_code != 200:
+                await trio.sleep(POLL_S)
+
+
+async def _nodes(school: School, count: int) -> list[dict[str, Any]]:
+    """Return the nodes once so many are active, and no others are known to be."""
+    headers = {"Authorization": f"Bearer {school.airclass('token', 'monitor').strip()}"}
+    async with httpx.AsyncClient(timeout=10) as client:
+        with trio.fail_after(NODES_S):
+            while True:
+                answer = await client.get(f"{school.url}/cluster/nodes", headers=headers)
+                nodes = [n for n in answer.json()["nodes"] if n["status"] == "active"]
+                if len(nodes) == count:
+                    return nodes
+                await trio.sleep(POLL_S)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("0.0.0.0", 0)) for _ in range(count)]  # noqa: S104
+    try:
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
