@@ -86,7 +86,7 @@ def content_security_policy(call: Call) -> str:
             "frame-ancestors 'none'",
             "form-action 'self'",
             f"connect-src {media} {'wss' if secure else 'ws'}://{ours}",
-            f"media-src {media}",
+            f"media-src {media} data:",  # hls.js gives captions an empty file to begin with
             "img-src 'self' data: blob:",
             "style-src 'self' 'unsafe-inline'",
             "worker-src 'self' blob:",

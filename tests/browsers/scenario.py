@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.browsers.remote import Page
     from tests.e2e.school import School
 
-TEST_S = 55.0
+TEST_S = 90.0
 WATCH_S = 6.0
 POSITION = f"{VIDEO}?.currentTime ?? 0"
 

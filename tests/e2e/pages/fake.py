@@ -27,7 +27,7 @@ UPSTREAM_S = 10.0
 MEDIA_TYPES = {".m3u8": "application/vnd.apple.mpegurl", ".mp4": "video/mp4", ".ts": "video/mp2t"}
 PAGES = {"/": "index", "/join/<code>": "index", "/teach": "teach", "/admin": "admin", "/login": "login"}
 CSP = (
-    "default-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; worker-src 'self' blob:; "
+    "default-src 'self'; media-src 'self' blob: data:; img-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 

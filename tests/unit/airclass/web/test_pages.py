@@ -60,6 +60,9 @@ async def test_each_page_comes_with_its_policy(tmp_path: Path, built: Path) -> N
             assert "default-src 'self'" in policy
             assert "http://relay.school.example:8080" in policy
             assert "frame-ancestors 'none'" in policy
+            rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+            assert "data:" in rules["media-src"], "captions begin with an empty file of hls.js"
+            assert not [name for name in ("connect-src", "default-src") if "data:" in rules[name]]
             assert "unsafe-eval" not in policy
             assert "script-src" not in policy.replace("default-src", ""), "scripts only from ourselves"
 
