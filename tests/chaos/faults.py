@@ -250,8 +250,8 @@ async def kill_master_and_relay(scene: Scene) -> None:
 async def jump_clock(scene: Scene) -> None:
     """The clock of one relay's machine jumps an hour ahead, then the master's as well."""
     folder = scene.rig.folder
-    for name in ("relay", "master"):
-        with errors_of(scene, name):
+    with errors_of(scene, "relay"), errors_of(scene, "master"):
+        for name in ("relay", "master"):
             (folder / f"clock-{name}").write_text(f"+{HOUR_S}\n")
             await trio.sleep(10)
 
