@@ -120,6 +120,9 @@ async def _watched(row: Row, scene: Scene, viewers: int, outcome: Outcome, folde
     finally:
         crowd.close()
     outcome.browser_stalls_ms, outcome.browser_plays = await window.seen()
+    outcome.notes["The browser sat at"] = window.pathway
+    if window.cures:
+        outcome.notes["Its page helped itself by"] = window.cures
     count(outcome, facts["viewers"], fault_s)
     judge(outcome, row.promise)
 
