@@ -14,6 +14,7 @@ export GOFLAGS := -buildvcs=false
 PYTHON ?= $(shell deploy/setup/find-python.sh)
 VIEWERS ?= 150
 ROWS ?=
+SOAK_S ?= 1800
 ORIGIN := tests/origin
 FIREFOX := tests/browsers/test_firefox.py
 # results of the test runners, for the report; with GO_ON=1 a failing runner does not end the others
@@ -126,7 +127,9 @@ conformance: setup frontend/node_modules/.installed ## other people's players at
 	@deploy/setup/need.sh go chromium ffmpeg nginx
 	python -m tests.conformance
 
-soak: setup ## half an hour of viewers: stalls, memory and latency at the end
-	@python -m benchmarks.viewers $(VIEWERS) --seconds 1800
+soak: setup ## half an hour of viewers (SOAK_S=1800): stalls, growth of memory and descriptors
+	@deploy/setup/need.sh go
+	python -m benchmarks.viewers $(VIEWERS) --ingest origin --seconds $(SOAK_S) --json benchmarks/results/soak.json
+	python -m tests.chaos --table
 
 .PHONY: help setup pages demo screenshots test report test-browsers test-mediamtx test-compose test-install coverage lint types format docs bench chaos conformance soak

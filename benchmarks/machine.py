@@ -14,12 +14,13 @@ _BLOCK_BYTES = 512
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds since a process began (user, system) and the memory that it holds now."""
+    """CPU seconds since a process began (user, system), the memory and descriptors that it holds now."""
 
     user_s: float
     system_s: float
     rss_bytes: int
     memfd_bytes: int
+    descriptors: int = 0
 
     @property
     def cpu_s(self) -> float:
@@ -35,6 +36,7 @@ def cost(pids: list[int]) -> Cost:
         sum(part.system_s for part in parts),
         sum(part.rss_bytes for part in parts),
         sum(part.memfd_bytes for part in parts),
+        sum(part.descriptors for part in parts),
     )
 
 
@@ -52,6 +54,7 @@ def _cost(pid: int) -> Cost:
         int(fields[12]) / _TICKS_PER_S,
         rss_kb * 1024,
         sum(_memfd_bytes(descriptor) for descriptor in descriptors),
+        len(descriptors),
     )
 
 

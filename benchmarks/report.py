@@ -142,6 +142,12 @@ def show_viewers(record: dict[str, Any]) -> None:
     if "push_p99_ms" in own:
         push, turn = number(own["push_p99_ms"], 1), number(own["turn_p99_ms"], 1)
         facts.add_row("relay's own figures", f"new part to last waiter p99 ≤ {push} ms, turn p99 ≤ {turn} ms")
+    if growth := seen.get("endurance", {}).get("growth"):
+        facts.add_row(
+            "relay's growth",
+            f"memory {number(growth['rss_percent'], 1)} %, descriptors {number(growth['descriptors'], 0)}, "
+            f"after the first {number(growth['after_s'], 0)} s",
+        )
     rest = seen["generators"]["rest_percent"]
     facts.add_row("client", f"{number(100 * seen['client_busy'], 0)} % busy")
     facts.add_row("rest of the machine", f"{number(rest, 0)} % of a core (teacher and whatever else runs)")

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from benchmarks import measure, report, scrape, servers
+from benchmarks import endurance, measure, report, scrape, servers
 from benchmarks.crowd import Orders
 from benchmarks.machine import describe
 from relay.base.errors import AirclassError
@@ -51,15 +51,17 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     bearer = {"Authorization": f"Bearer {target.ingest.secret}"}
     witness = replace(orders, urls=[target.ingest.origin_url], viewers=1, headers=bearer)
     relay, looks = target.relay, list[dict[str, float]]()
-    (at_origin, *seen), costs = measure.run(
-        "benchmarks.crowd", [witness, *parts], pids, look=lambda: looks.append(scrape.figures(relay))
-    )
+    with endurance.sampled(relay.pid) as samples:
+        (at_origin, *seen), costs = measure.run(
+            "benchmarks.crowd", [witness, *parts], pids, look=lambda: looks.append(scrape.figures(relay))
+        )
     own = scrape.between(*looks)
     per_object = scrape.fetches_per_object(target.ingest)
     arrivals = [tuple(row) for part in seen for row in part["arrivals"]]
     added = report.added_ms([tuple(row) for row in at_origin["arrivals"]], arrivals)
     found = {**merged(seen), **costs, "added_ms": added}
     found["relay"] |= {**own, "fetches_per_object": per_object}
+    found["endurance"] = {"samples": samples, "growth": endurance.growth(samples)}
     return found
 
 

@@ -30,6 +30,7 @@ from tests.chaos.watch import Crowd, Window
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "benchmarks" / "results" / "chaos.json"
+SOAK = KEPT.with_name("soak.json")
 DOCUMENT = ROOT / "docs" / "chaos.md"
 LEAD_S = 2.0
 ROW_S = 240.0
@@ -76,7 +77,8 @@ def _write(kept: dict[str, dict[str, Any]]) -> None:
     notes = notes_of(DOCUMENT.read_text()) if DOCUMENT.exists() else ""
     machines = {n: f"{machine_line(k['machine'])}, {k['machine']['date']}." for n, k in kept.items()}
     outcomes = [Outcome(**record["outcome"]) for record in kept.values()]
-    DOCUMENT.write_text(page(outcomes, machines, notes, [row.name for row in ROWS]))
+    soak = json.loads(SOAK.read_text()) if SOAK.exists() else None
+    DOCUMENT.write_text(page(outcomes, machines, notes, [row.name for row in ROWS], soak))
 
 
 async def _row(row: Row, viewers: int) -> Outcome:
@@ -118,6 +120,9 @@ async def _watched(row: Row, scene: Scene, viewers: int, outcome: Outcome, folde
     finally:
         crowd.close()
     outcome.browser_stalls_ms, outcome.browser_plays = await window.seen()
+    outcome.notes["The browser sat at"] = window.pathway
+    if window.cures:
+        outcome.notes["Its page helped itself by"] = window.cures
     count(outcome, facts["viewers"], fault_s)
     judge(outcome, row.promise)
 

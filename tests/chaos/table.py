@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import machine_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,9 +33,13 @@ COLUMNS += ("last moved s", "browser", "load")
 
 
 def page(
-    outcomes: Sequence[Outcome], machines: Mapping[str, str], notes: str, order: Sequence[str] = ()
+    outcomes: Sequence[Outcome],
+    machines: Mapping[str, str],
+    notes: str,
+    order: Sequence[str] = (),
+    soak: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the document; `machines` says on what and when each row was measured."""
+    """Return the document; `machines` says on what and when each row was measured, `soak` how it went."""
     rank = {name: n for n, name in enumerate(order)}
     rows = sorted(outcomes, key=lambda o: rank.get(o.row, len(rank)))
     lines = [
@@ -42,7 +48,34 @@ def page(
         *(_row(outcome) for outcome in rows),
     ]
     details = [line for outcome in rows for line in _details(outcome, machines.get(outcome.row, ""))]
-    return HEAD + "\n".join([*lines, "", "## Row by row", "", *details]) + notes
+    endured = ["", *_soak(soak)] if soak else []
+    return HEAD + "\n".join([*lines, *endured, "", "## Row by row", "", *details, ""]) + notes
+
+
+def _soak(record: Mapping[str, Any]) -> list[str]:
+    """Return what a long run of viewers at one relay came to (`make soak`)."""
+    seen, machine = record["result"], record["machine"]
+    growth, relay = seen["endurance"]["growth"], seen["relay"]
+    cells = (
+        str(seen["viewers"]),
+        f"{seen['elapsed_s'] / 60:.1f}",
+        str(seen["stalls"]),
+        f"{growth['rss_percent']:+.1f} %",
+        f"{growth['descriptors']:+.0f}",
+        f"{relay['cpu_percent']:.1f} % of a core, {relay['rss_mb']:.0f} MB"
+        f" + {relay['memfd_mb']:.0f} MB media",
+    )
+    return [
+        "## For long",
+        "",
+        "Promised: memory grows by less than 5 % after ten minutes, no descriptor is lost, no stall.",
+        "",
+        "| viewers | minutes | stalls | memory after the start | descriptors | relay |",
+        "|---:|---:|---:|---:|---:|---|",
+        f"| {' | '.join(cells)} |",
+        "",
+        f"{machine_line(machine)}, {machine['date']}; compared from second {growth['after_s']:.0f} on.",
+    ]
 
 
 def _row(o: Outcome) -> str:

@@ -26,7 +26,7 @@ class Promise:
 
 @dataclass
 class Outcome:
-    """One row of the table."""
+    """One row of the table; `stalls` are (seconds after the fault, length) of each standstill, in order."""
 
     row: str
     fault: str
@@ -44,6 +44,7 @@ class Outcome:
     browser_plays: bool | None = None
     notes: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
+    stalls: list[list[float]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     watched_s: float = 0.0
     load: float = 0.0
@@ -71,7 +72,9 @@ def count(outcome: Outcome, viewers: Sequence[Mapping[str, Any]], fault_s: float
         outcome.longest_s = max([outcome.longest_s, *(s["lasted_s"] for s in after)])
         outcome.back_s = max([outcome.back_s, *(s["at_s"] + s["lasted_s"] - fault_s for s in after)])
         outcome.moved_s = max(outcome.moved_s, min(moves, default=fault_s) - fault_s)
+        outcome.stalls += [[round(s["at_s"] - fault_s, 1), round(s["lasted_s"], 1)] for s in after]
         failures.update(viewer["failures"])
+    outcome.stalls.sort()
     outcome.viewers = len(viewers)
     outcome.failures = dict(failures.most_common(MAX_FAILURES))
 

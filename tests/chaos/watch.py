@@ -24,6 +24,7 @@ AIM_S = 1.75  # how far behind live our page plays parts of half a second
 LOOK_S = 0.25
 STARTED_S = 40.0
 END_S = 1.0
+CURES = "() => document.querySelector('video')?.dataset.cures ?? ''"
 PATHWAY = "() => document.querySelector('video')?.dataset.pathway ?? ''"
 
 
@@ -69,10 +70,13 @@ class Crowd:
 
 
 class Window:
-    """One student in a real browser, in a thread of its own; `pathway` is the relay played from at first."""
+    """One student in a real browser, in a thread of its own.
+
+    `pathway` is the relay played from at first; `cures` is what the page did by itself to play on.
+    """
 
     def __init__(self, student_url: str) -> None:
-        self.pathway = ""
+        self.pathway = self.cures = ""
         self._url = student_url
         self._playing, self._fault, self._enough = threading.Event(), threading.Event(), threading.Event()
         self._stalls_ms: list[int] = []
@@ -102,6 +106,7 @@ class Window:
         so_far_s = student.watch(0).advanced_s
         seen = student.watch(END_S)
         self._stalls_ms = list(seen.stalls_ms[before:])
+        self.cures = student.page.evaluate(CURES)
         self._moves = seen.advanced_s - so_far_s > END_S / 4
 
     async def playing(self) -> None:

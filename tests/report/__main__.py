@@ -21,6 +21,7 @@ from cyclopts import Parameter
 from benchmarks.machine import describe
 from benchmarks.report import machine_line
 from relay import __version__
+from tests.report.areas import AREAS, grouped
 from tests.report.read import FAILED, cases
 from tests.report.write import Picture, Run, report
 
@@ -57,8 +58,9 @@ def write(
     if not paths:
         sys.stderr.write("no results: run make test first, or name files with --from\n")
         return 2
-    missing = [] if source is not None else [name for name in EXPECTED if not (LEFT / name).exists()]
     found = cases(paths)
+    run_areas = grouped(found)
+    missing = [title for _, title in AREAS if title not in run_areas]
     results = {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     pictures = [picture for picture in PICTURES if (DOCUMENT.parent / picture.path).exists()]
     last = max(path.stat().st_mtime for path in paths)

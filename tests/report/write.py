@@ -21,7 +21,7 @@ FENCE = "~~~~"
 
 @dataclass(frozen=True)
 class Run:
-    """What was run, on what: `expected` names the result files that a whole run leaves."""
+    """What was run, on what; `missing` names the areas of which no case was run."""
 
     version: str
     commit: str

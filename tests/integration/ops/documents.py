@@ -6,6 +6,7 @@ this file only looks that all of them work.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -106,4 +107,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m tests.integration.ops.documents", description=__doc__
+    ).parse_args()
     trio.run(main)

@@ -26,3 +26,12 @@ def test_notes_by_hand_are_kept() -> None:
     assert notes_of(text) == NOTES + "\nRead this.\n"
     assert page([GOOD], {}, notes_of(text)) == text
     assert notes_of(page([GOOD], {}, "")) == ""
+
+
+def test_a_long_run_is_told_beside_the_faults() -> None:
+    growth = {"after_s": 600.0, "rss_percent": 0.4, "descriptors": 0.0}
+    relay = {"cpu_percent": 6.0, "rss_mb": 60.0, "memfd_mb": 7.0}
+    seen = {"viewers": 150, "elapsed_s": 1800, "stalls": 0, "endurance": {"growth": growth}, "relay": relay}
+    machine = dict.fromkeys(("cores", "cpu", "memory", "kernel", "congestion_control", "python", "date"), "x")
+    text = page([GOOD], {}, "", (), {"result": seen, "machine": machine})
+    assert "| 150 | 30.0 | 0 | +0.4 % | +0 | 6.0 % of a core, 60 MB + 7 MB media |" in text

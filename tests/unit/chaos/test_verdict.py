@@ -41,6 +41,7 @@ def test_the_last_one_counts() -> None:
     first["moves"].append(back)
     made = outcome(first, viewer((2, 2), moved_s=3.0), viewer())
     assert (made.stalled, made.longest_s, made.back_s) == (2, 2.0, 6.5)
+    assert made.stalls == [[1.0, 1.0], [2.0, 2.0], [6.0, 0.5]]
     assert (made.moved, made.moved_s, made.failures) == (2, 3.0, {"playlist 0": 2})
 
 

@@ -39,8 +39,8 @@ def test_a_failure_is_told_with_its_message() -> None:
 
 
 def test_a_part_that_was_not_run_is_said() -> None:
-    assert "실행되지 않은 부분: e2e.xml" in written(
-        GOOD, run=Run(*(RUN.version, RUN.commit, RUN.date, RUN.machine, RUN.versions), missing=["e2e.xml"])
+    assert "실행되지 않은 부분: 계약" in written(
+        GOOD, run=Run(*(RUN.version, RUN.commit, RUN.date, RUN.machine, RUN.versions), missing=["계약"])
     )
 
 
