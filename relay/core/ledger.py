@@ -100,11 +100,11 @@ class Viewer:
 
     def changed(self) -> ViewerReport | None:
         """Return a report when the player's own figures moved since the last one, else None."""
-        if self._said is self._reported_said:
+        last = self._reported
+        if self._said is self._reported_said and last is not None and last.rendition == self.rendition:
             return None
         self._reported_said = self._said
         now = self.report()
-        last = self._reported
         if last is not None and _told(last) == _told(now):
             return None
         self._reported = now

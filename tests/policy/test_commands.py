@@ -94,9 +94,11 @@ def compose(words: list[str]) -> str:
     scaled = [words[n + 1].partition("=")[0] for n, word in enumerate(words) if word == "--scale"]
     skipped = {*named, "compose", *(words[n + 1] for n, w in enumerate(words) if w in ("--scale", "--tail"))}
     plain = [word for word in words if not word.startswith("-") and word not in skipped]
-    others = [word for word in plain[1:] if word not in services]
+    # what follows the service is a command of its own
+    checked = plain[1:2] if plain[0] in ("exec", "run") else plain[1:]
+    others = [word for word in checked if word not in services]
     wrong = [*(p for p in named if p not in profiles), *(s for s in scaled if s not in services), *others]
-    return f"deploy/compose.yaml has no {', '.join(wrong)}" if wrong and plain[0] != "exec" else ""
+    return f"deploy/compose.yaml has no {', '.join(wrong)}" if wrong else ""
 
 
 def script(program: str, words: list[str]) -> str:
@@ -136,6 +138,7 @@ def test_every_command_exists_and_takes_these_flags() -> None:
         "docker compose --profile nothing up -d",
         "docker compose up -d --scale salve=3",
         "docker compose logs mastre",
+        "docker compose run --rm toosl backup",
         "sudo deploy/install.sh --slvae",
         "deploy/scripts/backup-cluster.sh --atuo",
         "deploy/scripts/nothing.sh",
