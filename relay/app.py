@@ -6,7 +6,6 @@ listeners → reactor → admin port → pullers (one a stream) → [control: ma
 from __future__ import annotations
 
 import logging
-import resource
 import secrets
 import signal
 import socket
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from relay.base.errors import ConfigError, StartError
-from relay.base.process import write_ready_file
+from relay.base.process import allow_many_files, write_ready_file
 from relay.base.systemd import Systemd
 from relay.config import RelaySettings, split_address
 from relay.core.address import parse_origin
@@ -180,10 +179,8 @@ def _nobody_to_tell() -> None:
 
 def _max_sockets(settings: RelaySettings) -> int:
     """Raise the file limit as far as allowed; bound the sockets by it and by the viewers."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     wanted = settings.max_connections * SOCKETS_PER_VIEWER + SPARE_DESCRIPTORS
-    return max(64, min(wanted, hard - SPARE_DESCRIPTORS))
+    return max(64, min(wanted, allow_many_files() - SPARE_DESCRIPTORS))
 
 
 async def _until_told(

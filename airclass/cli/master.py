@@ -31,6 +31,8 @@ def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_
     settings = load_master(master_bind=bind)
     logs.set_up(settings.log_level, settings.log_format)
 
+    process_habits.allow_many_files()
+
     async def body() -> None:
         await process.run(settings, ready_file=ready_file)
 

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,13 @@ def die_with_parent(parent_pid: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent_pid:
         raise SystemExit(0)
+
+
+def allow_many_files() -> int:
+    """Raise this process's limit of open files as far as it may go, and return it: sockets are files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def write_ready_file(path: Path, record: Mapping[str, object]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from airclass.web import server
 from tests.fakes.control import running_master
 
 if TYPE_CHECKING:
@@ -68,3 +69,82 @@ async def test_a_peer_that_does_not_read_is_cut_off_and_does_not_hold_the_stop(t
         began_s = trio.current_time()
     assert trio.current_time() - began_s < 8
     await stream.aclose()
+
+
+def connections() -> int:
+    """Return how many connections this process serves: each is a task of Trio's own name."""
+    found, tasks = 0, [trio.lowlevel.current_root_task()]
+    while tasks:
+        task = tasks.pop()
+        assert task is not None
+        found += task.name.endswith("_run_handler")
+        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return found
+
+
+async def opened(url: str, sent: bytes = b"") -> trio.SocketStream:
+    stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+    await stream.send_all(sent)
+    return stream
+
+
+async def test_nothing_of_a_connection_stays_when_its_peer_has_gone(tmp_path: Path) -> None:
+    """Hypercorn would keep each for the idle time: 13 kB and a descriptor for 15 s a request."""
+    sent = [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /hea", b"POST /api/join HTTP/1.1\r\n"]
+    async with running_master(tmp_path) as control:
+        before = connections()
+        streams = [await opened(control.url, sent[n % len(sent)]) for n in range(40)]
+        await control.until(lambda: connections() >= before + 40, "all are served")
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
+        await control.until(lambda: connections() <= before, "all are gone")
+
+
+async def test_a_pipeline_behind_an_early_answer_leaves_nothing(tmp_path: Path) -> None:
+    """Hypercorn would wait for ever for its own answer's end."""
+    early = b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n" + b"x" * 100_000
+    chunked = b"POST /api/join HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    asks = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with running_master(tmp_path) as control:
+        before = connections()
+        for sent in (early, chunked * 3, asks) * 10:
+            async with await opened(control.url) as stream:
+                with trio.move_on_after(0.2):
+                    try:
+                        await stream.send_all(sent)
+                        while await stream.receive_some(65536):
+                            pass
+                    except trio.BrokenResourceError:
+                        pass
+        await control.until(lambda: connections() <= before, "all are gone")
+
+
+async def test_idle_connections_are_closed_after_a_while_and_at_once_when_the_master_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_master(tmp_path) as control:
+        with monkeypatch.context() as patched, trio.fail_after(5):
+            patched.setattr(server, "KEEP_ALIVE_S", 0.2)
+            for sent in (
+                b"",
+                b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"GET / HTTP/1.1\r\nX: half a head",
+            ):
+                async with await opened(control.url, sent) as stream:
+                    while await stream.receive_some(4096):
+                        pass
+        held = await opened(control.url, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        began_s = trio.current_time()
+    assert trio.current_time() - began_s < server.GRACEFUL_S
+    await trio.aclose_forcefully(held)
+
+
+async def test_a_socket_gets_no_compressor(tmp_path: Path) -> None:
+    """Every browser offers one; it would cost 90 kB a student."""
+    offer = f"{UPGRADE}Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+    async with running_master(tmp_path) as control:
+        async with await opened(control.url, offer.encode()) as stream:
+            with trio.fail_after(5):
+                answer = await stream.receive_some(4096)
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert b"extensions" not in answer.lower()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from relay.base.process import GC_YOUNG_OBJECTS, spare_the_collector, write_ready_file
+from relay.base.process import GC_YOUNG_OBJECTS, allow_many_files, spare_the_collector, write_ready_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,16 @@ signal.pause()
 '''])
 child.wait()
 """
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard // 2, hard))
+    try:
+        assert allow_many_files() == hard
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
 def test_a_ready_file_appears_whole_and_is_for_its_owner_alone(tmp_path: Path) -> None:
