@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from airclass.web import accounts, classrooms, cluster, hooks, join, live, ops, pages, sockets
 from airclass.web.call import Call, check_same_site, client_address, identify, role_names
 from airclass.web.problems import Problem, render
-from airclass.web.routes import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Reply, Route
+from airclass.web.routes import CLUSTER_BYTES, FORM_BYTES, SMALL_BYTES, Cors, Open, Reply, Route
 from relay.base import logs
 from relay.base.errors import AirclassError
 
@@ -34,6 +34,8 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CORS_MAX_AGE_S = 86400
 BLUEPRINTS = (join, accounts, classrooms, cluster, live, hooks, ops, pages)
 ROUTES: tuple[Route, ...] = tuple(route for blueprint in BLUEPRINTS for route in blueprint.ROUTES)
+IN_TURN = ("/api/join", "/api/renew")
+TURNS = 8
 LOOKS_AT_CALLER = (Open.MAYBE_SIGNED_IN, Open.METRICS)
 SAFETY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -56,19 +58,48 @@ class MasterApp(QuartTrio):
 
     request_class = SizedRequest
     services: Services
+    turns: trio.CapacityLimiter
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve sockets ourselves and leave the rest to Quart."""
         if scope["type"] == "websocket":
             await sockets.serve(self.services, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in IN_TURN:
+            await self._in_turn(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    async def _in_turn(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let a school queue behind a few who are being let in: nobody else waits for all of it.
+
+        Only whole requests queue, so that nobody holds a turn by sending slowly.
+        """
+        read: list[dict[str, Any]] = []
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        more = True
+        if any(len(value) > len(str(SMALL_BYTES)) for value in lengths):
+            await super().__call__(scope, receive, send)  # to be refused before it is read
+            return
+        with trio.move_on_after(BODY_S):
+            while more and sum(len(event.get("body", b"")) for event in read) <= SMALL_BYTES:
+                read.append(await receive())
+                more = read[-1].get("more_body", False)
+
+        async def again() -> Any:
+            return read.pop(0) if read else await receive()
+
+        if more:
+            await super().__call__(scope, again, send)
+            return
+        async with self.turns:
+            await super().__call__(scope, again, send)
 
 
 def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> MasterApp:
     """Return the application for these services."""
     app = MasterApp("airclass", static_folder=None)
     app.services = services
+    app.turns = trio.CapacityLimiter(TURNS)
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False

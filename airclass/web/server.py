@@ -3,27 +3,35 @@
 Hypercorn 0.18 lets an exception of one connection cancel all of them, waits for ever for a peer that
 does not read, keeps a connection for the whole idle time after its peer has gone, and lets every
 browser's socket have a compressor of 90 kB. `GuardedServer` contains, bounds and ends them; `PlainSocket`
-takes no extension. Both replace private names, so the tests hold one request per known killer.
+takes no extension. All replace private names, so the tests hold one request per known killer.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import h11
+import hypercorn.protocol
 import hypercorn.protocol.h11
 import hypercorn.trio.run
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
 from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from socket import socket
 
     from hypercorn.events import Event
     from hypercorn.protocol.events import Event as StreamEvent
@@ -40,6 +48,7 @@ TLS_HANDSHAKE_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
 MAX_SOCKET_MESSAGE_BYTES = 4 * 1024
 BACKLOG = 2048
+ACCEPTORS = 4  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
 
 class PlainSocket(WSStream):
@@ -53,59 +62,105 @@ class PlainSocket(WSStream):
         await super().handle(event)
 
 
-class IdleDeadline:
-    """How long a connection may do nothing; stands in for Hypercorn's task, which costs 0.1 ms a request.
+class GatheredAnswers(H11Protocol):
+    """HTTP/1.1 whose head goes out together with the body: half the calls to the kernel."""
 
-    `waiting` holds the connections that do nothing now.
-    """
+    _held = b""
 
-    def __init__(self, waiting: set[IdleDeadline]) -> None:
-        self.scope = trio.CancelScope()
-        self._waiting = waiting
+    async def _send_h11_event(self, event: Any) -> None:
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state != h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response):
+            self._held = data
+            return
+        data, self._held = self._held + data, b""
+        await self.send(RawData(data=data))
 
-    async def restart(self, _group: object = None, _action: object = None) -> None:
-        """Let the connection be idle from now on; Hypercorn calls it when one begins."""
-        self.rest()
 
-    def rest(self) -> None:
-        """The connection does nothing."""
-        self.scope.deadline = trio.current_time() + KEEP_ALIVE_S
-        self._waiting.add(self)
+@dataclass(slots=True)
+class Open:
+    """What all connections of a server share: who is idle, who writes, and when all must be over."""
 
-    def work(self) -> None:
-        """The connection does something, or is over."""
-        self.scope.deadline = float("inf")
-        self._waiting.discard(self)
+    on_contained: Callable[[], None]
+    idle: set[trio.CancelScope] = field(default_factory=set)
+    writing: set[trio.CancelScope] = field(default_factory=set)
+    until_s: float = float("inf")
+
+    def close(self) -> None:
+        """Let go of idle connections, and of those in which somebody does not read, soon."""
+        self.until_s = trio.current_time() + GRACEFUL_S
+        for scope in self.idle:
+            scope.cancel()
+        for scope in self.writing:
+            scope.deadline = min(scope.deadline, self.until_s)
 
 
 class GuardedServer(TCPServer):
-    """One connection, contained; `on_contained` counts what was swallowed."""
+    """One connection, contained. Its idle time is a deadline, where Hypercorn has a task of its own."""
 
-    on_contained: Callable[[], None]
-    waiting: set[IdleDeadline]
+    open: Open
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._idle = IdleDeadline(self.waiting)
-        self.idle_task = self._idle  # type: ignore[assignment]
+        self._reading = trio.CancelScope()
 
     async def run(self) -> None:
         """Serve the connection; nothing but cancellation leaves it."""
         try:
-            await super().run()
+            await self._serve()
         except (Exception, BaseExceptionGroup) as exc:  # noqa: BLE001  the connection's error boundary
             cancelled, rest = _split(exc)
             if rest is not None:
-                self.on_contained()
+                self.open.on_contained()
                 log.warning("connection.failed reason=%s", _innermost(rest))
             if cancelled is not None:
                 raise cancelled from None
         finally:
-            self._idle.work()
+            self._work()
+
+    async def _serve(self) -> None:
+        stream: trio.SSLStream[trio.SocketStream] | trio.SocketStream = self.stream
+        alpn, tls = "http/1.1", isinstance(stream, trio.SSLStream)
+        try:
+            if isinstance(stream, trio.SSLStream):
+                with trio.fail_after(TLS_HANDSHAKE_S):
+                    await stream.do_handshake()
+                alpn = stream.selected_alpn_protocol() or alpn
+                stream = stream.transport_stream
+            peer = stream.socket
+            client = parse_socket_addr(peer.family, peer.getpeername())
+            server = parse_socket_addr(peer.family, peer.getsockname())
+            async with trio.open_nursery() as nursery:
+                tasks = TaskGroup()
+                tasks._nursery = nursery
+                state = ConnectionState(self.state)
+                self.protocol = ProtocolWrapper(
+                    *(self.app, self.config, self.context, tasks, state, tls, client, server),
+                    *(self.protocol_send, alpn),
+                )
+                await self.protocol.initiate()
+                self._rest()
+                await self._read_data()
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError):
+            pass  # the peer has gone, or never shook hands
+        finally:
+            await self._close()
+
+    def _rest(self) -> None:
+        self._reading.deadline = trio.current_time() + KEEP_ALIVE_S
+        self.open.idle.add(self._reading)
+
+    def _work(self) -> None:
+        self._reading.deadline = float("inf")
+        self.open.idle.discard(self._reading)
 
     async def _read_data(self) -> None:
         """Read until the peer leaves or has been idle for too long; nothing of it stays behind."""
-        with self._idle.scope:
+        with self._reading:
             while True:
                 try:
                     data = await self.stream.receive_some(MAX_RECV)
@@ -125,25 +180,32 @@ class GuardedServer(TCPServer):
         """
         if isinstance(event, Updated):
             if event.idle:
-                self._idle.rest()
+                self._rest()
             else:
-                self._idle.work()
+                self._work()
             return
         if not isinstance(event, RawData):
             with trio.move_on_after(CLOSE_DEADLINE_S, shield=True):
                 await super().protocol_send(event)
             # Hypercorn may wait for the next request of a pipeline, which will not be read any more.
-            self._idle.scope.cancel()
+            self._reading.cancel()
             return
         if not event.data:
             return
         async with self.send_lock:
+            deadline = min(trio.current_time() + WRITE_DEADLINE_S, self.open.until_s)
+            scope = trio.CancelScope(deadline=deadline, shield=True)
+            self.open.writing.add(scope)
             try:
-                with trio.fail_after(WRITE_DEADLINE_S, shield=True):
+                with scope:
                     await self.stream.send_all(event.data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-                await self.protocol.handle(Closed())
-                await self.stream.aclose()
+                    return
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            finally:
+                self.open.writing.discard(scope)
+            await self.protocol.handle(Closed())
+            await self.stream.aclose()
 
 
 def _split(
@@ -160,9 +222,18 @@ def _innermost(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {exc}"[:200]
 
 
+class _Config(Config):
+    def _create_sockets(self, binds: list[str], *args: Any) -> list[socket]:
+        return [
+            listener
+            for bound in super()._create_sockets(binds, *args)
+            for listener in (bound, *(bound.dup() for _ in range(ACCEPTORS - 1)))
+        ]
+
+
 def config(settings: MasterSettings) -> Config:
     """Return Hypercorn's settings: our limits, no server header, no access log."""
-    result = Config()
+    result = _Config()
     result.bind = [settings.master_bind]
     result.backlog = BACKLOG
     result.keep_alive_timeout = KEEP_ALIVE_S
@@ -190,15 +261,14 @@ async def serve(
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `stop` returns; reports the bound addresses as `http://host:port`."""
-    waiting: set[IdleDeadline] = set()
-    names = {"on_contained": staticmethod(on_contained), "waiting": waiting}
+    shared = Open(on_contained)
     # private names, see above
-    setattr(hypercorn.trio.run, "TCPServer", type("Guarded", (GuardedServer,), names))  # noqa: B010
+    setattr(hypercorn.trio.run, "TCPServer", type("Guarded", (GuardedServer,), {"open": shared}))  # noqa: B010
     setattr(hypercorn.protocol.h11, "WSStream", PlainSocket)  # noqa: B010
+    setattr(hypercorn.protocol, "H11Protocol", GatheredAnswers)  # noqa: B010
 
     async def stopped() -> None:
         await stop()
-        for idle in waiting:
-            idle.scope.cancel()
+        shared.close()
 
     await hypercorn_serve(app, config(settings), shutdown_trigger=stopped, task_status=task_status)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+SCHOOL = 400
 UPGRADE = f"GET /ws/student HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{KEY}"
 KILLERS = {
     "bytes after a WebSocket upgrade": f"{UPGRADE}\r\nGET / HTTP/1.1\r\n\r\n".encode(),
@@ -148,3 +149,29 @@ async def test_a_socket_gets_no_compressor(tmp_path: Path) -> None:
                 answer = await stream.receive_some(4096)
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert b"extensions" not in answer.lower()
+
+
+async def test_the_ingest_is_answered_while_a_school_queues_to_be_let_in(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node(capacity=1000)
+        kind = "Host: x\r\nContent-Type: application/json\r\nContent-Length"
+        answered = 0
+
+        async def ask(stream: trio.SocketStream, path: str, body: str, wanted: bytes) -> None:
+            nonlocal answered
+            async with stream:
+                await stream.send_all(f"POST {path} HTTP/1.1\r\n{kind}: {len(body)}\r\n\r\n{body}".encode())
+                assert (await stream.receive_some(16384)).startswith(b"HTTP/1.1 " + wanted)
+                answered += 1
+
+        join = f'{{"code": "{made["code"]}", "name": "Kim"}}'
+        publish = f'{{"action": "publish", "path": "live/{made["id"]}", "token": "{made["stream_key"]}"}}'
+        streams = [await opened(control.url) for _ in range(SCHOOL + 1)]
+        async with trio.open_nursery() as nursery:
+            for stream in streams[:SCHOOL]:
+                nursery.start_soon(ask, stream, "/api/join", join, b"200 ")
+            await control.until(lambda: answered > 0, "the first is in")
+            await ask(streams[SCHOOL], "/hooks/mediamtx/auth", publish, b"204 ")
+            assert answered < SCHOOL / 2
+        assert answered == SCHOOL + 1
