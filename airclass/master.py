@@ -145,13 +145,15 @@ async def build(
     cluster_secret = settings.cluster_secret.get_secret_value().encode()
     hub = Hub()
     cluster = Cluster(clock.wall_s(), hub.notify)
-    tokens = TokenDesk(secret, previous.get_secret_value().encode() if previous else None)
+    older = previous.get_secret_value().encode() if previous else None
+    tokens = TokenDesk(secret, older, settings.token_alg)
     cdn = settings.hls_cdn_secret
     desk = OrderDesk(
         settings.ingest_hls_url,
         seal(cluster_secret, cdn.get_secret_value().encode()) if cdn else "",
-        [seal(cluster_secret, key) for key in tokens.viewer_keys],
+        [seal(cluster_secret, key) for key in tokens.shared_keys],
         settings.heartbeat_interval_s,
+        "" if tokens.shared_keys else seal(cluster_secret, tokens.jwks),
     )
     services = Services(
         settings=settings,

@@ -22,11 +22,17 @@ class OrderDesk:
     """Composes orders; the part that all relays share is made once per version."""
 
     def __init__(
-        self, origins: Sequence[str], bearer: str, viewer_keys: Sequence[str], heartbeat_interval_s: float
+        self,
+        origins: Sequence[str],
+        bearer: str,
+        viewer_keys: Sequence[str],
+        heartbeat_interval_s: float,
+        viewer_jwks: str = "",
     ) -> None:
         self._origins = tuple(origins)
         self._bearer = bearer
         self._viewer_keys = tuple(viewer_keys)
+        self._viewer_jwks = viewer_jwks
         self._interval_s = heartbeat_interval_s
         self._shared = Orders(version=-1)
         self.cause = ""  # the id of the request that changed the orders last
@@ -60,6 +66,7 @@ class OrderDesk:
         return Orders(
             version=cluster.version,
             viewer_keys=self._viewer_keys,
+            viewer_jwks=self._viewer_jwks,
             streams=tuple(streams),
             revoked=tuple(sorted(refused)[:MAX_REVOKED]),
             closed=tuple(left),

@@ -10,16 +10,26 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from airclass.domain.people import Role
 from relay.base.errors import TokenError
+from relay.base.jwks import write_jwks
 from relay.base.signing import derive
-from relay.base.tokens import ALGORITHM, ISSUER, LEEWAY_S, MAX_TOKEN_BYTES, mint_viewer, verify_viewer
+from relay.base.tokens import (
+    ALGORITHM,
+    ISSUER,
+    LEEWAY_S,
+    MAX_TOKEN_BYTES,
+    PUBLIC_ALGORITHM,
+    mint_viewer,
+    verify_viewer,
+)
 
 if TYPE_CHECKING:
     from jwt.types import Options
 
-    from relay.base.tokens import ViewerClaims
+    from relay.base.tokens import Key, ViewerClaims
 
 AUDIENCE = "master"
 VIEWER_TOKEN_S = 4 * 3600.0
@@ -27,6 +37,7 @@ SESSION_S = 12 * 3600.0
 LINK_S = 24 * 3600.0
 SERVICE_TOKEN_S = 365 * 86400.0
 _PURPOSE = "airclass {} token"
+_SIGNING = "airclass viewer signing"
 _OPTIONS: Options = {
     "require": ["iss", "aud", "sub", "jti", "iat", "exp"],
     "strict_aud": True,
@@ -60,11 +71,25 @@ class Claims:
 
 
 class TokenDesk:
-    """Makes and checks tokens with the current secret, and checks with the previous one."""
+    """Makes and checks tokens with the current secret, and checks with the previous one.
 
-    def __init__(self, secret: bytes, previous: bytes | None = None) -> None:
+    `shared_keys` are what relays get with HS256; with EdDSA there are none, and `jwks` holds what
+    anybody may know.
+    """
+
+    def __init__(self, secret: bytes, previous: bytes | None = None, algorithm: str = ALGORITHM) -> None:
         secrets = [secret] if previous is None else [secret, previous]
-        self.viewer_keys = tuple(derive(s, _PURPOSE.format("viewer")) for s in secrets)
+        self.shared_keys: tuple[bytes, ...] = ()
+        self.jwks = write_jwks(())
+        self._checking: tuple[Key, ...]
+        self._signing: bytes | Ed25519PrivateKey
+        if algorithm == PUBLIC_ALGORITHM:
+            private = [Ed25519PrivateKey.from_private_bytes(derive(s, _SIGNING)) for s in secrets]
+            public = tuple(key.public_key() for key in private)
+            self._checking, self._signing, self.jwks = public, private[0], write_jwks(public)
+        else:
+            self.shared_keys = tuple(derive(s, _PURPOSE.format("viewer")) for s in secrets)
+            self._checking, self._signing = self.shared_keys, self.shared_keys[0]
         self._keys = {kind: tuple(derive(s, _PURPOSE.format(kind)) for s in secrets) for kind in Kind}
 
     def mint(
@@ -99,7 +124,7 @@ class TokenDesk:
     ) -> str:
         """Return a viewer token, which relays can read."""
         return mint_viewer(
-            self.viewer_keys[0],
+            self._signing,
             subject=subject,
             token_id=token_id,
             classroom=classroom,
@@ -109,7 +134,7 @@ class TokenDesk:
 
     def read_viewer(self, token: str, wall_s: float) -> ViewerClaims:
         """Return a viewer token's claims, or raise TokenError(401)."""
-        return verify_viewer(token, self.viewer_keys, wall_s=wall_s)
+        return verify_viewer(token, self._checking, wall_s=wall_s)
 
 
 def viewer_token_id(generation: int, nonce: str) -> str:

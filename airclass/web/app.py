@@ -77,7 +77,7 @@ class MasterApp(QuartTrio):
         read: list[dict[str, Any]] = []
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         more = True
-        if any(len(value) > len(str(SMALL_BYTES)) for value in lengths):
+        if any(len(value) > 9 or (value.isdigit() and int(value) > SMALL_BYTES) for value in lengths):
             await super().__call__(scope, receive, send)  # to be refused before it is read
             return
         with trio.move_on_after(BODY_S):

@@ -13,6 +13,7 @@ from airclass.web import routes
 from airclass.web.problems import Problem
 from airclass.web.routes import Cors, Open, Reply, Route
 from airclass.web.shapes import StateOut
+from relay.base.jwks import Jwks
 
 if TYPE_CHECKING:
     from airclass.web.call import Call
@@ -62,6 +63,11 @@ async def openapi(call: Call) -> Reply:
     return Reply(msgspec.json.encode(describe()), headers={"Content-Type": "application/json"})
 
 
+async def jwks(call: Call) -> Reply:
+    """Return the public keys that check viewer tokens; none with TOKEN_ALG=HS256."""
+    return Reply(call.services.tokens.jwks, headers={"Content-Type": "application/json"})
+
+
 def _route(path: str, handler: object, summary: str, **more: object) -> Route:
     policy: dict[str, object] = {
         "access": Open.ANYONE,
@@ -85,5 +91,6 @@ ROUTES = (
         answer_type="text/plain",
         problems=(401, 403),
     ),
+    _route("/.well-known/jwks.json", jwks, "Public keys of viewer tokens.", answer=Jwks),
     _route("/api/openapi.json", openapi, "This description.", answer=dict),
 )

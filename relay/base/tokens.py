@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from relay.base.errors import ConfigError, TokenError
+from relay.base.jwks import key_id
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -52,9 +53,15 @@ class ViewerClaims:
 
 
 def mint_viewer(
-    key: bytes, *, subject: str, token_id: str, classroom: str, issued_at_s: float, expires_at_s: float
+    key: bytes | Ed25519PrivateKey,
+    *,
+    subject: str,
+    token_id: str,
+    classroom: str,
+    issued_at_s: float,
+    expires_at_s: float,
 ) -> str:
-    """Return a signed viewer token (HS256); `key` has at least 32 bytes."""
+    """Return a signed viewer token: HS256 with a secret of at least 32 bytes, EdDSA with a private key."""
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -65,6 +72,8 @@ def mint_viewer(
         "exp": int(expires_at_s),
         "classroom": classroom,
     }
+    if isinstance(key, Ed25519PrivateKey):
+        return jwt.encode(claims, key, PUBLIC_ALGORITHM, {"kid": key_id(key.public_key())})
     return jwt.encode(claims, key, ALGORITHM)
 
 
@@ -90,6 +99,7 @@ def read_jwks(text: str) -> tuple[Ed25519PublicKey, ...]:
 def verify_viewer(token: str, keys: tuple[Key, ...], *, wall_s: float) -> ViewerClaims:
     """Return the claims of a token signed with one of `keys` (current first, then previous).
 
+    `kid` is not looked at.
     `wall_s` is Unix time now; a token holds LEEWAY_S longer and begins as much earlier. Raises
     TokenError(401) for anything that is not a valid, unexpired viewer token.
     """

@@ -153,7 +153,8 @@ class StreamOrder(msgspec.Struct, frozen=True):
 class Orders(msgspec.Struct, frozen=True):
     """All that a relay must know, complete; `version` grows with every change.
 
-    `viewer_keys` are sealed, current first. `revoked` holds token ids, `revoked_subjects`
+    `viewer_keys` are sealed, current first; `viewer_jwks`, sealed too, stands in their place when
+    relays are to check tokens and not be able to make any. `revoked` holds token ids, `revoked_subjects`
     subjects; `closed` the streams whose viewers are refused. `resync` asks for a full viewer
     list, `warning` is for the relay's log ("the master cannot reach your address"), and `cause` is
     the id of the request that changed them last, for the same.
@@ -170,3 +171,4 @@ class Orders(msgspec.Struct, frozen=True):
     warning: str = ""
     heartbeat_interval_s: float = 2.0
     cause: str = ""
+    viewer_jwks: str = ""

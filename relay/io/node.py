@@ -13,11 +13,14 @@ import trio
 
 from relay import __version__
 from relay.base import wire
+from relay.base.errors import ClusterError, ConfigError
 from relay.base.signing import unseal
+from relay.base.tokens import read_jwks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.base.tokens import Key
     from relay.config import RelaySettings
     from relay.core.counters import Counters
     from relay.core.edge import Edge
@@ -113,8 +116,8 @@ class Node:
         key = secret.get_secret_value().encode()
         before = self._orders
         self._orders = orders
-        if before is None or before.viewer_keys != orders.viewer_keys:
-            self._edge.admission.keys = tuple(unseal(key, sealed) for sealed in orders.viewer_keys)
+        if before is None or _told_keys(before) != _told_keys(orders):
+            self._edge.admission.keys = _keys(orders, key)
         for order in orders.streams:
             self._follow(order, key)
         for name in set(self._streams.names) - {o.stream for o in orders.streams}:
@@ -210,3 +213,16 @@ class Node:
                 figures.overlong["segment"] = sum(t.long_segments for t in tallies)
                 figures.overlong["part"] = sum(t.long_parts for t in tallies)
         return counters
+
+
+def _told_keys(orders: wire.Orders) -> tuple[tuple[str, ...], str]:
+    return orders.viewer_keys, orders.viewer_jwks
+
+
+def _keys(orders: wire.Orders, secret: bytes) -> tuple[Key, ...]:
+    if not orders.viewer_jwks:
+        return tuple(unseal(secret, sealed) for sealed in orders.viewer_keys)
+    try:
+        return read_jwks(unseal(secret, orders.viewer_jwks).decode())
+    except ConfigError:
+        raise ClusterError("the master's public keys cannot be read: are both of the same version?") from None

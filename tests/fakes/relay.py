@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from relay.base.signing import sign, unseal
-from relay.base.tokens import verify_viewer
+from relay.base.tokens import read_jwks, verify_viewer
 from relay.base.wire import (
     EpochAsk,
     EpochBase,
@@ -144,7 +144,9 @@ class FakeRelay:
 
     def take(self, token: str, stream: str) -> bool:
         """Let a viewer in, if the token is one that a relay would accept."""
-        keys = tuple(unseal(self.secret.encode(), k) for k in self.orders.viewer_keys)
+        secret, jwks = self.secret.encode(), self.orders.viewer_jwks
+        shared = tuple(unseal(secret, k) for k in self.orders.viewer_keys)
+        keys = read_jwks(unseal(secret, jwks).decode()) if jwks else shared
         claims = verify_viewer(token, keys, wall_s=time.time())
         if claims.token_id in self.orders.revoked or claims.subject in self.orders.revoked:
             return False

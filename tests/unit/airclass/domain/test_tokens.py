@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airclass.domain.tokens import Kind, TokenDesk, token_generation, viewer_token_id
 from relay.base.errors import TokenError
 from relay.base.signing import derive
+from relay.base.tokens import read_jwks, verify_viewer
 
 SECRET = b"s" * 32
 NOW_S = float(int(time.time()))
@@ -152,3 +153,15 @@ def test_a_changed_byte_is_noticed(place: int, change: int) -> None:
 def test_a_token_id_tells_the_generation(token_id: str, generation: int) -> None:
     assert token_generation(token_id) == generation
     assert token_generation(viewer_token_id(4, "n")) == 4
+
+
+def test_public_keys_check_what_the_secret_signs_during_rotation_too() -> None:
+    desk = TokenDesk(SECRET, algorithm="EdDSA")
+    viewer = desk.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
+    rotated = TokenDesk(b"n" * 32, SECRET, "EdDSA")
+    assert rotated.read_viewer(viewer, NOW_S).classroom == "c"
+    assert verify_viewer(viewer, read_jwks(rotated.jwks.decode()), wall_s=NOW_S).classroom == "c"
+    assert (desk.shared_keys, json.loads(DESK.jwks)) == ((), {"keys": []})
+    for other in (TokenDesk(b"n" * 32, algorithm="EdDSA"), DESK):
+        with pytest.raises(TokenError):
+            other.read_viewer(viewer, NOW_S)

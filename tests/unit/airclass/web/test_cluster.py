@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from airclass.io.store import Visit
+from relay.base.signing import unseal
 from relay.base.wire import EpochAsk, EpochBase
-from tests.fakes.control import running_master
+from tests.fakes.control import SECRET, running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,3 +304,23 @@ async def test_a_relay_at_work_cannot_be_forgotten(tmp_path: Path) -> None:
         relay = await control.node()
         answer = await control.call("DELETE", f"/cluster/nodes/{relay.node_id}", None, control.admin)
         assert (answer.status_code, answer.json()["type"]) == (409, "urn:airclass:problem:node-at-work")
+
+
+async def test_with_eddsa_relays_get_public_keys_alone(tmp_path: Path) -> None:
+    async with running_master(tmp_path, TOKEN_ALG="EdDSA") as control:
+        relay = await control.node()
+        made = await control.classroom()
+        token = (await control.join(made["code"])).json()["token"]
+        assert relay.orders.viewer_keys == ()
+        told = unseal(SECRET.encode(), relay.orders.viewer_jwks)
+        published = await control.call("GET", "/.well-known/jwks.json")
+        assert (published.status_code, published.content) == (200, told)
+        assert [key["alg"] for key in published.json()["keys"]] == ["EdDSA"]
+        assert relay.take(token, made["id"])
+        renewed = await control.call("POST", "/api/renew", headers={"Authorization": f"Bearer {token}"})
+        assert renewed.status_code == 200
+
+
+async def test_with_hs256_no_key_is_published(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        assert (await control.call("GET", "/.well-known/jwks.json")).json() == {"keys": []}

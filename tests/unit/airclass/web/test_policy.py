@@ -34,6 +34,7 @@ FOR_ANYONE = {
     "GET /healthz",
     "GET /readyz",
     "GET /api/openapi.json",
+    "GET /.well-known/jwks.json",
 }
 
 

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from relay.base import tokens
 from relay.base.errors import ConfigError, TokenError
+from relay.base.jwks import key_id
 from relay.base.tokens import Key, ViewerClaims, mint_viewer, read_jwks, verify_viewer
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
 
-def mint(*, key: bytes = KEY, lifetime_s: float = 60) -> str:
+def mint(*, key: bytes | Ed25519PrivateKey = KEY, lifetime_s: float = 60) -> str:
     now_s = time.time()
     return mint_viewer(
         key,
@@ -130,3 +131,12 @@ def test_times_are_checked_against_the_callers_clock() -> None:
         verify_viewer(token, (KEY,), wall_s=now_s - 90 - tokens.LEEWAY_S - 1)
     assert "not valid yet" in reason(with_claims(nbf=now_s + 600))
     assert "not valid yet" in reason(with_claims(iat="yesterday"))
+
+
+def test_a_private_key_signs_and_names_itself() -> None:
+    private = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
+    token = mint(key=private)
+    public = private.public_key()
+    assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "typ": "JWT", "kid": key_id(public)}
+    assert verify_viewer(token, (public,), wall_s=time.time()).token_id == "t1"
+    assert "expired" in reason(mint(key=private, lifetime_s=-15), (public,))

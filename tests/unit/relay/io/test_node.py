@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from relay.base import wire
-from relay.base.errors import RequestError
+from relay.base.errors import ClusterError, RequestError
+from relay.base.jwks import write_jwks
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
 from relay.core.request import Headers, Request
@@ -34,10 +36,12 @@ def base(offset: int, discontinuity_seq: int, key: str = "aaaaaaaaaaaa") -> wire
     return wire.EpochBase("class1", key, offset, discontinuity_seq, 2, 0.0)
 
 
-def get(rig: RelayRig, name: str = "v0.m3u8", token_id: str = "t1") -> Reply:
+def get(
+    rig: RelayRig, name: str = "v0.m3u8", token_id: str = "t1", key: bytes | Ed25519PrivateKey = KEY
+) -> Reply:
     now_s = time.time()
     token = mint_viewer(
-        KEY,
+        key,
         subject="s1",
         token_id=token_id,
         classroom="class1",
@@ -128,6 +132,22 @@ async def test_keys_follow_the_master() -> None:
         other = seal(SECRET.encode(), b"o" * 32)
         rig.node.obey(wire.Orders(2, viewer_keys=(other,), streams=(order(origin),)))
         assert refused(rig) == 401
+
+
+async def test_with_public_keys_a_relay_checks_tokens_and_can_make_none() -> None:
+    signing = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
+    sealed = seal(SECRET.encode(), write_jwks([signing.public_key()]))
+    origin = StillOrigin()
+    async with running(RelayRig(), origin) as rig:
+        rig.node.obey(orders(1, order(origin)))
+        await rig.until(lambda: rig.ready("class1"))
+        rig.node.obey(wire.Orders(2, viewer_jwks=sealed, streams=(order(origin),)))
+        assert refused(rig) == 401, "made with the shared secret of before"
+        assert get(rig, key=signing, token_id="t2").status == 200
+        held = rig.edge.admission.keys
+        assert [type(key).__name__ for key in held] == [type(signing.public_key()).__name__]
+        with pytest.raises(ClusterError):
+            rig.node.obey(wire.Orders(3, viewer_jwks=seal(SECRET.encode(), b"{}"), streams=(order(origin),)))
 
 
 async def test_draining_is_told_by_the_master_or_the_operator() -> None:
