@@ -14,7 +14,7 @@ from relay.base import logs
 from relay.base import process as process_habits
 from relay.base.errors import told_by
 
-GC_THRESHOLD = 20_000
+GC_THRESHOLD = 5000
 
 
 def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_parent: bool = False) -> None:

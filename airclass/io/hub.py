@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CALM_S = 1.0
+# Two thousand pages that all work in the same turn hold everybody else up, and need the memory for it.
+WOKEN_AT_ONCE = 20
 CALM_TOPICS = ("class", "nodes", "tick")
 
 
@@ -89,9 +91,16 @@ class Hub:
         """Flush the calm topics, for ever."""
         while True:
             await trio.sleep(CALM_S)
-            dirty, self._dirty = self._dirty | {"tick"}, set()
-            for topic in dirty:
-                self._wake(topic)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wake those whose calm topics have changed, a few at a time."""
+        dirty, self._dirty = self._dirty | {"tick"}, set()
+        wakers = list(dict.fromkeys(w for topic in sorted(dirty) for w in self._waiters.get(topic, ())))
+        for n in range(0, len(wakers), WOKEN_AT_ONCE):
+            for waker in wakers[n : n + WOKEN_AT_ONCE]:
+                waker.wake()
+            await trio.lowlevel.checkpoint()
 
     def _wake(self, topic: str) -> None:
         for waker in self._waiters.get(topic, ()):

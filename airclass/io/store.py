@@ -147,7 +147,7 @@ class Store:
         table = schema.revocations
         rows = [asdict(r) for r in revocations]
         if rows:
-            await self._write([insert(table).values(rows)], event, "This was used or refused already.")
+            await self._write([], event, "This was used or refused already.", rows=(insert(table), rows))
 
     async def forget_expired(self, wall_s: float) -> None:
         """Delete revocations whose tokens have ended, and very old audit lines."""
@@ -181,7 +181,8 @@ class Store:
     async def add_visits(self, visits: list[Visit]) -> None:
         """Remember who entered which class; called in batches, behind the answers."""
         if visits:
-            await self._write([insert(schema.visits).values([asdict(v) for v in visits])], None, count=False)
+            rows = (insert(schema.visits), [asdict(v) for v in visits])
+            await self._write([], None, rows=rows, count=False)
 
     async def visits(self, since_s: float) -> list[Visit]:
         """Return who entered since `since_s`."""
@@ -212,13 +213,22 @@ class Store:
         return await self._run(work, begin=self._engine.connect)
 
     async def _write(
-        self, statements: list[Executable], event: Event | None, conflict: str = "", *, count: bool = True
+        self,
+        statements: list[Executable],
+        event: Event | None,
+        conflict: str = "",
+        *,
+        rows: tuple[Executable, list[dict[str, object]]] | None = None,
+        count: bool = True,
     ) -> None:
         def work(connection: Connection) -> None:
             if count:
                 connection.execute(update(schema.revision).values(value=schema.revision.c.value + 1))
             for statement in statements:
                 connection.execute(statement)
+            if rows is not None:
+                # One statement for all: `values([…])` would be compiled, and kept, per number of rows.
+                connection.execute(*rows)
             if event is not None:
                 connection.execute(insert(schema.events).values(asdict(event)))
 

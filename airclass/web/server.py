@@ -25,7 +25,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.trio.task_group import TaskGroup
-from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
@@ -47,7 +47,9 @@ CLOSE_DEADLINE_S = 2.0
 TLS_HANDSHAKE_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
 MAX_SOCKET_MESSAGE_BYTES = 4 * 1024
+READ_BYTES = 16 * 1024
 BACKLOG = 2048
+SWITCHING = 101
 ACCEPTORS = 4  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
 
@@ -66,6 +68,7 @@ class GatheredAnswers(H11Protocol):
     """HTTP/1.1 whose head goes out together with the body: half the calls to the kernel."""
 
     _held = b""
+    connection: Any
 
     async def _send_h11_event(self, event: Any) -> None:
         try:
@@ -77,6 +80,8 @@ class GatheredAnswers(H11Protocol):
         if isinstance(event, h11.Response):
             self._held = data
             return
+        if isinstance(event, h11.InformationalResponse) and event.status_code == SWITCHING:
+            self.connection.h11_connection = None  # HTTP is over on this connection, its buffers with it
         data, self._held = self._held + data, b""
         await self.send(RawData(data=data))
 
@@ -163,7 +168,7 @@ class GuardedServer(TCPServer):
         with self._reading:
             while True:
                 try:
-                    data = await self.stream.receive_some(MAX_RECV)
+                    data = await self.stream.receive_some(READ_BYTES)
                 except (trio.ClosedResourceError, trio.BrokenResourceError):
                     break
                 await self.protocol.handle(RawData(bytes(data)))

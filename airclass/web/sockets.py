@@ -6,6 +6,7 @@ within WRITE_S is too slow. A page that reconnects gets a new snapshot.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -36,6 +37,7 @@ KEPT_HEADERS = (
     *("Authorization", "Cookie", "Host", "Origin", "Sec-Fetch-Site"),
     *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
 )
+DIGEST_BYTES = 8
 EVENTS_SHOWN = 50
 GOING_AWAY = 1001
 NOT_ALLOWED = 4403
@@ -66,6 +68,7 @@ class Socket:
         self.headers = {name: value for name, value in pairs if name in KEPT_HEADERS}
         crumbs = (c.strip().partition("=") for c in self.headers.get("Cookie", "").split(";"))
         self.cookies = {name: value for name, _, value in crumbs}
+        scope["headers"], scope["query_string"] = [], b""  # read; a waiting page keeps nothing else
 
     @property
     def remote_addr(self) -> str:
@@ -242,19 +245,18 @@ async def _talk(
     One task waits for the page and for changes at once: a change cancels the wait for the page, which
     loses no message.
     """
-    sent: State = {}
+    sent: dict[str, bytes] = {}
     seq = 0
     silent_at_s = trio.current_time() + SILENT_S
     while True:
         if services.stopping.is_set():
             raise _Over(code=GOING_AWAY)
-        now = state()
-        changed = {k: v for k, v in now.items() if k not in sent or sent[k] != v}
+        changed = _changed(state(), sent)
         if changed:
             kind = "change" if seq else "snapshot"
             seq += 1
             await _send(ws, msgspec.json.encode({"type": kind, "seq": seq, **changed}))
-            sent = now
+            del changed
         while not waker.woken:
             with waker.interrupting(trio.CancelScope(deadline=silent_at_s)) as scope:
                 if not await ws.receive():
@@ -267,6 +269,17 @@ async def _talk(
             heard()
             await _send(ws, PONG)
         waker.rest()
+
+
+def _changed(now: State, sent: dict[str, bytes]) -> dict[str, msgspec.Raw]:
+    """Return what is new in `now`, and note it in `sent`: a digest each, since thousands of pages wait."""
+    changed = {}
+    for name, value in now.items():
+        text = msgspec.json.encode(value)
+        digest = blake2b(text, digest_size=DIGEST_BYTES).digest()
+        if sent.get(name) != digest:
+            sent[name], changed[name] = digest, msgspec.Raw(text)
+    return changed
 
 
 async def _send(ws: Socket, message: bytes) -> None:

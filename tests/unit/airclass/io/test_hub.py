@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from itertools import pairwise
+
 import trio
 
-from airclass.io.hub import CALM_S, Hub
+from airclass.io.hub import CALM_S, WOKEN_AT_ONCE, Hub
 
 
 async def test_urgent_topics_wake_at_once_and_calm_ones_with_the_flush(autojump_clock: object) -> None:
@@ -42,3 +45,18 @@ def test_nothing_is_kept_for_topics_without_waiters() -> None:
     with hub.listen("class:c"):
         assert hub._waiters.keys() == {"class:c"}
     assert (hub._waiters, hub._dirty) == ({}, set())
+
+
+async def test_a_crowd_is_woken_a_few_at_a_time_each_once() -> None:
+    hub, counts = Hub(), [0]
+    with ExitStack() as pages:
+        wakers = [pages.enter_context(hub.listen("class:c", "nodes")) for _ in range(3 * WOKEN_AT_ONCE)]
+        hub.notify("class:c")
+        hub.notify("nodes")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hub.flush)
+            while counts[-1] < len(wakers):
+                await trio.lowlevel.checkpoint()
+                counts.append(sum(waker.woken for waker in wakers))
+    steps = [later - earlier for earlier, later in pairwise(counts)]
+    assert max(steps) <= WOKEN_AT_ONCE
