@@ -334,3 +334,59 @@ def test_a_node_that_drained_and_stopped_is_forgotten_and_one_that_died_is_not()
         w.tick(1.0)
     assert list(w.cluster.nodes.all) == ["n1"]
     assert w.cluster.nodes.all["n1"].health.status == "offline"
+
+
+def test_the_longest_segment_that_a_relay_reports_is_the_streams() -> None:
+    w = World()
+    assert w.cluster.segment_s("c9") == 0.0
+    for n, segment_s in ((0, 2.0), (1, 10.0)):
+        w.beat(n, streams=(StreamReport("c1", "live", 0, 1.0, segment_s=segment_s),))
+    assert w.cluster.segment_s("c1") == 10.0
+
+
+def test_more_guests_than_are_remembered_still_get_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_GUESTS", 1)
+    w = World()
+    assert w.join("a") is not None
+    assert w.join("b") is not None
+    w.beat(0, watching("c"), full=True)
+    assert w.cluster.guests.keys() == {"a"}
+    assert w.cluster.viewers("c1") == 3
+
+
+def test_a_preview_that_a_relay_reports_is_not_counted() -> None:
+    w = World()
+    w.join("p1", preview=True)
+    w.beat(0, watching("p1"), full=True)
+    assert w.cluster.viewers("c1") == 0
+
+
+def test_nobody_known_leaves_nothing_behind() -> None:
+    w = World()
+    w.revocations.append(Revocation("subject", "nobody", 9000.0))
+    w.see()
+    fresh = Classroom("c3", "Music", "CCCCCCC")
+    w.see(c3=fresh)
+    w.see(c3=replace(fresh, generation=1))  # nobody ever entered it
+    assert w.cluster.guests == {}
+    assert w.cluster.revoked == {}
+
+
+def test_a_token_is_refused_once_however_often_it_is_reported() -> None:
+    w = World()
+    old = watching("a", token="7-a")  # of another generation than the class's
+    w.beat(0, old, full=True)
+    version = w.cluster.version
+    w.beat(1, old, full=True)
+    assert w.cluster.version == version
+    assert w.cluster.revoked.keys() == {"7-a"}
+
+
+def test_whoever_plays_elsewhere_has_not_left_the_class() -> None:
+    w = World()
+    w.join("a")
+    w.beat(0, watching("a"), full=True)
+    w.beat(1, watching("a", token="0-a2"), full=True)  # the player jumped with a renewed token
+    w.beat(0, full=True)
+    assert w.cluster.viewers("c1") == 1
+    assert w.cluster.nodes.seating.seat_of == {"a": "n1"}

@@ -199,3 +199,10 @@ def test_absurd_figures_are_cut() -> None:
     node = beat(nodes, 0.1, connections=-3, egress_bps=-3)
     assert (node.site.capacity, node.site.connections, node.site.egress_bps) == (0, 0, 0)
     assert node.lag_s is None
+
+
+def test_an_admin_address_that_is_none_is_refused_with_a_sentence() -> None:
+    nodes, _ = started()
+    with pytest.raises(RequestError) as caught:
+        nodes.register(msgspec.structs.replace(RECORD, admin_url="http://[::1"), "10.0.0.5", 1.0)
+    assert "admin address" in caught.value.reason

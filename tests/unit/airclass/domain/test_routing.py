@@ -216,3 +216,21 @@ def test_never_over_capacity_and_books_always_balance(
             assert all(s.seat_of.get(lease) == t.id for lease in t.leases)
         if what == "join":
             assert all(t.occupied <= capacity for t in s.sites.values() if t.takes_students)
+
+
+def test_a_lease_of_somebody_who_is_there_ends_without_a_word() -> None:
+    s = seating(1)
+    s.reserve("a", None, 0.0)
+    s.sites["n0"].present.add("a")
+    assert s.expire(LEASE_S) == []
+    assert s.seat_of == {"a": "n0"}
+
+
+def test_whoever_sits_already_needs_no_lease_and_nobody_unknown_is_released() -> None:
+    s = seating(1)
+    s.reserve("a", None, 0.0)
+    s.confirm("a", "n0")
+    s.reserve("a", None, 1.0)
+    s.release("nobody")
+    assert s.sites["n0"].leases == {}
+    assert counts(s) == [1]
