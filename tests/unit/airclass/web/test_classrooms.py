@@ -115,6 +115,25 @@ async def test_a_kicked_student_is_refused_everywhere_within_a_second(tmp_path: 
         ).status_code == 404
 
 
+async def test_a_kick_is_for_the_token_not_for_the_name_and_a_list_of_names_keeps_out(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        path = f"/api/classrooms/{made['id']}"
+        old = (await control.join(made["code"], "Kim")).json()["token"]
+        viewers = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+        first = viewers[0]["subject"]
+        await control.call("POST", f"{path}/kick", {"subject": first}, control.admin)
+        # the old token is no way back to the old place: who knows the code is a new student
+        again = await control.join(made["code"], "Kim the second", rejoin=old)
+        assert again.status_code == 200
+        viewers = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+        assert [(v["name"], v["subject"] == first) for v in viewers] == [("Kim the second", False)]
+        await control.call("PATCH", path, {"roster": ["Lee"]}, control.admin)
+        assert (await control.join(made["code"], "Kim the third")).status_code == 403
+        assert (await control.join(made["code"], "lee")).status_code == 200
+
+
 async def test_a_new_code_ends_everyones_tokens(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()

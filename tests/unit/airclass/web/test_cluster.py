@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -271,6 +272,19 @@ async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:
         assert 'node_id="slave-1"' not in text
         assert (await control.call("GET", "/metrics")).status_code == 401
         assert (await control.call("GET", "/metrics", None, await control.teacher())).status_code == 403
+
+
+async def test_prometheus_own_tool_complains_of_the_contracts_one_odd_name_alone(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is missing: apt-get install prometheus"
+    async with running_master(tmp_path) as control:
+        await control.node()
+        await control.join("ZZZZZZZ")
+        text = (await control.call("GET", "/metrics", None, control.monitor)).content
+    check = [promtool, "check", "metrics"]
+    done = await trio.run_process(check, stdin=text, check=False, capture_stdout=True, capture_stderr=True)
+    said = (done.stdout + done.stderr).decode().splitlines()
+    assert [line.split()[0] for line in said] == ["airclass_cluster_nodes_total"], said
 
 
 async def test_metrics_can_be_public(tmp_path: Path) -> None:

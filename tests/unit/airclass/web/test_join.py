@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+import trio
 
 from tests.fakes.control import running_master
 
@@ -69,6 +72,26 @@ async def test_full_cluster_is_a_waiting_room_and_full_class_too(tmp_path: Path)
         assert (await control.join(other["code"])).status_code == 200
         answer = await control.join(other["code"])
         assert (answer.status_code, slug(answer.json())) == (503, "cluster-full")
+
+
+async def test_a_school_fills_all_nodes_exactly_and_one_more_waits(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        names = [(await control.node(f"slave-{n}", capacity=20)).node_id for n in range(3)]
+        seats: Counter[str] = Counter()
+
+        async def join(number: int) -> None:
+            answer = await control.join(made["code"], f"student {number}")
+            assert answer.status_code == 200, answer.text
+            seats[answer.json()["priority"][0]] += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(60):
+                nursery.start_soon(join, number)
+        assert seats == dict.fromkeys(names, 20)
+        answer = await control.join(made["code"], "one more")
+        assert (answer.status_code, slug(answer.json())) == (503, "cluster-full")
+        assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_rejoining_keeps_the_seat_and_counts_once(tmp_path: Path) -> None:
