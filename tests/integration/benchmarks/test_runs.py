@@ -64,6 +64,25 @@ def test_relay_and_nginx_do_the_same_work(tmp_path: Path) -> None:
             assert facts["us_per_request"] >= 0  # so little work may be less than a tick of the clock
 
 
+def test_a_small_school_comes_in(tmp_path: Path) -> None:
+    code, output, record = run(tmp_path / "x.json", "benchmarks.joins", "20", "--seconds", "1", "--small")
+    assert code == 0, output
+    (herd,), (flood,) = record["result"]["herds"], record["result"]["floods"]
+    assert set(herd["seats"].values()) == {150}
+    assert herd["one_more"] == {"503": 1}
+    assert flood["statuses"] == {"200": 20}
+    assert flood["hook_statuses"] == {"204": 20}
+    assert flood["join_ms"]["max"] >= flood["join_ms"]["p50"] > 0
+
+
+def test_a_few_pages_wait_and_a_few_connections_say_nothing(tmp_path: Path) -> None:
+    code, output, record = run(tmp_path / "x.json", "benchmarks.sockets", "10", "--idle", "20")
+    assert code == 0, output
+    seen = record["result"]
+    assert (seen["pages"], seen["let_go"]) == (10, 20)
+    assert seen["rss_mb"] > 50
+
+
 def test_a_target_that_is_not_there_is_said_in_a_sentence() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.viewers", "1", "--ingest", "mediamtx", "--mediamtx", "nowhere"],
