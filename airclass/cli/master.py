@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from airclass.config import load_master
 from relay.base import logs
 from relay.base import process as process_habits
 from relay.base.errors import told_by
-
-GC_THRESHOLD = 5000
 
 
 def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_parent: bool = False) -> None:
@@ -35,9 +32,7 @@ def master(*, bind: str | None = None, ready_file: Path | None = None, die_with_
     logs.set_up(settings.log_level, settings.log_format)
 
     process_habits.allow_many_files()
-    # 120,000 objects of imported modules live as long as the process: let no collection look at them
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    process_habits.spare_the_collector()
 
     async def body() -> None:
         await process.run(settings, ready_file=ready_file)

@@ -50,7 +50,7 @@ def test_nothing_is_kept_for_topics_without_waiters() -> None:
 async def test_a_crowd_is_woken_a_few_at_a_time_each_once() -> None:
     hub, counts = Hub(), [0]
     with ExitStack() as pages:
-        wakers = [pages.enter_context(hub.listen("class:c", "nodes")) for _ in range(3 * WOKEN_AT_ONCE)]
+        wakers = [pages.enter_context(hub.listen("class:c", "nodes")) for _ in range(6 * WOKEN_AT_ONCE)]
         hub.notify("class:c")
         hub.notify("nodes")
         async with trio.open_nursery() as nursery:
@@ -59,4 +59,4 @@ async def test_a_crowd_is_woken_a_few_at_a_time_each_once() -> None:
                 await trio.lowlevel.checkpoint()
                 counts.append(sum(waker.woken for waker in wakers))
     steps = [later - earlier for earlier, later in pairwise(counts)]
-    assert max(steps) <= WOKEN_AT_ONCE
+    assert max(steps) <= 2 * WOKEN_AT_ONCE, "both tasks run once a turn, in any order"
