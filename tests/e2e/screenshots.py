@@ -1,6 +1,6 @@
 """Photographs every page in every state, phone and desk, light and dark, Korean and English.
 
-`python -m tests.e2e.screenshots [FOLDER] [--only PREFIX]`, or `make screenshots`. Small palette PNGs,
+`python -m tests.e2e.screenshots [FOLDER] [--only PREFIX…]`, or `make screenshots`. Small palette PNGs,
 so that a change of the pages can be looked at in review.
 """
 
@@ -81,7 +81,7 @@ def main() -> None:
     """Photograph what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=stagehand.ROOT / "docs" / "images")
-    parser.add_argument("--only", default="", help="only scenes whose name begins so")
+    parser.add_argument("--only", nargs="*", default=[""], help="only scenes whose names begin so")
     parser.add_argument(
         "--few", action="store_true", help="phone, light, Korean and desk, dark, English only"
     )
@@ -98,7 +98,7 @@ def main() -> None:
     ):
         browser = playwright.chromium.launch(executable_path=stagehand.CHROMIUM, args=stagehand.CHROMIUM_ARGS)
         for scene in SCENES:
-            if not scene.name.startswith(args.only):
+            if not scene.name.startswith(tuple(args.only)):
                 continue
             for width, look, lang in takes:
                 png = small(shoot(browser, master, scene, width, look, lang))

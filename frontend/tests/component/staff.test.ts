@@ -95,7 +95,7 @@ describe('the teacher’s page', () => {
   it('changes only the options that were changed', async () => {
     master.answers['PATCH /api/classrooms/c1'] = classroom({ capacity: 40, has_password: true });
     await open();
-    await userEvent.click(screen.getByRole('button', { name: 'Class options' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Options' }));
     const dialog = within(screen.getByRole('dialog'));
     expect(dialog.queryByText('Also taught by')).toBeNull(); // a teacher knows no accounts
     await userEvent.type(dialog.getByLabelText(/Most students/), '40');
@@ -109,7 +109,7 @@ describe('the teacher’s page', () => {
   it('keeps the options open, with a sentence, when the master refuses them', async () => {
     master.answers['PATCH /api/classrooms/c1'] = [409, 'conflict'];
     await open();
-    await userEvent.click(screen.getByRole('button', { name: 'Class options' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Options' }));
     await userEvent.click(screen.getByRole('button', { name: 'Save' }));
     expect(await within(screen.getByRole('dialog')).findByText(/somebody has just changed/)).toBeVisible();
   });

@@ -36,7 +36,9 @@ CAPTIONS = (
     '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="cc",NAME="한국어",LANGUAGE="ko",AUTOSELECT=YES,DEFAULT=NO,'
     'URI="/captions/index.m3u8"'
 )
-CUES = "WEBVTT\n\n00:00:00.000 --> 01:00:00.000\n안녕하세요\n"
+CUES = "WEBVTT\n\n00:00:00.000 --> 10:00:00.000\n안녕하세요\n"
+CAPTION_S = 2
+CAPTIONS_LISTED = 10
 
 
 @dataclass
@@ -139,12 +141,14 @@ class Fake:
         text = inner.splitlines()
         lines = [line for line in text if line.startswith(("#EXT-X-MEDIA", "#EXT-X-STREAM-INF"))]
         if self.stage.captions:
-            lines = [CAPTIONS, *(f"{line}{captions_of(line)}" for line in lines)]
+            lines = [f"{line}{captions_of(line)}" for line in lines]
         uris = [line for line in text if line and not line.startswith("#")]
         out = ["#EXTM3U", "#EXT-X-VERSION:10", "#EXT-X-INDEPENDENT-SEGMENTS"]
         first = self.stage.priority[0]
         steering = f'SERVER-URI="/steering/c1?token={token}",PATHWAY-ID="{first}"'
         out.append(f"#EXT-X-CONTENT-STEERING:{steering}")
+        if self.stage.captions:
+            out.append(CAPTIONS)
         for relay in ("r1", "r2"):
             base = f"/{relay}/t/{token}/c1/"
             for line in lines:
@@ -347,10 +351,14 @@ def captions_of(line: str) -> str:
 
 
 def captions_playlist() -> str:
-    """Return a live playlist of one long segment of captions around this moment."""
-    since = (datetime.now(UTC) - timedelta(minutes=30)).isoformat(timespec="milliseconds")
-    lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-TARGETDURATION:3600", "#EXT-X-MEDIA-SEQUENCE:0"]
-    return "\n".join([*lines, f"#EXT-X-PROGRAM-DATE-TIME:{since}", "#EXTINF:3600,", "captions.vtt", ""])
+    """Return a live playlist of captions around this moment, in segments of two seconds."""
+    first = int(datetime.now(UTC).timestamp()) // CAPTION_S - CAPTIONS_LISTED
+    lines = ["#EXTM3U", "#EXT-X-VERSION:6", f"#EXT-X-TARGETDURATION:{CAPTION_S}"]
+    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first}")
+    for number in range(first, first + CAPTIONS_LISTED):
+        at = datetime.fromtimestamp(number * CAPTION_S, UTC).isoformat(timespec="milliseconds")
+        lines += [f"#EXT-X-PROGRAM-DATE-TIME:{at}", f"#EXTINF:{CAPTION_S},", f"{number}.vtt"]
+    return "\n".join([*lines, ""])
 
 
 def first_audio_part_only(playlist: str) -> str:

@@ -65,6 +65,12 @@ def noticed(page: Page, master: FakeMaster) -> None:
     page.locator(".notice").wait_for()
 
 
+def listening(page: Page, master: FakeMaster) -> None:
+    """Wait for the class until the page hears news: the number of students is the first of them."""
+    noticed(page, master)
+    page.locator("main.centre > p").wait_for()
+
+
 def playing(page: Page, master: FakeMaster) -> None:
     """Give a name and watch."""
     enter(page, master)
@@ -80,14 +86,14 @@ def reconnecting(page: Page, master: FakeMaster) -> None:
 
 def removed(page: Page, master: FakeMaster) -> None:
     """Be removed by the teacher."""
-    noticed(page, master)
+    listening(page, master)
     master.set(push_student={"type": "kicked"})
     page.get_by_role("heading", name="removed").or_(page.get_by_role("heading", name="나가게")).wait_for()
 
 
 def ended(page: Page, master: FakeMaster) -> None:
     """Stay until the end."""
-    noticed(page, master)
+    listening(page, master)
     master.set(push_student={"type": "ended"})
     page.get_by_role("heading", name="ended").or_(page.get_by_role("heading", name="끝났")).wait_for()
 

@@ -113,12 +113,12 @@ def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMa
 
 def test_options_are_changed_and_escape_changes_nothing(open_page: Open, master: FakeMaster) -> None:
     page = open_page(CLASS)
-    press(page, "Class options")
+    press(page, "Options")
     page.get_by_label("Most students at once").fill("12")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.get_by_role("button", name="Class options")).to_be_focused()
-    press(page, "Class options")
+    expect(page.get_by_role("button", name="Options")).to_be_focused()
+    press(page, "Options")
     page.get_by_label("Most students at once").fill("25")
     press(page, "Save")
     expect(page.get_by_text("0 of 25 students")).to_be_visible()
