@@ -123,7 +123,7 @@ async def _watched(row: Row, scene: Scene, viewers: int, outcome: Outcome, folde
     outcome.notes["The browser sat at"] = window.pathway
     if window.cures:
         outcome.notes["Its page helped itself by"] = window.cures
-    count(outcome, facts["viewers"], fault_s)
+    count(outcome, facts["viewers"], fault_s, row.promise.back_s)
     judge(outcome, row.promise)
 
 

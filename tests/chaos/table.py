@@ -109,6 +109,8 @@ def _details(o: Outcome, machine: str) -> list[str]:
     lines = [f"**{o.fault}** (`{o.row}`): {o.started} of {o.viewers} played, watched {o.watched_s:.0f} s."]
     if o.noise:
         lines.append(f"{o.noise} standstills lay before the fault.")
+    if o.later:
+        lines.append(f"{o.later} viewers stood still once more after the time of the promise.")
     if o.failures:
         lines.append("Failed requests: " + ", ".join(f"{n} × {what}" for what, n in o.failures.items()) + ".")
     lines += [f"{name}: {value}" for name, value in o.notes.items()]

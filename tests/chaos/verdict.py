@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_FAILURES = 6
+LOST_S = 5.0  # who stands still so long at the end has been lost
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class Promise:
 
 @dataclass
 class Outcome:
-    """One row of the table; `stalls` are (seconds after the fault, length) of each standstill, in order."""
+    """One row of the table; `stalls` are (seconds after the fault, length) of each standstill, in order.
+
+    `later` are the viewers who stood still once more after the time that was promised for their return.
+    """
 
     row: str
     fault: str
@@ -40,6 +44,7 @@ class Outcome:
     moved: int = 0
     moved_s: float = 0.0
     noise: int = 0
+    later: int = 0
     browser_stalls_ms: list[int] = field(default_factory=list)
     browser_plays: bool | None = None
     notes: dict[str, str] = field(default_factory=dict)
@@ -55,24 +60,33 @@ class Outcome:
         return not self.problems
 
 
-def count(outcome: Outcome, viewers: Sequence[Mapping[str, Any]], fault_s: float) -> None:
+def count(
+    outcome: Outcome, viewers: Sequence[Mapping[str, Any]], fault_s: float, within_s: float | None = None
+) -> None:
     """Fill in what the viewers' facts say of the time after the fault (Unix time).
 
-    A standstill that was over before the fault is the machine's noise and counted apart.
+    A standstill that was over before the fault is the machine's noise and counted apart; so is one that
+    began after `within_s`, when everybody should have been back.
     """
     failures: Counter[str] = Counter()
     for viewer in viewers:
-        after = [s for s in viewer["stalls"] if s["at_s"] + s["lasted_s"] > fault_s]
+        after = [
+            (s["at_s"] - fault_s, s["lasted_s"])
+            for s in viewer["stalls"]
+            if s["at_s"] + s["lasted_s"] > fault_s
+        ]
+        soon = [(at_s, lasted_s) for at_s, lasted_s in after if within_s is None or at_s <= within_s]
         moves = [m["at_s"] for m in viewer["moves"] if m["at_s"] > fault_s]
         outcome.noise += len(viewer["stalls"]) - len(after)
         outcome.started += viewer["startup_s"] is not None
-        outcome.lost += not viewer["plays"]
+        outcome.lost += not viewer["plays"] and (not after or after[-1][1] >= LOST_S)
         outcome.stalled += bool(after)
+        outcome.later += len(after) > len(soon)
         outcome.moved += bool(moves)
-        outcome.longest_s = max([outcome.longest_s, *(s["lasted_s"] for s in after)])
-        outcome.back_s = max([outcome.back_s, *(s["at_s"] + s["lasted_s"] - fault_s for s in after)])
+        outcome.longest_s = max([outcome.longest_s, *(lasted_s for _, lasted_s in after)])
+        outcome.back_s = max([outcome.back_s, *(at_s + lasted_s for at_s, lasted_s in soon)])
         outcome.moved_s = max(outcome.moved_s, min(moves, default=fault_s) - fault_s)
-        outcome.stalls += [[round(s["at_s"] - fault_s, 1), round(s["lasted_s"], 1)] for s in after]
+        outcome.stalls += [[round(at_s, 1), round(lasted_s, 1)] for at_s, lasted_s in after]
         failures.update(viewer["failures"])
     outcome.stalls.sort()
     outcome.viewers = len(viewers)

@@ -2,7 +2,8 @@
 // CMCD, and the UMD carries its worker inside, so nothing else has to be fetched.
 import HlsClass from 'hls.js/dist/hls.min.js';
 import type Hls from 'hls.js';
-import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig, Loader, PlaylistLoaderContext } from 'hls.js';
+import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig, Loader, LoaderContext, PlaylistLoaderContext } from 'hls.js';
+import { atRelay, folderOf } from './relays';
 import { aimOf, plainPlaylists, settings, withToken } from './settings';
 import type { FaultKind, Player, PlayerOptions, Sample } from './types';
 
@@ -21,12 +22,15 @@ export class HlsPlayer implements Player {
   #answeredAt_ms: number | null = null;
   #tuned = false;
   #priority: string[] = [];
+  /** Each relay's folder, as the multivariant playlist names it. */
+  #folders: string[] = [];
   #reports: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly options: PlayerOptions) {
     this.#video = options.video;
     this.#hls = new HlsClass(this.#config());
     const { Events } = HlsClass;
+    this.#hls.on(Events.MANIFEST_LOADED, (_, { levels }) => (this.#folders = [...new Set(levels.map(({ url }) => folderOf(url)))]));
     this.#hls.on(Events.MANIFEST_PARSED, () => this.prefer(this.#priority));
     this.#hls.on(Events.LEVEL_LOADED, () => (this.#answeredAt_ms = Date.now()));
     this.#hls.on(Events.ERROR, (_, data) => {
@@ -118,11 +122,11 @@ export class HlsPlayer implements Player {
   }
 
   #config(): Partial<HlsConfig> {
-    const { token, sessionId, contentId } = this.options;
+    const { sessionId, contentId } = this.options;
     return {
       ...settings,
       pLoader: this.#reader(),
-      xhrSetup: (xhr, url) => xhr.open('GET', withToken(url, token()), true),
+      xhrSetup: (xhr, url, context) => xhr.open('GET', this.#address(url, context), true),
       cmcd: {
         sessionId,
         contentId,
@@ -131,6 +135,19 @@ export class HlsPlayer implements Player {
         reporterCallback: (reporter) => this.#reportLatency(reporter),
       },
     };
+  }
+
+  /**
+   * hls.js repeats a failed object where it failed, for four seconds, also when it has long moved its playlists away
+   * from a dead relay: twice what is in the buffer. So a repetition goes to the relay that is played from by then.
+   */
+  #address(url: string, context: LoaderContext): string {
+    const token = this.options.token();
+    const fresh = withToken(url, token);
+    const here = this.#hls.levels[Math.max(0, this.#hls.loadLevel)]?.uri;
+    if (!('frag' in context) || here === undefined) return fresh;
+    const folders = this.#folders.map((folder) => withToken(folder, token));
+    return atRelay(fresh, folders, withToken(folderOf(here), token));
   }
 
   #reportLatency(reporter: CmcdCustomReporter): void {

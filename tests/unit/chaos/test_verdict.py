@@ -29,6 +29,16 @@ def outcome(*viewers: dict[str, Any]) -> Outcome:
     return made
 
 
+def test_a_standstill_after_everybody_was_back_is_counted_apart() -> None:
+    made = Outcome("row", "fault", "promise")
+    count(made, [viewer((1, 2), (9, 1)), viewer((4, 3)), viewer((20, 1))], FAULT_S, 5.0)
+    assert (made.stalled, made.back_s, made.later) == (3, 7.0, 2)
+
+
+def test_who_stands_still_for_long_at_the_end_is_lost() -> None:
+    assert outcome(viewer((10, 1), plays=False), viewer((10, 6), plays=False)).lost == 1
+
+
 def test_stalls_before_the_fault_are_noise() -> None:
     made = outcome(viewer((-5, 1)), viewer((-1, 1.5)), viewer())
     assert (made.viewers, made.noise, made.stalled) == (3, 1, 1)
