@@ -28,7 +28,7 @@ from tests.conformance import clients, control, rigs
 from tests.conformance.matrix import Cell, by_source, chosen, events
 from tests.conformance.scenes import Result, Scene
 from tests.conformance.stage import Stage, stage_running
-from tests.conformance.table import notes_of, page
+from tests.conformance.table import notes_of, page, versions_of
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).parent / "results.json"
@@ -119,8 +119,10 @@ async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, re
 
 
 def _write(results: list[Result]) -> None:
-    notes = notes_of(DOCUMENT.read_text()) if DOCUMENT.exists() else ""
-    DOCUMENT.write_text(page(results, describe(), clients.versions(), notes))
+    before = DOCUMENT.read_text()
+    # a part of the matrix needs a part of the programs: the others were as they were then
+    versions = versions_of(before) | clients.versions()
+    DOCUMENT.write_text(page(results, describe(), versions, notes_of(before)))
 
 
 def _say(text: str) -> None:

@@ -94,7 +94,7 @@ def missing(clients: set[str]) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Return what the programs call themselves."""
+    """Return what the programs call themselves; those that are not here are left out."""
     asked = {
         "Chromium": ["chromium", "--version"],
         "Firefox": ["firefox-esr", "--version"],
@@ -106,9 +106,12 @@ def versions() -> dict[str, str]:
     }
     found = {"hls.js": hls_js_version()}
     for name, command in asked.items():
+        if shutil.which(command[0]) is None:
+            continue
         said = subprocess.run(command, capture_output=True, text=True, check=False, env=_xdg())
         number = re.search(r"\d+\.\d[0-9.]*", said.stdout + said.stderr)
-        found[name] = number[0] if number else "unknown"
+        if number is not None:
+            found[name] = number[0]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,12 @@ def _errors(results: Sequence[Result]) -> list[str]:
         if errors
     ]
     return lines or ["Nothing."]
+
+
+def versions_of(document: str) -> dict[str, str]:
+    """Return the programs and versions that an earlier document names."""
+    line = next((line for line in document.splitlines() if line.startswith("hls.js ")), "")
+    return dict(re.findall(r"([A-Za-z.]+) (\d[0-9.]*\d)", line))
 
 
 def notes_of(document: str) -> str:

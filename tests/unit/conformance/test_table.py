@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.scenes import Result
-from tests.conformance.table import notes_of, page
+from tests.conformance.table import notes_of, page, versions_of
 
 FACTS = {"date": "2026-11-23 21:00 UTC", "cpu": "A CPU", "cores": "2", "kernel": "6.18"}
 
@@ -28,6 +28,12 @@ def test_machine_and_versions_are_named() -> None:
     text = page([], FACTS, {"hls.js": "1.7.4", "mpv": "0.35.1"})
     assert "2026-11-23 21:00 UTC, A CPU, 2 cores, kernel 6.18" in text
     assert "hls.js 1.7.4, mpv 0.35.1." in text
+
+
+def test_versions_of_an_earlier_document_are_read_back() -> None:
+    versions = {"hls.js": "1.7.4", "WebKitGTK": "2.50.6", "mpv": "0.35.1"}
+    assert versions_of(page([], FACTS, versions)) == versions
+    assert versions_of("no line") == {}
 
 
 def test_the_days_of_the_runs_are_told() -> None:

@@ -45,6 +45,13 @@ def test_a_code_is_read_back_however_it_is_typed(entropy: bytes) -> None:
     assert re.fullmatch(r"c[a-z2-7]{9}", make_id(entropy[:8]))
 
 
+def test_what_is_made_of_known_bytes() -> None:
+    entropy = bytes(range(20))
+    assert make_code(entropy) == CODE_ALPHABET[:CODE_CHARS]
+    assert make_id(entropy[:8], "u") == "uaaaqeayea"
+    assert make_key(entropy) == "aaaqeayeaudaocajbifqydiob4ibceqt"
+
+
 def test_too_long_a_code_is_not_cut_to_a_right_one() -> None:
     assert read_code("ABCDEFG" * 2) != "ABCDEFG"
 

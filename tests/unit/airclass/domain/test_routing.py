@@ -49,6 +49,15 @@ def test_a_lease_ends_unless_the_relay_confirms_it() -> None:
     assert s.seat_of == {"a": "n0"}
 
 
+def test_everyone_of_a_failed_site_moves_while_there_is_room() -> None:
+    s = seating(2, 2)
+    for subject in ("a", "b"):
+        s.confirm(subject, "n0")
+    s.sites["n0"].takes_students = False
+    assert s.move("n0", 5.0) == {"a": "n1", "b": "n1"}
+    assert s.move("n0", 5.0) == {}
+
+
 def test_a_student_who_is_here_needs_no_lease() -> None:
     s = seating(1, 2)
     s.reserve("a", None, 0.0)
