@@ -84,6 +84,7 @@ class Reactor:
         max_connections: int,
         tls: TlsContext | None = None,
         deadlines: Deadlines | None = None,
+        busy_events_per_s: int = BUSY_EVENTS_PER_S,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.edge = edge
@@ -102,8 +103,10 @@ class Reactor:
         self._ready: deque[Connection] = deque()
         self._decided: deque[tuple[Connection, Reply, Request | None]] = deque()
         self._now_s = self._wall_s = 0.0
-        self._busy = self._more = False
+        self._more = False
+        self._busy_events_per_s = busy_events_per_s
         self._heard = 0
+        self.gathers = False  # whether the last second was busy enough to serve in bundles
         self._tail = b"\r\n"
         self._date = b""
         self._sent_before = 0
@@ -180,10 +183,10 @@ class Reactor:
             await trio.lowlevel.checkpoint()
             return
         until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
-        if self._busy:
+        if self.gathers:
             until_s = min(until_s, self._now_s + GATHER_S)
         with trio.CancelScope(deadline=until_s) as self._nap:
-            if self._busy:
+            if self.gathers:
                 await trio.sleep_forever()
             await trio.lowlevel.wait_readable(self._epoll.fileno())
 
@@ -456,7 +459,7 @@ class Reactor:
             for fd in self._listeners:
                 self._epoll.register(fd, select.EPOLLIN)
         self._housekeeping_s = self._now_s + HOUSEKEEPING_S
-        self._busy, self._heard = self._heard > BUSY_EVENTS_PER_S * HOUSEKEEPING_S, 0
+        self.gathers, self._heard = self._heard > self._busy_events_per_s * HOUSEKEEPING_S, 0
         self._date = b"Date: " + formatdate(self._wall_s, usegmt=True).encode() + b"\r\n"
         self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
         if self._tls is not None:
