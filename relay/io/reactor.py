@@ -193,6 +193,20 @@ class Reactor:
     def _turn(self) -> None:
         started_s = time.perf_counter()
         self._now_s, self._wall_s = trio.current_time(), self._wall()
+        for late in self.edge.overdue(self._now_s):
+            self._free(late)
+        self._serve(started_s)
+        if not (self._ready or self._decided):  # else those who were heard first are served first
+            self._hear_all(started_s)
+            self._serve(started_s)
+        for connection in self._wheel.expired(self._now_s):
+            self._late(connection)
+        if self._now_s >= self._housekeeping_s:
+            self._keep_house()
+        self._counters.turn_s.observe(time.perf_counter() - started_s)
+
+    def _hear_all(self, started_s: float) -> None:
+        """Read from the sockets that are ready, as many as the turn has time for."""
         events = self._epoll.poll(0, MAX_EVENTS_PER_TURN)
         self._heard += len(events)
         self._more = len(events) == MAX_EVENTS_PER_TURN
@@ -205,14 +219,6 @@ class Reactor:
             if time.perf_counter() - started_s > TURN_BUDGET_S:
                 self._more = True
                 break
-        for late in self.edge.overdue(self._now_s):
-            self._free(late)
-        self._serve(started_s)
-        for connection in self._wheel.expired(self._now_s):
-            self._late(connection)
-        if self._now_s >= self._housekeeping_s:
-            self._keep_house()
-        self._counters.turn_s.observe(time.perf_counter() - started_s)
 
     def _serve(self, started_s: float) -> None:
         """Decide and send answers, as many as the turn has time for."""
