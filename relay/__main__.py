@@ -16,7 +16,6 @@ from relay.base.errors import ConfigError, StartError
 from relay.base.process import die_with_parent, spare_the_collector
 from relay.base.settings import environment, load
 from relay.config import RelaySettings
-from relay.io import top
 
 EXIT_USAGE = 2
 
@@ -93,6 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the relay; returns the exit code: 0 stopped as told, 2 cannot start as asked."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["top"]:
+        from relay.io import top  # with all that draws its screen: nothing for every relay
+
         return top.main(arguments[1:])
     parent_pid = os.getppid()
     args = parser().parse_args(arguments)

@@ -26,7 +26,6 @@ from relay.core.ledger import Ledger
 from relay.core.response import Cors
 from relay.io.admin import serve_admin
 from relay.io.blobs import BlobStore
-from relay.io.control import Control
 from relay.io.node import Node
 from relay.io.reactor import Reactor
 from relay.io.streams import Streams
@@ -34,6 +33,8 @@ from relay.io.tls import TlsContext
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from relay.io.control import Control
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,8 @@ async def run(settings: RelaySettings, options: Options) -> None:
 def _control(settings: RelaySettings) -> Control | None:
     if not settings.master_url or settings.cluster_secret is None:
         return None
+    from relay.io.control import Control  # brings httpx, 6 MB: nothing for a relay without a master
+
     secret = settings.cluster_secret.get_secret_value().encode()
     return Control(settings.master_url, settings.node_name, secret)
 

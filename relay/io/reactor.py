@@ -84,6 +84,7 @@ class Reactor:
         max_connections: int,
         tls: TlsContext | None = None,
         deadlines: Deadlines | None = None,
+        busy_events_per_s: int = BUSY_EVENTS_PER_S,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.edge = edge
@@ -102,8 +103,10 @@ class Reactor:
         self._ready: deque[Connection] = deque()
         self._decided: deque[tuple[Connection, Reply, Request | None]] = deque()
         self._now_s = self._wall_s = 0.0
-        self._busy = self._more = False
+        self._more = False
+        self._busy_events_per_s = busy_events_per_s
         self._heard = 0
+        self.gathers = False  # whether the last second was busy enough to serve in bundles
         self._tail = b"\r\n"
         self._date = b""
         self._sent_before = 0
@@ -180,16 +183,30 @@ class Reactor:
             await trio.lowlevel.checkpoint()
             return
         until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
-        if self._busy:
+        if self.gathers:
             until_s = min(until_s, self._now_s + GATHER_S)
         with trio.CancelScope(deadline=until_s) as self._nap:
-            if self._busy:
+            if self.gathers:
                 await trio.sleep_forever()
             await trio.lowlevel.wait_readable(self._epoll.fileno())
 
     def _turn(self) -> None:
         started_s = time.perf_counter()
         self._now_s, self._wall_s = trio.current_time(), self._wall()
+        for late in self.edge.overdue(self._now_s):
+            self._free(late)
+        self._serve(started_s)
+        if not (self._ready or self._decided):  # else those who were heard first are served first
+            self._hear_all(started_s)
+            self._serve(started_s)
+        for connection in self._wheel.expired(self._now_s):
+            self._late(connection)
+        if self._now_s >= self._housekeeping_s:
+            self._keep_house()
+        self._counters.turn_s.observe(time.perf_counter() - started_s)
+
+    def _hear_all(self, started_s: float) -> None:
+        """Read from the sockets that are ready, as many as the turn has time for."""
         events = self._epoll.poll(0, MAX_EVENTS_PER_TURN)
         self._heard += len(events)
         self._more = len(events) == MAX_EVENTS_PER_TURN
@@ -202,14 +219,6 @@ class Reactor:
             if time.perf_counter() - started_s > TURN_BUDGET_S:
                 self._more = True
                 break
-        for late in self.edge.overdue(self._now_s):
-            self._free(late)
-        self._serve(started_s)
-        for connection in self._wheel.expired(self._now_s):
-            self._late(connection)
-        if self._now_s >= self._housekeeping_s:
-            self._keep_house()
-        self._counters.turn_s.observe(time.perf_counter() - started_s)
 
     def _serve(self, started_s: float) -> None:
         """Decide and send answers, as many as the turn has time for."""
@@ -456,7 +465,7 @@ class Reactor:
             for fd in self._listeners:
                 self._epoll.register(fd, select.EPOLLIN)
         self._housekeeping_s = self._now_s + HOUSEKEEPING_S
-        self._busy, self._heard = self._heard > BUSY_EVENTS_PER_S * HOUSEKEEPING_S, 0
+        self.gathers, self._heard = self._heard > self._busy_events_per_s * HOUSEKEEPING_S, 0
         self._date = b"Date: " + formatdate(self._wall_s, usegmt=True).encode() + b"\r\n"
         self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
         if self._tls is not None:

@@ -176,7 +176,9 @@ async def test_kill_9_of_the_parent_leaves_nothing(tmp_path: Path) -> None:
             demo.child.kill()
             await demo.child.wait()
             await until_gone(list(record["pids"].values()), demo.temporary)
-            assert not any(map(_listens, (record["master_url"], record["relay_url"], record["rtmp_url"])))
+            # the ingest's own child notices after the ingest: the test's deadline bounds it
+            while any(map(_listens, (record["master_url"], record["relay_url"], record["rtmp_url"]))):
+                await trio.sleep(POLL_S)
 
 
 @pytest.mark.parametrize("victim", ["ingest", "relay", "master", "teacher"])

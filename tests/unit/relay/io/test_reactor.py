@@ -112,6 +112,7 @@ class Rig:
         max_connections: int = 2000,
         tls: TlsContext | None = None,
         max_bytes: int = 10**9,
+        busy_events_per_s: int = 500,
     ) -> None:
         self.blobs = BlobStore()
         self.counters = Counters()
@@ -120,7 +121,12 @@ class Rig:
             self.admission, Cors(("http://page.example",)), self.blobs.new, max_stream_bytes=max_bytes
         )
         self.reactor = Reactor(
-            self.edge, self.counters, max_connections=max_connections, tls=tls, deadlines=deadlines
+            self.edge,
+            self.counters,
+            max_connections=max_connections,
+            tls=tls,
+            deadlines=deadlines,
+            busy_events_per_s=busy_events_per_s,
         )
         self.stream = self.edge.open_stream("class1")
         self.stream.describe(INDEX, "http://origin.example/index.m3u8")
@@ -536,6 +542,20 @@ async def test_nobody_new_is_accepted_after_listening_has_stopped() -> None:
         with pytest.raises(OSError, match="refused"):
             await rig.connect()
         assert (await viewer.get("v0.m3u8")).status == 200
+
+
+async def test_a_busy_relay_gathers_requests_and_a_new_part_does_not_wait_for_it() -> None:
+    async with relay(busy_events_per_s=3) as rig:
+        waiter, viewer = await rig.connect(), await rig.connect(token("t2"))
+        while not rig.reactor.gathers:
+            assert (await viewer.get("index.m3u8")).status == 200
+        await waiter.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+        await rig.until(lambda: rig.edge.held == 1)
+        rig.extend(1, 3)
+        assert b"-1.2.mp4" in (await waiter.read()).body
+        assert (await viewer.get(rig.whole)).body == rig.whole_body
+        await rig.until(lambda: not rig.reactor.gathers)
+        assert (await viewer.get("index.m3u8")).status == 200
 
 
 async def test_turns_are_measured() -> None:
