@@ -179,6 +179,8 @@ async def test_a_cluster_is_upgraded_while_a_class_goes_on(tmp_path: Path) -> No
         machine("slave-1", tmp_path) as one,
         machine("slave-2", tmp_path) as two,
     ):
+        for box in (master, one, two):
+            box.with_wheels()
         relays = f"{one.address}/32,{two.address}/32"
         master.run(f"{INSTALL} --master --mediamtx {_ingest(master)} --firewall --relays {relays}")
         rules = master.run("ufw --force enable && ufw status")
