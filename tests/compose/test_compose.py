@@ -162,7 +162,7 @@ async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> Non
             nursery.cancel_scope.cancel()
     viewers = [viewer for crowd in seen for viewer in crowd["viewers"]]
     stalls = [stall for viewer in viewers for stall in viewer["stalls"]]
-    moves = sum(viewer["moves"] for viewer in viewers)
+    moves = sum(len(viewer["moves"]) for viewer in viewers)
     failures: dict[str, int] = {}
     for viewer in viewers:
         for what, count in viewer["failures"].items():
