@@ -14,12 +14,12 @@
 #   --relays NETWORKS    master: from where the firewall lets relays read the ingest (port 8888)
 #   --no-start           do not start anything
 #
-# It asks nothing. Running it again upgrades: the new version is installed beside the old one, the link
+# It asks nothing. Running it again, also without options, upgrades: the new version is installed beside the old one, the link
 # `current` is moved, the service is restarted, and goes back to the old version if the new one does not
 # start. A relay that is restarted first lets its students move to the others.
 set -euo pipefail
 
-mode=standalone master_url='' secret_file='' public_url='' zone='' max='' mediamtx='' relays=''
+mode='' master_url='' secret_file='' public_url='' zone='' max='' mediamtx='' relays=''
 start=yes firewall=no purge=no
 while [ $# -gt 0 ]; do
     case $1 in
@@ -83,16 +83,18 @@ if [ "$mode" = uninstall ]; then
 fi
 
 # ------------------------------------------------------------------------------------ check first
+before=''
+[ ! -f "$etc/.env" ] || before=$(sed -n 's/^MODE=//p' "$etc/.env" | tail -n 1)
+mode=${mode:-${before:-standalone}} # run again without a word, it upgrades what this machine is
 if [ "$mode" = slave ] && [ ! -f "$etc/.env" ]; then
     [ -n "$master_url" ] || fail "A slave needs --master-url: the address of the master."
     [ -f "$secret_file" ] || fail "A slave needs --cluster-secret-file: a copy of the master's /etc/airclass/secrets/cluster-secret."
 fi
-if [ -f "$etc/.env" ]; then
-    before=$(sed -n 's/^MODE=//p' "$etc/.env" | tail -n 1)
+if [ -n "$before" ]; then
     [ "$before" = "$mode" ] || fail "This machine is a $before: deploy/install.sh --uninstall first, and move $etc/.env away."
 fi
 [ -z "$mediamtx" ] || [ -x "$mediamtx" ] || fail "--mediamtx $mediamtx is not a program."
-[ -n "$mediamtx" ] || mediamtx=$(command -v mediamtx || true)
+[ -n "$mediamtx" ] || mediamtx=$(PATH=$PATH:$opt/bin command -v mediamtx || true)
 python=$("$source/deploy/setup/find-python.sh")
 [ -n "$python" ] || fail "Python 3.11 or newer is missing: apt install python3 python3-venv"
 "$python" -c 'import ensurepip' 2>/dev/null || fail "python3-venv is missing: apt install python3-venv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,16 @@ def _locked(connection: Connection) -> Iterator[None]:
                 connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": _ADVISORY_LOCK})
         return
     database = connection.engine.url.database
-    with Path(f"{database}.lock").open("w") as file:
+    lock = Path(f"{database}.lock")
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    for path in (lock, Path(str(database))):
+        _give_to_the_folders_owner(path)
+
+
+def _give_to_the_folders_owner(path: Path) -> None:
+    """Let the master open what root has made: `sudo airclass …` and restores come before it."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)

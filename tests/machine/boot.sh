@@ -8,7 +8,7 @@ mkdir -p "$group"
 echo $$ >"$group/cgroup.procs"
 exec ip netns exec "$NAME" unshare --mount --uts --ipc --pid --cgroup --fork --kill-child bash -euc '
     mount --make-rprivate /
-    mount --bind "$ROOT" "$ROOT"
+    mount --rbind "$ROOT" "$ROOT"
     cd "$ROOT"
     mount -t proc proc proc
     mount -t sysfs sysfs sys

@@ -27,6 +27,7 @@ SUITE = "bookworm"
 PACKAGES = "ca-certificates,python3,python3-venv,systemd,systemd-sysv,dbus,iproute2,iptables,ufw,procps"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 FOLDER = ROOT / "build/machine"
+NETWORKS = "10.64.0.0/10"  # where `lab` lays its cables
 BOOT_S = 60.0
 COMMAND_S = 300.0
 POLL_S = 0.1
@@ -67,6 +68,16 @@ class Box:
         assert done.returncode == code, f"{command} ended with {done.returncode}: {said[-3000:]}"
         return said
 
+    def with_wheels(self) -> None:
+        """Let pip take packages from a folder that all machines share, filled from the registry once."""
+        whole = FOLDER / "wheels/whole"
+        if not whole.exists():
+            self.quietly("python3 -m venv /tmp/wheels")
+            fetch = "/tmp/wheels/bin/pip download -q -d /opt/wheels -c airclass/constraints.txt"
+            self.quietly(f"{fetch} ./airclass hatchling hatch-vcs")
+            whole.touch()
+        self.quietly("printf '[global]\\nno-index = true\\nfind-links = /opt/wheels\\n' >/etc/pip.conf")
+
     def quietly(self, command: str) -> str:
         """Run a command that is no part of what an operator does."""
         said = self.run(command)
@@ -86,6 +97,10 @@ def machine(name: str, work: Path) -> Iterator[Box]:
         _checkout(root / "root/root/airclass")
         shutil.copy("/etc/resolv.conf", root / "root/etc/resolv.conf")
         (root / "root/etc/hostname").write_text(f"{name}\n")
+        (FOLDER / "wheels").mkdir(exist_ok=True)
+        (root / "root/opt/wheels").mkdir()
+        shared = (str(FOLDER / "wheels"), str(root / "root/opt/wheels"))
+        subprocess.run(["mount", "--bind", *shared], check=True)
         pc.inside("ip", "route", "add", "default", "via", pc.cables["cable"].ours)
         boot = subprocess.Popen([str(Path(__file__).with_name("boot.sh")), str(root / "root"), pc.name])
         try:
@@ -142,7 +157,8 @@ def _way_out(pc: Lab) -> Iterator[None]:
     """Let the machine reach the package registries through this one, as a school's router does."""
     cable = pc.cables["cable"]
     rules = [
-        ["-t", "nat", "{}", "POSTROUTING", "-s", cable.theirs, "!", "-o", cable.outside, "-j", "MASQUERADE"],
+        # other machines see its own address, as in one network
+        ["-t", "nat", "{}", "POSTROUTING", "-s", cable.theirs, "!", "-d", NETWORKS, "-j", "MASQUERADE"],
         ["{}", "FORWARD", "-i", cable.outside, "-j", "ACCEPT"],
         ["{}", "FORWARD", "-o", cable.outside, "-j", "ACCEPT"],
     ]

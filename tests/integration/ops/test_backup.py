@@ -161,6 +161,18 @@ async def test_everything_lost_and_everything_back(
     assert {c["id"] for c in json.loads(ran.out)} == set(keys)
 
 
+async def test_what_root_restores_belongs_to_the_folders_owner(school: Path, deadline: None) -> None:
+    _, archive = await backup(school)
+    shutil.rmtree(school / "data")
+    (school / "data").mkdir()
+    os.chown(school / "data", 10001, 10001)
+    ran = await run("restore", archive, "--yes", folder=school)
+    assert ran.code == 0, ran.err
+    made = list((school / "data").iterdir())
+    assert {p.name for p in made} >= {"airclass.sqlite3", "airclass.sqlite3.lock"}
+    assert {(p.stat().st_uid, p.stat().st_gid) for p in made} == {(10001, 10001)}
+
+
 async def test_it_asks_first_and_shows_what_is_inside(school: Path, deadline: None) -> None:
     _, archive = await backup(school)
     (school / ".env").write_text(SETTINGS + "LOG_LEVEL=debug\n")

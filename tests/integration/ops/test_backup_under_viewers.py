@@ -36,7 +36,7 @@ SETTINGS = f"MODE=standalone\nJWT_SECRET_KEY={SECRET}\nCLUSTER_SECRET={SECRET}\n
 async def test_backups_while_a_class_goes_on_stop_nobody(tmp_path: Path) -> None:
     school, ready = tmp_path / "school", tmp_path / "ready.json"
     school.mkdir()
-    (school / ".env").write_text(f"{SETTINGS}DATA_DIR={school}/data\n")
+    (school / ".env").write_text(f"{SETTINGS}MAX_CONNECTIONS=300\nDATA_DIR={school}/data\n")
     airclass = (sys.executable, "-m", "airclass.cli.app")
     command = ("env", "-C", school, *airclass, "standalone", "--ports", "0", "--ready-file", ready)
     with trio.fail_after(WHOLE_S):
