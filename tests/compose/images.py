@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SUITE = "bookworm"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGES = "ca-certificates,python3,python3-venv"
+PLACES = "XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config"  # as Caddy's own image has them
 BASE, NODE = "airclass-test/base:latest", "airclass-test/node:latest"
 AIRCLASS, INGEST, FRONT = "airclass:latest", "airclass-test/ingest:latest", "airclass-test/caddy:latest"
 
@@ -101,7 +102,7 @@ def _binary(engine: Engine, folder: Path, tag: str, binary: Path) -> None:
     """Make an image of one static program."""
     folder.mkdir()
     shutil.copy(binary, folder / binary.name)
-    text = f"FROM scratch\nCOPY {binary.name} /usr/bin/{binary.name}\nENV PATH=/usr/bin HOME=/tmp\n"
+    text = f"FROM scratch\nCOPY {binary.name} /usr/bin/{binary.name}\nENV PATH=/usr/bin HOME=/tmp {PLACES}\n"
     _build(engine, folder, tag, text + (f'ENTRYPOINT ["{binary.name}"]\n' if tag == INGEST else ""))
 
 

@@ -97,14 +97,14 @@ def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         made = School(engine, folder, pc, settings["MASTER_URL"])
-        made.compose("down", "--volumes", "--timeout", "1")
+        made.compose("--profile", "*", "down", "--volumes", "--timeout", "1")
         try:
             made.compose("up", "--detach", "--wait", "--wait-timeout", "120")
             yield made
         finally:
             logs = made.compose("logs", "--no-color")
             (ROOT / "build/compose/last.log").write_text(logs)
-            made.compose("down", "--volumes", "--timeout", "1")
+            made.compose("--profile", "*", "down", "--volumes", "--timeout", "1")
 
 
 async def test_three_replicas_are_reached_from_another_pc(school: School, tmp_path: Path) -> None:
