@@ -94,7 +94,7 @@ async def _drive(
     for url in (joined["pathways"][0]["url"], joined["playback_url"], joined["pathways"][0]["url"] + "x"):
         await client.get(url)
     await client.get(f"{record['relay_url']}/t/{joined['token'][:-3]}abc/{classroom['id']}/index.m3u8")
-    await call("GET", "/api/classrooms", 401, headers={"Authorization": f"Bearer {joined['token']}"})
+    await call("GET", "/api/classrooms", 403, headers={"Authorization": f"Bearer {joined['token']}"})
     await call(
         "POST", f"/api/classrooms/{classroom['id']}/kick", 204, json={"subject": _subject(joined["token"])}
     )
