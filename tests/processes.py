@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 STOP_S = 5.0
-READY_S = 20.0
+READY_S = 40.0
 POLL_S = 0.02
 TAIL_CHARS = 4000
 

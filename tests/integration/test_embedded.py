@@ -75,6 +75,7 @@ def stamps(data: bytes) -> list[clock.Stamp]:
     return [stamp for stamp in found if stamp]
 
 
+@pytest.mark.calm
 async def test_every_frame_arrives_in_order_and_young(embedded: Ingest, tmp_path: Path) -> None:
     with trio.fail_after(TEST_S):
         async with (
