@@ -4,7 +4,7 @@ import HlsClass from 'hls.js/dist/hls.min.js';
 import type Hls from 'hls.js';
 import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig, Loader, LoaderContext, PlaylistLoaderContext } from 'hls.js';
 import { atRelay, folderOf } from './relays';
-import { aimOf, plainPlaylists, settings, withToken } from './settings';
+import { aimOf, plainPlaylists, settings, withoutOldParts, withToken } from './settings';
 import type { FaultKind, Player, PlayerOptions, Sample } from './types';
 
 const CMCD_KEYS = ['bl', 'br', 'bs', 'cid', 'd', 'dl', 'mtp', 'ot', 'pr', 'sf', 'sid', 'st', 'su'];
@@ -24,6 +24,9 @@ export class HlsPlayer implements Player {
   #priority: string[] = [];
   /** Each relay's folder, as the multivariant playlist names it. */
   #folders: string[] = [];
+  /** Whether pictures were loaded already; and whether none was since the last move to another relay. */
+  #began = false;
+  #moved = false;
   #reports: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly options: PlayerOptions) {
@@ -32,6 +35,12 @@ export class HlsPlayer implements Player {
     const { Events } = HlsClass;
     this.#hls.on(Events.MANIFEST_LOADED, (_, { levels }) => (this.#folders = [...new Set(levels.map(({ url }) => folderOf(url)))]));
     this.#hls.on(Events.MANIFEST_PARSED, () => this.prefer(this.#priority));
+    this.#hls.on(Events.LEVEL_SWITCHING, () => (this.#moved = this.#began));
+    this.#hls.on(Events.FRAG_LOADING, (_, { frag }) => {
+      if (frag.type !== 'main') return;
+      this.#began = true;
+      this.#moved = false;
+    });
     this.#hls.on(Events.LEVEL_LOADED, () => (this.#answeredAt_ms = Date.now()));
     this.#hls.on(Events.ERROR, (_, data) => {
       if (data.fatal) options.fault(kindOf(data.type), data.details);
@@ -40,7 +49,7 @@ export class HlsPlayer implements Player {
   }
 
   load(url: string): void {
-    this.#tuned = false;
+    this.#tuned = this.#began = this.#moved = false;
     this.#hls.loadSource(url);
   }
 
@@ -107,13 +116,16 @@ export class HlsPlayer implements Player {
     if (target_s !== null) this.#hls.targetLatency = target_s;
   }
 
-  /** A playlist loader that lets `#tune` read before hls.js decides where to start. */
+  /** A playlist loader that reads before hls.js does: to decide where to start, and how to go on after a move. */
   #reader(): NonNullable<HlsConfig['pLoader']> {
-    const tune = (text: string): void => this.#tune(text);
+    const read = (text: string, type: string): string => {
+      this.#tune(text);
+      return this.#moved && type === 'level' ? withoutOldParts(text) : text;
+    };
     return class extends (HlsClass.DefaultConfig.loader as unknown as NonNullable<HlsConfig['pLoader']>) {
       override load(...[context, config, callbacks]: Parameters<Loader<PlaylistLoaderContext>['load']>): void {
         const onSuccess: typeof callbacks.onSuccess = (response, ...rest) => {
-          if (typeof response.data === 'string') tune(response.data);
+          if (typeof response.data === 'string') response.data = read(response.data, context.type);
           callbacks.onSuccess(response, ...rest);
         };
         super.load(context, config, { ...callbacks, onSuccess });

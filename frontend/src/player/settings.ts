@@ -84,6 +84,18 @@ function median(values: number[]): number | undefined {
   return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
+/**
+ * A media playlist without the parts of its complete segments.
+ *
+ * hls.js 1.7 that is moved to another relay just between two segments takes the one that it has for the next, as its
+ * parts are unknown there, and loads nothing until they are no longer listed: some 3.5 s, twice what is in the buffer.
+ */
+export function withoutOldParts(playlist: string): string {
+  const lines = playlist.split('\n');
+  const lastSegment = lines.reduce((last, line, at) => (line !== '' && !line.startsWith('#') ? at : last), -1);
+  return lines.filter((line, at) => at > lastSegment || !line.startsWith('#EXT-X-PART:')).join('\n');
+}
+
 /** Put the present token in the place of the one that a relay's or the master's address carries. */
 export function withToken(url: string, token: string): string {
   const inPath = url.replace(/\/t\/[^/?#]+\//, () => `/t/${token}/`);

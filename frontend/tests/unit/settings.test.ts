@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { aimOf, CATCH_UP_RATE, lowLatencyTarget, plainPlaylists, settings, withToken } from '../../src/player/settings';
+import { aimOf, CATCH_UP_RATE, lowLatencyTarget, plainPlaylists, settings, withoutOldParts, withToken } from '../../src/player/settings';
 
 describe('the measured settings', () => {
   it('catch up at no more than 1.1', () => expect(CATCH_UP_RATE).toBeLessThanOrEqual(1.1));
@@ -66,5 +66,25 @@ describe('the token in an address', () => {
 
   it('is put in as it is, whatever signs it holds', () => {
     expect(withToken('/t/old/c1/a', '$&.x-y_z')).toBe('/t/$&.x-y_z/c1/a');
+  });
+});
+
+describe('a playlist after a move', () => {
+  const part = (name: string): string => `#EXT-X-PART:DURATION=0.5,URI="${name}.mp4"`;
+  const head = '#EXTM3U\n#EXT-X-PART-INF:PART-TARGET=0.5\n#EXT-X-MEDIA-SEQUENCE:11\n';
+  const complete = `${part('11.0')}\n${part('11.1')}\n#EXTINF:1.0,\n11.mp4\n`;
+  const tail = '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="12.1.mp4"\n';
+
+  it('keeps the parts of the open segment and all else', () => {
+    const playlist = `${head}${complete}${part('12.0')}\n${tail}`;
+    expect(withoutOldParts(playlist)).toBe(`${head}#EXTINF:1.0,\n11.mp4\n${part('12.0')}\n${tail}`);
+  });
+
+  it('lists no part when no segment is open', () => {
+    expect(withoutOldParts(head + complete + tail)).toBe(`${head}#EXTINF:1.0,\n11.mp4\n${tail}`);
+  });
+
+  it('keeps every part before the first segment is complete', () => {
+    expect(withoutOldParts(`${head}${part('11.0')}\n`)).toBe(`${head}${part('11.0')}\n`);
   });
 });
