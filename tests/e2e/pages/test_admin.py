@@ -115,6 +115,7 @@ def test_classes_people_log_and_settings(open_page: Open, master: FakeMaster) ->
     page.get_by_role("link", name="Classes").click()
     expect(page.get_by_role("row", name="수학 2")).to_contain_text("28 / 30")
     page.get_by_role("link", name="People").click()
+    expect(page.get_by_role("button", name="Add person")).to_be_visible()  # classes name their teachers too
     expect(page.get_by_role("row", name="김선생")).to_contain_text("Teacher")
     expect(page.get_by_text(cast.XSS)).to_be_visible()
     page.get_by_role("button", name="Add person").click()
