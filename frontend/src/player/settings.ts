@@ -80,20 +80,26 @@ export function aimOf(playlist: string): Aim {
   return { lowLatency: false, target_s: TARGET_SEGMENTS * mean_s };
 }
 
+function isPart(line: string): boolean {
+  return line.startsWith('#EXT-X-PART:');
+}
+
 function median(values: number[]): number | undefined {
   return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
 /**
- * A media playlist without the parts of its complete segments.
+ * A media playlist without the parts of its complete segments, unless it would then list no part at all.
  *
  * hls.js 1.7 that is moved to another relay just between two segments takes the one that it has for the next, as its
  * parts are unknown there, and loads nothing until they are no longer listed: some 3.5 s, twice what is in the buffer.
+ * Without any part it would wait for the next segment as a whole; with all of them for that segment's first part.
  */
 export function withoutOldParts(playlist: string): string {
   const lines = playlist.split('\n');
   const lastSegment = lines.reduce((last, line, at) => (line !== '' && !line.startsWith('#') ? at : last), -1);
-  return lines.filter((line, at) => at > lastSegment || !line.startsWith('#EXT-X-PART:')).join('\n');
+  if (!lines.slice(lastSegment + 1).some(isPart)) return playlist;
+  return lines.filter((line, at) => at > lastSegment || !isPart(line)).join('\n');
 }
 
 /** Put the present token in the place of the one that a relay's or the master's address carries. */

@@ -93,6 +93,7 @@ class Fake:
             "teacher": set(),
             "monitor": set(),
         }
+        self.came = trio.Event()
         self.http = httpx.AsyncClient(timeout=UPSTREAM_S, limits=httpx.Limits(max_connections=None))
         self.app = QuartTrio(__name__, static_folder=None)
         self.app.config["RESPONSE_TIMEOUT"] = None
@@ -135,6 +136,12 @@ class Fake:
         """Send to everyone of a kind who listens."""
         for channel in self.listeners[who]:
             channel.send_nowait(news)
+
+    async def heard(self, who: str) -> None:
+        """Wait until someone of a kind listens: a page may be drawn before its socket is open."""
+        with trio.fail_after(UPSTREAM_S):
+            while not self.listeners[who]:
+                await self.came.wait()
 
     def multivariant(self, token: str, inner: str) -> str:
         """Return the playlist of both relays, from the origin's own."""
@@ -198,9 +205,12 @@ class Fake:
         order: JSON = await request.get_json()
         for who in self.listeners:
             if (news := order.pop(f"push_{who}", None)) is not None:
+                await self.heard(who)
                 self.push(who, news)
         if order.pop("reset", False):
             self.stage = Stage()
+            for gone in self.listeners.values():  # pages of the test before, whose sockets still close
+                gone.clear()
         for name, value in order.items():
             if not hasattr(self.stage, name):
                 return {"unknown": name}, 400
@@ -328,6 +338,8 @@ class Fake:
                 return
             send, receive = trio.open_memory_channel[JSON](100)
             self.listeners[who].add(send)
+            self.came.set()
+            self.came = trio.Event()
             try:
                 await websocket.send_json({"type": "snapshot", **self.snapshot(who)})
                 async with trio.open_nursery() as nursery:

@@ -90,7 +90,7 @@ class FakeMaster:
         body = json.dumps(order).encode()
         headers = {"Content-Type": "application/json"}
         ask = urllib.request.Request(f"{self.url}/_fake", body, headers)  # noqa: S310  our own server
-        with urllib.request.urlopen(ask, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(ask, timeout=READY_S) as answer:  # noqa: S310
             assert answer.status == 200
 
     def told(self) -> dict[str, Any]:
