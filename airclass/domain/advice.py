@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airclass.domain.health import Status
@@ -31,6 +32,25 @@ class NodeFigures:
     capacity: int
 
 
+class Next(StrEnum):
+    """What the operator should do next: stable codes, part of `/cluster/nodes`."""
+
+    START_NODE = "start-node"
+    CHECK_NODE = "check-node"
+    ADD_NODE = "add-node"
+    SCALE_DOWN = "scale-down"
+    BALANCED = "balanced"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The English sentence, its code, and what is in it: the node to check and how many more there are."""
+
+    text: str
+    code: Next
+    figures: dict[str, str | int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The cluster in six figures, as `/cluster/nodes` shows it; loads in percent."""
@@ -40,7 +60,7 @@ class Summary:
     total_capacity: int
     current_load: int
     average_load: float
-    recommendation: str
+    recommendation: Recommendation
 
 
 def summarize(nodes: Sequence[NodeFigures]) -> Summary:
@@ -60,20 +80,23 @@ def summarize(nodes: Sequence[NodeFigures]) -> Summary:
     )
 
 
-def recommend(nodes: Sequence[NodeFigures], average_load: float) -> str:
+def recommend(nodes: Sequence[NodeFigures], average_load: float) -> Recommendation:
     """Return what to do next: broken nodes first, then too full, too empty, or nothing."""
     if not nodes:
-        return "No node has registered: start one with `airclass slave`, or add a node."
+        text = "No node has registered: start one with `airclass slave`, or add a node."
+        return Recommendation(text, Next.START_NODE)
     broken = [n for n in nodes if n.status in (Status.UNHEALTHY, Status.OFFLINE)]
     if broken:
         worst = min(broken, key=lambda n: (n.status is not Status.OFFLINE, n.id))
         others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        return f"Check {worst.id} ({worst.status}){others}: {worst.id} {worst.reason}."
+        text = f"Check {worst.id} ({worst.status}){others}: {worst.id} {worst.reason}."
+        return Recommendation(text, Next.CHECK_NODE, {"node": worst.id, "others": len(broken) - 1})
     if average_load > ADD_ABOVE:
-        return f"Average load is {average_load:.1f} %: add a node."
+        return Recommendation(f"Average load is {average_load:.1f} %: add a node.", Next.ADD_NODE)
     if average_load < SCALE_DOWN_BELOW and len(nodes) > 1:
-        return f"Average load is {average_load:.1f} %: the cluster can scale down."
-    return BALANCED
+        text = f"Average load is {average_load:.1f} %: the cluster can scale down."
+        return Recommendation(text, Next.SCALE_DOWN)
+    return Recommendation(BALANCED, Next.BALANCED)
 
 
 def advise_teacher(

@@ -1,12 +1,13 @@
 """One node's health: from beats, silence and probes to a status word, with hysteresis.
 
-Decides active, draining, unhealthy or offline and says why. Does not know other nodes; whether a
-missing ingest is this node's own fault comes in as `excused`.
+Decides active, draining, unhealthy or offline and says why: as an English sentence, and as a code with
+its figures for pages in other languages. Does not know other nodes; whether a missing ingest is this
+node's own fault comes in as `excused`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 SILENT_S = 6.0
@@ -29,18 +30,53 @@ class Status(StrEnum):
     OFFLINE = "offline"
 
 
+class Why(StrEnum):
+    """What is behind a status: stable codes, part of `/cluster/nodes`."""
+
+    NOTHING = ""
+    NEW = "new"
+    SILENT = "silent"
+    UNREACHABLE = "unreachable"
+    NOT_READY = "not-ready"
+    NO_INGEST = "no-ingest"
+    SLOW_INGEST = "slow-ingest"
+    BAD_INGEST = "bad-ingest"
+    WATCHED = "watched"
+    RETURNING = "returning"
+    DRAINING = "draining"
+
+
+# A relay names the fault of its origin as its counters do (OriginError.kind).
+_OF_FAULT = {
+    "": Why.NOT_READY,
+    "connect": Why.NO_INGEST,
+    "timeout": Why.SLOW_INGEST,
+    "truncated": Why.SLOW_INGEST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a node has its status: the sentence without its subject, its code, and the figures in it."""
+
+    text: str = ""
+    code: Why = Why.NOTHING
+    figures: dict[str, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Health:
     """Facts about one node, and the status that follows from them."""
 
     registered_at_s: float
     status: Status = Status.UNHEALTHY
-    reason: str = "has registered and not yet sent a beat"
+    reason: Reason = Reason("has registered and not yet sent a beat", Why.NEW)
     last_beat_s: float = float("-inf")
     good_beats: int = 0
     needed_beats: int = 1
     not_ready_since_s: float | None = None
     not_ready_reason: str = ""
+    not_ready_fault: str = ""
     last_ready_s: float = float("-inf")
     draining: bool = False
     unreachable: str = ""
@@ -51,8 +87,8 @@ class Health:
     last_active_s: float = float("-inf")
     held_until_s: float = float("-inf")
 
-    def beat(self, now_s: float, *, ready: bool, reason: str, draining: bool) -> None:
-        """Take in a heartbeat."""
+    def beat(self, now_s: float, *, ready: bool, reason: str, draining: bool, fault: str = "") -> None:
+        """Take in a heartbeat; `fault` is the kind of its origin's failure, empty when it is another."""
         if now_s - self.last_beat_s >= SILENT_S:
             self.good_beats = 0
         self.good_beats += 1
@@ -61,7 +97,7 @@ class Health:
         if ready or draining:
             self.not_ready_since_s, self.not_ready_reason, self.last_ready_s = None, "", now_s
         else:
-            self.not_ready_reason = reason
+            self.not_ready_reason, self.not_ready_fault = reason, fault
             if self.not_ready_since_s is None:
                 self.not_ready_since_s = now_s
 
@@ -111,25 +147,29 @@ class Health:
         hold_s = 0.0 if self.flaps == 1 else FIRST_HOLD_S * 2.0 ** min(self.flaps - 2, 16)
         self.held_until_s = now_s + min(hold_s, MAX_HOLD_S)
 
-    def _follow(self, now_s: float, *, excused: bool, ordered_drain: bool) -> tuple[Status, str]:
+    def _follow(self, now_s: float, *, excused: bool, ordered_drain: bool) -> tuple[Status, Reason]:
         silent_s = self.silent_s(now_s)
-        if silent_s >= OFFLINE_S:
-            return Status.OFFLINE, f"has sent nothing for {silent_s:.0f} s"
         if silent_s >= SILENT_S:
-            return Status.UNHEALTHY, f"has sent nothing for {silent_s:.0f} s"
-        if self.unreachable:
-            return Status.UNHEALTHY, self.unreachable
-        if self.not_ready_since_s is not None and not excused:
-            return Status.UNHEALTHY, self.not_ready_reason or "says that it is not ready"
-        if now_s < self.held_until_s:
-            return Status.UNHEALTHY, (
-                f"came and went {self.flaps} times; watched for {self.held_until_s - now_s:.0f} s more"
+            quiet = Reason(
+                f"has sent nothing for {silent_s:.0f} s", Why.SILENT, {"silent_s": round(silent_s)}
             )
+            return Status.OFFLINE if silent_s >= OFFLINE_S else Status.UNHEALTHY, quiet
+        if self.unreachable:
+            return Status.UNHEALTHY, Reason(self.unreachable, Why.UNREACHABLE)
+        if self.not_ready_since_s is not None and not excused:
+            told = self.not_ready_reason or "says that it is not ready"
+            return Status.UNHEALTHY, Reason(told, _OF_FAULT.get(self.not_ready_fault, Why.BAD_INGEST))
+        if now_s < self.held_until_s:
+            left_s = round(self.held_until_s - now_s)
+            text = f"came and went {self.flaps} times; watched for {left_s} s more"
+            return Status.UNHEALTHY, Reason(text, Why.WATCHED, {"times": self.flaps, "left_s": left_s})
         if self.good_beats < self.needed_beats:
-            return Status.UNHEALTHY, f"is back; {self.good_beats} of {self.needed_beats} good beats"
+            text = f"is back; {self.good_beats} of {self.needed_beats} good beats"
+            figures = {"beats": self.good_beats, "needed": self.needed_beats}
+            return Status.UNHEALTHY, Reason(text, Why.RETURNING, figures)
         if ordered_drain or self.draining:
-            return Status.DRAINING, "sends its students to other nodes"
-        return Status.ACTIVE, ""
+            return Status.DRAINING, Reason("sends its students to other nodes", Why.DRAINING)
+        return Status.ACTIVE, Reason()
 
 
 _WORKING = (Status.ACTIVE, Status.DRAINING)

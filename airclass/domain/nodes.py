@@ -117,7 +117,7 @@ class Nodes:
         if node is None:
             return None
         reason = beat.reason[:MAX_REASON_CHARS]
-        node.health.beat(now_s, ready=beat.ready, reason=reason, draining=beat.draining)
+        node.health.beat(now_s, ready=beat.ready, reason=reason, draining=beat.draining, fault=beat.fault)
         node.site.connections = min(max(beat.connections, 0), MAX_NODE_CAPACITY)
         node.site.egress_bps = max(beat.egress_bps, 0)
         node.version = beat.version[:40]
@@ -142,7 +142,7 @@ class Nodes:
             after = node.health.judge(now_s, excused=excused, ordered_drain=node.id in drained)
             node.site.takes_students = after is Status.ACTIVE
             if after is not before:
-                changes.append(StatusChange(node.id, before, after, node.health.reason))
+                changes.append(StatusChange(node.id, before, after, node.health.reason.text))
             if after is Status.OFFLINE and node.viewers:
                 self._forget_viewers(node)
                 node.site.connections = node.site.egress_bps = 0
@@ -172,7 +172,7 @@ class Nodes:
         """Return the cluster in six figures."""
         return summarize(
             [
-                NodeFigures(n.id, n.health.status, n.health.reason, n.site.connections, n.site.capacity)
+                NodeFigures(n.id, n.health.status, n.health.reason.text, n.site.connections, n.site.capacity)
                 for n in self.all.values()
             ]
         )

@@ -227,12 +227,17 @@ class KickIn(Struct):
 
 
 class NodeOut(Struct):
-    """One relay as operators see it; `load` in percent."""
+    """One relay as operators see it; `load` in percent.
+
+    `reason` is for logs and terminals; `reason_code` and its figures are for pages in other languages.
+    """
 
     id: str
     url: str
     status: str
     reason: str
+    reason_code: str
+    reason_figures: dict[str, int]
     zone: list[str]
     connections: int
     capacity: int
@@ -252,6 +257,8 @@ class SummaryOut(Struct):
     current_load: int
     average_load: float
     recommendation: str
+    recommendation_code: str
+    recommendation_figures: dict[str, str | int]
 
 
 class NodesOut(Struct):

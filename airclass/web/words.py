@@ -31,7 +31,9 @@ def node_out(node: Node, now_s: float) -> NodeOut:
         id=node.id,
         url=node.public_url,
         status=str(node.health.status),
-        reason=node.health.reason,
+        reason=node.health.reason.text,
+        reason_code=str(node.health.reason.code),
+        reason_figures=node.health.reason.figures,
         zone=[str(net) for net in site.zone],
         connections=site.connections,
         capacity=site.capacity,
@@ -56,7 +58,9 @@ def nodes_out(services: Services) -> NodesOut:
             summary.total_capacity,
             summary.current_load,
             summary.average_load,
-            summary.recommendation,
+            summary.recommendation.text,
+            str(summary.recommendation.code),
+            summary.recommendation.figures,
         ),
     )
 

@@ -116,7 +116,8 @@ class ViewerReport(msgspec.Struct, frozen=True):
 class Heartbeat(msgspec.Struct, frozen=True):
     """A relay's state, every HEARTBEAT_INTERVAL_S; versions name the orders it has carried out.
 
-    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left.
+    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left; `fault` is
+    the kind of an origin's failure that keeps it from being ready, empty without one.
     """
 
     node_id: str
@@ -131,6 +132,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     viewers: tuple[ViewerReport, ...] = ()
     gone: tuple[str, ...] = ()
     full: bool = False
+    fault: str = ""
 
 
 class Watch(msgspec.Struct, frozen=True):

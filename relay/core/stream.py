@@ -59,6 +59,7 @@ class Stream:
         self.sources: tuple[Source, ...] = ()
         self.problem = "the origin has not answered yet"
         self.fault = False  # whether the problem is one: nobody publishing is none
+        self.fault_kind = ""  # as OriginError names it
         self.on_demand = False
         self.idle = False  # on demand, and nobody asks
         self.session_lost = True

@@ -107,6 +107,7 @@ class Node:
             viewers=reports,
             gone=gone,
             full=full,
+            fault=next((s.fault_kind for s in self._edge.streams.values() if s.fault), ""),
         )
 
     def obey(self, orders: wire.Orders) -> None:

@@ -329,6 +329,7 @@ class Puller:
             log.warning("stream.lost stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
             self._changed()
         self._problems[server] = problem
+        stream.fault_kind = problem.kind
         stream.session_lost = True
         several = len(self._origins.urls) > 1
         told = (f"{where}: {p.reason}" if several else p.reason for where, p in self._problems.items())

@@ -2,6 +2,10 @@
 
 export type StreamState = 'waiting' | 'live' | 'reconnecting' | 'ended';
 export type ClassStatus = 'open' | 'closed' | 'ended';
+/** Why a node is not at work; and what the operator should do next. */
+export type ReasonCode =
+  | '' | 'new' | 'silent' | 'unreachable' | 'not-ready' | 'no-ingest' | 'slow-ingest' | 'bad-ingest' | 'watched' | 'returning' | 'draining';
+export type NextStep = 'start-node' | 'check-node' | 'add-node' | 'scale-down' | 'balanced';
 export type NodeStatus = 'active' | 'draining' | 'unhealthy' | 'offline';
 export type Role = 'student' | 'teacher' | 'monitor' | 'admin';
 export type Quality = 'good' | 'fair' | 'poor' | 'unknown';
@@ -93,8 +97,10 @@ export interface ClusterNode {
   version: string;
   /** Seconds behind the ingest; null while unknown. */
   lag_s: number | null;
-  /** Why it is not active. */
+  /** Why it is not active: in English, and as a code with the figures in it. */
   reason?: string;
+  reason_code?: ReasonCode;
+  reason_figures?: Record<string, number>;
 }
 
 export interface ClusterSummary {
@@ -104,6 +110,9 @@ export interface ClusterSummary {
   current_load: number;
   average_load: number;
   recommendation: string;
+  recommendation_code: NextStep;
+  /** With check-node: `node`, and how many `others` there are. */
+  recommendation_figures: Record<string, string | number>;
 }
 
 export interface AuditEvent {

@@ -5,6 +5,7 @@ import Admin from '../../src/pages/Admin.svelte';
 import Login from '../../src/pages/Login.svelte';
 import Teacher from '../../src/pages/Teacher.svelte';
 import { locale } from '../../src/i18n/locale.svelte';
+import type { ReasonCode } from '../../src/api/types';
 import { classroom, node, viewer } from '../builders';
 import { FakeMaster, FakeSocket } from '../fakes';
 
@@ -13,7 +14,7 @@ vi.stubGlobal('ResizeObserver', class { observe(): void {} disconnect(): void {}
 
 let master: FakeMaster;
 const user = { id: 'u1', name: 'Kim', role: 'admin' };
-const summary = { total_nodes: 2, active_nodes: 2, total_capacity: 300, current_load: 90, average_load: 30, recommendation: '' };
+const summary = { total_nodes: 2, active_nodes: 2, total_capacity: 300, current_load: 90, average_load: 30, recommendation: '', recommendation_code: 'balanced', recommendation_figures: {} };
 
 beforeEach(() => {
   FakeSocket.install();
@@ -129,6 +130,24 @@ describe('the dashboard', () => {
     expect(rows.slice(1).map((row) => within(row).getByRole('rowheader').textContent)).toEqual(['relay-1http://10.0.0.1:8080', 'relay-2http://10.0.0.2:8080']);
     expect(screen.getByText('30.0 %')).toBeVisible();
     expect(screen.getByText('Cluster is well-balanced.')).toBeVisible();
+  });
+
+  it.each([
+    ['en', 'silent', { silent_s: 41 }, /Nothing heard for 41 s/, ''],
+    ['ko', 'silent', { silent_s: 41 }, /41초 동안 신호가 없습니다/, ''],
+    ['ko', 'watched', { times: 3, left_s: 9 }, /3번 끊겼다 돌아왔습니다\. 9초 더/, ''],
+    ['ko', 'no-ingest', {}, /수신 서버에 연결하지 못합니다/, 'as the master says it'],
+    ['ko', 'of a newer master', {}, /as the master says it/, ''],
+  ] as const)('says in %s why a node is not at work: %s', async (lang, reason_code, reason_figures, sentence, detail) => {
+    locale.choose(lang);
+    const sick = node(1, { status: 'unhealthy', reason: 'as the master says it', reason_code: reason_code as ReasonCode, reason_figures });
+    const advice = { recommendation_code: 'check-node', recommendation_figures: { node: 'relay-1', others: 0 } };
+    master.answers['GET /cluster/nodes'] = { nodes: [sick, node(2)], summary: { ...summary, ...advice } };
+    render(Admin);
+    const row = await screen.findByRole('row', { name: /relay-1/ });
+    expect(within(row).getByText(sentence)).toBeVisible();
+    expect(row.querySelector('[lang=en]')?.textContent ?? '').toBe(detail);
+    expect(screen.getByText(/relay-1: /)).toHaveTextContent(sentence);
   });
 
   it('asks before it drains', async () => {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from airclass.domain.advice import NodeFigures, summarize
+from airclass.domain.health import Reason, Status, Why
 
 CODE = "K7QFM2XP"
 XSS = "<img src=x onerror=\"document.title='broken'\">"
@@ -91,6 +95,8 @@ def node(n: int, **changes: Any) -> dict[str, Any]:
         "url": f"http://192.168.1.{10 + n}:8080",
         "status": "active",
         "reason": "",
+        "reason_code": "",
+        "reason_figures": {},
         "zone": [],
         "connections": connections,
         "capacity": 150,
@@ -103,17 +109,27 @@ def node(n: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+def because(reason: Reason) -> dict[str, Any]:
+    """A node's reason, as the master tells it."""
+    return {"reason": reason.text, "reason_code": reason.code, "reason_figures": reason.figures}
+
+
+SILENT = because(Reason("has sent nothing for 42 s", Why.SILENT, {"silent_s": 42}))
+DRAINING = because(Reason("sends its students to other nodes", Why.DRAINING))
+NO_INGEST = because(Reason("c1: the connection to the origin failed (connection refused)", Why.NO_INGEST))
+
+
 def summary(nodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The six figures of some nodes."""
-    capacity = sum(n["capacity"] for n in nodes)
-    load = sum(n["connections"] for n in nodes)
-    return {
-        "total_nodes": len(nodes),
-        "active_nodes": sum(n["status"] == "active" for n in nodes),
-        "total_capacity": capacity,
-        "current_load": load,
-        "average_load": round(100 * load / capacity, 1) if capacity else 0.0,
-        "recommendation": "Cluster is well-balanced.",
+    """The six figures of some nodes, as the master would tell them."""
+    figures = [
+        NodeFigures(n["id"], Status(n["status"]), n["reason"], n["connections"], n["capacity"]) for n in nodes
+    ]
+    told = asdict(summarize(figures))
+    advice = told.pop("recommendation")
+    return told | {
+        "recommendation": advice["text"],
+        "recommendation_code": advice["code"],
+        "recommendation_figures": advice["figures"],
     }
 
 

@@ -181,19 +181,17 @@ ROOM = f"/join/{cast.CODE}"
 NODES = [
     cast.node(1),
     cast.node(2),
-    cast.node(3, status="draining", reason="Drained by admin."),
+    cast.node(3, status="draining", **cast.DRAINING),
     cast.node(
         4,
         status="offline",
-        reason="No heartbeat for 42 s.",
         connections=0,
         load=0.0,
         egress_mbps=0.0,
         last_seen_s=42.0,
+        **cast.SILENT,
     ),
-    cast.node(
-        5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", reason="2.7 s behind the ingest."
-    ),
+    cast.node(5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", **cast.NO_INGEST),
 ]
 SICK = {"nodes": NODES, "summary": cast.summary(NODES)}
 

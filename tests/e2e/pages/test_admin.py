@@ -44,7 +44,10 @@ def test_cards_advice_and_nodes(open_page: Open) -> None:
             [cast.node(1, connections=9, load=6.0), cast.node(2, connections=3, load=2.0)],
             "You can scale down",
         ),
-        ([cast.node(1, status="offline"), cast.node(2)], "1 node needs attention"),
+        (
+            [cast.node(1, status="offline", **cast.SILENT), cast.node(2)],
+            "1 node needs attention. relay-1: Nothing heard for 42 s.",
+        ),
     ],
 )
 def test_the_recommendation(
@@ -52,6 +55,23 @@ def test_the_recommendation(
 ) -> None:
     master.set(nodes=nodes, summary=cast.summary(nodes))
     expect(open_page("/admin").get_by_text(advice)).to_be_visible()
+
+
+def test_reasons_are_said_in_the_language_of_the_page(open_page: Open, master: FakeMaster) -> None:
+    nodes = [cast.node(1), cast.node(2, status="offline", **cast.SILENT)]
+    nodes.append(cast.node(3, status="unhealthy", **cast.NO_INGEST))
+    master.set(nodes=nodes, summary=cast.summary(nodes))
+    page = open_page("/admin", lang="ko")
+    row = page.get_by_role("row", name="relay-2")
+    expect(row).to_contain_text("42초 동안 신호가 없습니다")
+    expect(row).not_to_contain_text("has sent nothing")
+    # what the relay itself has said comes below, marked as English
+    expect(page.get_by_role("row", name="relay-3").locator("[lang=en]")).to_have_text(nodes[2]["reason"])
+    expect(
+        page.get_by_text("노드 2개를 확인해야 합니다. relay-2: 42초 동안 신호가 없습니다.")
+    ).to_be_visible()
+    page.get_by_role("button", name="English").click()
+    expect(row).to_contain_text("Nothing heard for 42 s")
 
 
 def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> None:

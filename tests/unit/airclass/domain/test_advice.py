@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from airclass.domain.advice import BALANCED, NodeFigures, advise_teacher, recommend, summarize
+from airclass.domain.advice import (
+    BALANCED,
+    Next,
+    NodeFigures,
+    Recommendation,
+    advise_teacher,
+    recommend,
+    summarize,
+)
 from airclass.domain.health import Status
 
 
@@ -13,18 +21,20 @@ def node(n: int, load: int, status: Status = Status.ACTIVE, reason: str = "") ->
 
 
 @pytest.mark.parametrize(
-    ("loads", "word"),
+    ("loads", "word", "code"),
     [
-        ([45, 40, 35], "scale down"),
-        ([60, 60, 60], BALANCED),
-        ([120, 120, 120], BALANCED),
-        ([121, 121, 121], "add a node"),
-        ([10], BALANCED),
-        ([], "start one"),
+        ([45, 40, 35], "scale down", Next.SCALE_DOWN),
+        ([60, 60, 60], BALANCED, Next.BALANCED),
+        ([120, 120, 120], BALANCED, Next.BALANCED),
+        ([121, 121, 121], "add a node", Next.ADD_NODE),
+        ([10], BALANCED, Next.BALANCED),
+        ([], "start one", Next.START_NODE),
     ],
 )
-def test_recommendation_follows_the_average(loads: list[int], word: str) -> None:
-    assert word in summarize([node(n, load) for n, load in enumerate(loads)]).recommendation
+def test_recommendation_follows_the_average(loads: list[int], word: str, code: Next) -> None:
+    found = summarize([node(n, load) for n, load in enumerate(loads)]).recommendation
+    assert word in found.text
+    assert (found.code, found.figures) == (code, {})
 
 
 def test_broken_nodes_come_first_with_their_reason() -> None:
@@ -33,10 +43,16 @@ def test_broken_nodes_come_first_with_their_reason() -> None:
         node(2, 0, Status.UNHEALTHY, "has sent nothing for 7 s"),
         node(3, 0, Status.OFFLINE, "has sent nothing for 41 s"),
     ]
-    assert recommend(nodes, 100.0) == (
-        "Check slave-3 (offline) and 1 more: slave-3 has sent nothing for 41 s."
+    assert recommend(nodes, 100.0) == Recommendation(
+        "Check slave-3 (offline) and 1 more: slave-3 has sent nothing for 41 s.",
+        Next.CHECK_NODE,
+        {"node": "slave-3", "others": 1},
     )
-    assert recommend(nodes[:2], 100.0) == "Check slave-2 (unhealthy): slave-2 has sent nothing for 7 s."
+    assert recommend(nodes[:2], 100.0) == Recommendation(
+        "Check slave-2 (unhealthy): slave-2 has sent nothing for 7 s.",
+        Next.CHECK_NODE,
+        {"node": "slave-2", "others": 0},
+    )
 
 
 def test_summary_counts_what_can_be_used() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.domain import health
-from airclass.domain.health import Health, Status, blames_ingest
+from airclass.domain.health import Health, Reason, Status, Why, blames_ingest
 
 
 def beat(h: Health, now_s: float, *, ready: bool = True, draining: bool = False, reason: str = "") -> Status:
@@ -45,14 +45,15 @@ def test_silence_is_unhealthy_after_6_s_and_offline_after_30(silent_s: float, st
     h = active()
     assert judge(h, 0.1 + silent_s) is status
     if status is not Status.ACTIVE:
-        assert h.reason == f"has sent nothing for {silent_s:.0f} s"
+        text = f"has sent nothing for {silent_s:.0f} s"
+        assert h.reason == Reason(text, Why.SILENT, {"silent_s": round(silent_s)})
 
 
 def test_it_is_back_after_two_good_beats() -> None:
     h = active()
     judge(h, 10.0)
     assert beat(h, 11.0) is Status.UNHEALTHY
-    assert h.reason == "is back; 1 of 2 good beats"
+    assert h.reason == Reason("is back; 1 of 2 good beats", Why.RETURNING, {"beats": 1, "needed": 2})
     assert beat(h, 13.0) is Status.ACTIVE
 
 
@@ -89,7 +90,7 @@ def test_a_node_that_cannot_be_reached_is_out_though_it_beats() -> None:
     h = active()
     h.probed(1.0, "cannot be reached at http://x", interval_s=30)
     assert beat(h, 2.0) is Status.UNHEALTHY
-    assert h.reason == "cannot be reached at http://x"
+    assert h.reason == Reason("cannot be reached at http://x", Why.UNREACHABLE)
     h.probed(3.0, "", interval_s=30)
     assert h.next_probe_s == 33.0
     assert beat(h, 4.0) is Status.UNHEALTHY
@@ -126,15 +127,45 @@ def test_not_ready_is_out_unless_excused() -> None:
     h.beat(2.0, ready=False, reason="no origin", draining=False)
     assert judge(h, 2.0, excused=True) is Status.ACTIVE
     assert judge(h, 2.0) is Status.UNHEALTHY
-    assert h.reason == "no origin"
+    assert h.reason == Reason("no origin", Why.NOT_READY)
     h.beat(4.0, ready=False, reason="", draining=False)
     assert judge(h, 4.0) is Status.UNHEALTHY
-    assert h.reason == "says that it is not ready"
+    assert h.reason == Reason("says that it is not ready", Why.NOT_READY)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("connect", Why.NO_INGEST),
+        ("timeout", Why.SLOW_INGEST),
+        ("truncated", Why.SLOW_INGEST),
+        ("playlist", Why.BAD_INGEST),
+        ("a kind of a newer relay", Why.BAD_INGEST),
+        ("", Why.NOT_READY),
+    ],
+)
+def test_what_a_relay_lacks_from_its_ingest_has_a_code(fault: str, why: Why) -> None:
+    h = active()
+    h.beat(2.0, ready=False, reason="c1: as the relay says it", draining=False, fault=fault)
+    judge(h, 2.0)
+    assert h.reason == Reason("c1: as the relay says it", why)
+
+
+def test_a_node_that_comes_and_goes_tells_how_often_and_how_long_it_is_watched() -> None:
+    h = active()
+    for down_s in (10.0, 20.0):
+        judge(h, down_s)
+        beat(h, down_s + 1)
+        beat(h, down_s + 3)
+    text = "came and went 2 times; watched for 2 s more"
+    assert h.reason == Reason(text, Why.WATCHED, {"times": 2, "left_s": 2})
 
 
 def test_draining_by_itself_or_by_order() -> None:
     h = active()
+    assert judge(Health(0.0), 0.0) is Status.UNHEALTHY
     assert beat(h, 2.0, ready=False, draining=True) is Status.DRAINING
+    assert h.reason.code is Why.DRAINING
     assert beat(h, 4.0) is Status.ACTIVE
     assert judge(h, 4.0, ordered_drain=True) is Status.DRAINING
     assert judge(h, 11.0, ordered_drain=True) is Status.UNHEALTHY
@@ -174,7 +205,7 @@ def test_whatever_happens_a_silent_node_is_never_active_and_a_good_one_comes_bac
             assert status is Status.OFFLINE
         elif silent_s >= health.SILENT_S:
             assert status is Status.UNHEALTHY
-        assert (status is Status.ACTIVE) == (not h.reason)
+        assert (status is Status.ACTIVE) == (not h.reason.text) == (not h.reason.code)
     h.probed(now_s, "", interval_s=30)
     beating(h, now_s + 1, now_s + health.MAX_HOLD_S + 10)
     assert h.status is Status.ACTIVE

@@ -107,6 +107,7 @@ async def test_an_address_nobody_answers_at_is_said_at_once_and_kept_out(tmp_pat
         shown = (await nodes(control))["slave-1"]
         assert shown["status"] == "unhealthy"
         assert "cannot be reached" in str(shown["reason"])
+        assert shown["reason_code"] == "unreachable"
 
 
 async def test_claims_are_checked(tmp_path: Path) -> None:
@@ -179,9 +180,12 @@ async def test_a_dead_node_is_shown_left_out_and_can_be_removed(tmp_path: Path) 
         health = control.services.cluster.nodes.all["slave-1"].health
         await control.until(lambda: health.status == "unhealthy", "unhealthy after 6 s")
         shown = await control.call("GET", "/cluster/nodes", None, control.monitor)
-        assert shown.json()["summary"]["recommendation"].startswith(
-            "Check slave-1 (unhealthy): slave-1 has sent"
-        )
+        (sick, _), summary = shown.json()["nodes"], shown.json()["summary"]
+        assert sick["reason_code"] == "silent"
+        assert sick["reason"] == f"has sent nothing for {sick['reason_figures']['silent_s']} s"
+        assert summary["recommendation"] == f"Check slave-1 (unhealthy): slave-1 {sick['reason']}."
+        assert summary["recommendation_code"] == "check-node"
+        assert summary["recommendation_figures"] == {"node": "slave-1", "others": 0}
         for n in range(3):
             assert (await control.join(made["code"], f"n{n}")).json()["priority"] == ["slave-2"]
         assert (

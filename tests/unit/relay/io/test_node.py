@@ -212,6 +212,7 @@ async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
         ready, (reason,) = rig.node.readiness()
         assert not ready
         assert reason.startswith("class1: ")
+        assert rig.node.heartbeat(full=False).fault == "connect"
 
 
 async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
