@@ -4,13 +4,18 @@ import { locale } from './i18n/locale.svelte';
 export function clock(at: string | number | Date): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return '–';
-  return new Intl.DateTimeFormat(locale.lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }).format(date);
+  return new Intl.DateTimeFormat(locale.lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
+}
+
+/** Times below a chart: with seconds where the next one may be less than a minute on. */
+export function clockMarks(at_s: number[], every_s: number): string[] {
+  return at_s.map((s) => (every_s < 60 ? clock(s * 1000) : clock(s * 1000).slice(0, 5)));
 }
 
 export function dayAndClock(at: string): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return '–';
-  return new Intl.DateTimeFormat(locale.lang, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hour12: false }).format(date);
+  return new Intl.DateTimeFormat(locale.lang, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(date);
 }
 
 export function whole(value: number): string {

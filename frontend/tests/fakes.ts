@@ -112,8 +112,8 @@ export class FakePlayer implements Player {
     this.did.push(`prefer ${priority.join()}`);
   }
 
-  evenPace(): void {
-    this.did.push('evenPace');
+  catchUp(allowed: boolean): void {
+    this.did.push(allowed ? 'catchUp' : 'evenPace');
   }
 
   startLoad(): void {

@@ -4,7 +4,7 @@ import HlsClass from 'hls.js/dist/hls.min.js';
 import type Hls from 'hls.js';
 import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig, Loader, LoaderContext, PlaylistLoaderContext } from 'hls.js';
 import { atRelay, folderOf } from './relays';
-import { aimOf, plainPlaylists, settings, withoutOldParts, withToken } from './settings';
+import { aimOf, CATCH_UP_RATE, plainPlaylists, settings, withoutOldParts, withToken } from './settings';
 import type { FaultKind, Player, PlayerOptions, Sample } from './types';
 
 const CMCD_KEYS = ['bl', 'br', 'bs', 'cid', 'd', 'dl', 'mtp', 'ot', 'pr', 'sf', 'sid', 'st', 'su'];
@@ -73,9 +73,9 @@ export class HlsPlayer implements Player {
     if (priority.some((id) => known.has(id))) this.#hls.pathwayPriority = priority;
   }
 
-  evenPace(): void {
-    this.#hls.config.maxLiveSyncPlaybackRate = 1;
-    this.#video.playbackRate = 1;
+  catchUp(allowed: boolean): void {
+    this.#hls.config.maxLiveSyncPlaybackRate = allowed ? CATCH_UP_RATE : 1;
+    if (!allowed) this.#video.playbackRate = 1;
   }
 
   sample(): Sample {

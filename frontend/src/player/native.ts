@@ -37,7 +37,7 @@ export class NativePlayer implements Player {
     // Content steering decides here.
   }
 
-  evenPace(): void {
+  catchUp(): void {
     // The system's player never changes its speed by itself.
   }
 

@@ -1,5 +1,6 @@
 // What to do when playback dies, with or without an error. One kind of death raises none, so this also
 // watches whether the picture moves. Pure: samples and faults with their time in, cures out.
+import { Pace } from './pace';
 import type { FaultKind, Sample } from './types';
 
 export type Cure =
@@ -7,7 +8,8 @@ export type Cure =
   | 'start-load' // hls.js stopped after a fatal error: let it go on
   | 'recover-media' // re-attach the media element
   | 'go-live' // jump over what will never arrive
-  | 'even-pace' // never change the speed again: this engine stands still when it is changed
+  | 'even-pace' // do not change the speed: this engine stands still when it is changed
+  | 'catch-up' // the speed may be changed again
   | 'reload' // ask the master for relays again and load afresh
   | 'rebuild'; // throw the player away and make a new one
 
@@ -26,10 +28,6 @@ const LADDER: [number, Cure][] = [
   [8_000, 'reload'],
   [20_000, 'rebuild'],
 ];
-/** Standing so soon after a change of speed, with so much media in hand, is the engine's own doing. */
-const BLAME_SPEED_MS = 3_000;
-const BLAME_AFTER_MS = 700;
-const ENOUGH_BUFFER_S = 0.5;
 /** Further behind the target than this, a student who did not rewind is brought back. */
 const TOO_FAR_BEHIND_S = 8;
 
@@ -39,12 +37,11 @@ export class Recovery {
   #previous: Sample | null = null;
   #movedAt_ms: number | null = null;
   #rung = 0;
-  #speedChangedAt_ms: number | null = null;
-  #evenPace = false;
+  readonly #pace = new Pace();
 
-  /** This engine cannot change its speed while it plays: no player may try again. */
+  /** The speed must not be changed now: a new player has to be told. */
   get evenPace(): boolean {
-    return this.#evenPace;
+    return this.#pace.even;
   }
 
   /** The player gave up with a fatal error. */
@@ -66,7 +63,7 @@ export class Recovery {
     const previous = this.#previous;
     this.#previous = sample;
     const now_ms = sample.at_ms;
-    if (previous !== null && previous.rate !== sample.rate) this.#speedChangedAt_ms = now_ms;
+    this.#pace.saw(sample);
     if (!wanted || previous === null || this.#movedAt_ms === null) {
       this.#restart(now_ms);
       return 'none';
@@ -79,19 +76,11 @@ export class Recovery {
     }
     if (sample.position_s - previous.position_s >= elapsed_s * MOVING_SHARE) {
       this.#restart(now_ms);
-      return following && tooFar(sample) && this.#may('go-live', JUMP_EVERY_MS, now_ms) ? 'go-live' : 'none';
+      if (following && tooFar(sample)) return this.#may('go-live', JUMP_EVERY_MS, now_ms) ? 'go-live' : 'none';
+      return this.#pace.moves(sample, following);
     }
-    if (!this.#evenPace && this.#blamesSpeed(sample)) {
-      this.#evenPace = true;
-      return 'even-pace';
-    }
-    return this.#climb(now_ms);
-  }
-
-  #blamesSpeed(sample: Sample): boolean {
-    if (this.#speedChangedAt_ms === null || this.#movedAt_ms === null || sample.buffer_s < ENOUGH_BUFFER_S) return false;
-    const stoodAfter_ms = this.#movedAt_ms - this.#speedChangedAt_ms;
-    return stoodAfter_ms < BLAME_SPEED_MS && sample.at_ms - this.#movedAt_ms >= BLAME_AFTER_MS;
+    const cure = this.#pace.stands(sample, this.#movedAt_ms);
+    return cure === 'none' ? this.#climb(now_ms) : cure;
   }
 
   #climb(now_ms: number): Cure {

@@ -41,8 +41,8 @@ export interface Player {
   goLive(): void;
   /** Relays in the order in which this viewer should use them. */
   prefer(priority: string[]): void;
-  /** Play at one speed for good, and do not catch up. */
-  evenPace(): void;
+  /** Whether it may play a little faster while it is late. It may, until it is told otherwise. */
+  catchUp(allowed: boolean): void;
   startLoad(): void;
   recoverMedia(): void;
   destroy(): void;

@@ -150,7 +150,7 @@ export class Playback {
       this.#player?.destroy();
       this.#player = player;
       player.prefer(this.#priority);
-      if (this.#recovery.evenPace) player.evenPace();
+      if (this.#recovery.evenPace) player.catchUp(false);
       player.load(url());
     } catch {
       this.broken = true;
@@ -217,7 +217,7 @@ export class Playback {
     if (cure === 'start-load') setTimeout(() => this.#player?.startLoad(), 0);
     else if (cure === 'recover-media') setTimeout(() => this.#player?.recoverMedia(), 0);
     else if (cure === 'go-live') player.goLive();
-    else if (cure === 'even-pace') player.evenPace();
+    else if (cure === 'even-pace' || cure === 'catch-up') player.catchUp(cure === 'catch-up');
     else this.#later(cure);
   }
 

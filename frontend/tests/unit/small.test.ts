@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeFromPath, loginLink, safeNext } from '../../src/state/address';
 import { adviseTeacher } from '../../src/state/advice';
+import { clockMarks } from '../../src/format';
 import { fill } from '../../src/i18n/locale.svelte';
 import { loudness } from '../../src/player/level';
 import { pauseMs } from '../../src/api/socket';
@@ -46,6 +47,18 @@ it('pauses grow, stay bounded and are spread', () => {
 
 it('loudness is said in words', () => {
   expect([-90, -45, -20, -2].map(loudness)).toEqual(['silent', 'quiet', 'good', 'loud']);
+});
+
+describe('times below a chart', () => {
+  const from_s = Date.parse('2026-11-23T00:00:00') / 1000;
+  const marks = (every_s: number): string[] => clockMarks([0, 1, 2, 3].map((n) => from_s + n * every_s), every_s);
+
+  it.each([1, 5, 30, 60, 600, 3600])('differ when they are %i s apart', (every_s) => expect(new Set(marks(every_s)).size).toBe(4));
+
+  it('say no more than is needed, and 0 o’clock is not 24', () => {
+    expect(marks(30)).toEqual(['00:00:00', '00:00:30', '00:01:00', '00:01:30']);
+    expect(marks(60)).toEqual(['00:00', '00:01', '00:02', '00:03']);
+  });
 });
 
 describe('advice to the teacher', () => {
