@@ -54,6 +54,18 @@ class _Request:
         self.asker(answer, now_s)
 
 
+class Clock:
+    """The machine's own time; tests bring another, so that a busy machine changes nothing."""
+
+    def now_s(self) -> float:
+        """Return the Unix time."""
+        return time.time()
+
+    def wait(self, loop: Loop, seconds: float) -> list[tuple[int, int]]:
+        """Return what happened to the loop's connections, at the latest after so many seconds."""
+        return loop.poll.poll(max(0.0, seconds), MAX_EVENTS)
+
+
 class Loop:
     """Runs connections and timers until told to stop; counts what went through."""
 
@@ -63,8 +75,10 @@ class Loop:
         tls: ssl.SSLContext | None = None,
         *,
         deadline_s: float = REQUEST_DEADLINE_S,
+        clock: Clock | None = None,
     ) -> None:
         self.address = address
+        self.clock = clock or Clock()
         self.tls = tls
         self.deadline_s = deadline_s
         self.requests = 0
@@ -76,24 +90,30 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
 
+    @property
+    def unanswered(self) -> int:
+        """How many requests are on their way."""
+        return sum(connection.waits for connection in self.connections.values())
+
     def at(self, when_s: float, call: Callable[[float], None]) -> None:
         """Call `call(now_s)` at a Unix time."""
         heapq.heappush(self._timers, (when_s, next(self._order), call))
 
     def run(self, until_s: float) -> None:
         """Serve events until a Unix time, or until `stopped`."""
-        now_s = time.time()
+        clock = self.clock
+        now_s = clock.now_s()
         while now_s < until_s and not self.stopped:
             next_s = min(self._timers[0][0], until_s) if self._timers else until_s
-            events = self.poll.poll(max(0.0, next_s - now_s), MAX_EVENTS)
-            now_s = began_s = time.time()
+            events = clock.wait(self, next_s - now_s)
+            now_s = began_s = clock.now_s()
             for number, _ in events:
                 connection = self.connections.get(number)
                 if connection is not None:
                     connection.ready(now_s)
             while self._timers and self._timers[0][0] <= now_s:
                 heapq.heappop(self._timers)[2](now_s)
-            now_s = time.time()
+            now_s = clock.now_s()
             self.busy_s += now_s - began_s
 
     def close(self) -> None:
@@ -199,6 +219,11 @@ class Connection:
             self._number, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET | select.EPOLLRDHUP
         )
         loop.at(request.deadline_s, self._check_deadline)
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._request.deadline_s > 0
 
     def send(self, request: _Request, now_s: float) -> None:
         """Send the next request on this idle connection."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 from benchmarks import report
 from benchmarks.crowd import Pages, say, tls_context
 from benchmarks.listing import Listing
-from benchmarks.loop import Host, Loop
+from benchmarks.loop import Clock, Host, Loop
 from benchmarks.wire import Answer, request_bytes
 from relay.base.errors import PlaylistError
 
@@ -81,7 +80,7 @@ class Paced:
 class March:
     """All viewers of this process."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, clock: Clock | None = None) -> None:
         self.pace = pace
         self.period_s = pace.viewers / pace.requests_per_s
         self.newest = ""
@@ -94,7 +93,7 @@ class March:
         self._pages = Pages()
         parts = urlsplit(pace.urls[0])
         tls = tls_context() if parts.scheme == "https" else None
-        self.loop = Loop((parts.hostname or "", parts.port or 0), tls)
+        self.loop = Loop((parts.hostname or "", parts.port or 0), tls, clock=clock)
         self._viewers = [Paced(self, pace.urls[n % len(pace.urls)]) for n in range(pace.viewers)]
 
     def listed(self, body: bytes) -> None:
@@ -109,7 +108,8 @@ class March:
 
     def run(self) -> None:
         """Connect everyone, then measure."""
-        pace, began_s = self.pace, time.time()
+        pace, clock = self.pace, self.loop.clock
+        began_s = clock.now_s()
         self.steady_s = began_s + pace.ramp_s + self.period_s
         for n, viewer in enumerate(self._viewers):
             self.loop.at(began_s + pace.ramp_s * n / len(self._viewers), viewer.ask)
@@ -117,10 +117,10 @@ class March:
         self.times_s.clear()
         self.segments = 0
         before, busy_s, body_bytes = self.loop.requests, self.loop.busy_s, self.loop.body_bytes
-        began_s = time.time()
+        began_s = clock.now_s()
         say({"event": "steady"})
         self.loop.run(began_s + pace.seconds)
-        elapsed_s = time.time() - began_s
+        elapsed_s = clock.now_s() - began_s
         say(
             {
                 "event": "done",

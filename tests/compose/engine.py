@@ -39,9 +39,9 @@ class Engine:
         """Run a docker command and return what it printed; AssertionError with its words if it fails."""
         return run(DOCKER, *args, env=self.env, input=input)
 
-    def compose(self, project: Path, *args: str) -> str:
+    def compose(self, project: Path, *args: str, input: bytes | None = None) -> str:
         """Run a compose command in the folder of the project's `.env`."""
-        return run(COMPOSE, "--progress", "plain", *args, env=self.env, folder=project)
+        return run(COMPOSE, "--progress", "plain", *args, env=self.env, folder=project, input=input)
 
     def has(self, image: str) -> bool:
         """Tell whether an image is there."""

