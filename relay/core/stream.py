@@ -215,7 +215,7 @@ class Stream:
             independent = part.independent and not (window.strip_independent and index > 0)
             name = part_name(window.rendition, entry.epoch, entry.msn, index, ext)
             parts.append(pl.Part(name, part.duration_s, independent))
-        init = pl.Map(entry.init.name, keys=entry.init.map.keys) if entry.init else None
+        init = entry.listed_init
         return pl.Segment(
             msn=entry.msn,
             uri="" if is_open else segment_name(window.rendition, entry),
@@ -223,7 +223,7 @@ class Stream:
             parts=tuple(parts),
             discontinuity=entry.discontinuity,
             gap=entry.gap,
-            map=init,
+            map=pl.Map(init.name, keys=init.map.keys) if init else None,
             keys=entry.keys,
             program_date_time_s=entry.pdt_s,
             title=entry.title,
