@@ -32,6 +32,8 @@ NEWEST_SEGMENTS = 3
 RETAINED_WINDOWS = 2
 PARTS_LISTED_SEGMENTS = 2
 GIVE_UP_TARGETS = 1.0
+# Not passed on: variables have been replaced where they stood, and our own headers say what may be cached.
+SPENT_TAGS = ("#EXT-X-DEFINE", "#EXT-X-ALLOW-CACHE")
 # An origin may still hint at a part that it lists: the open segment's, or the last one of the segment before.
 HINTED_SEGMENTS = 2
 
@@ -68,6 +70,7 @@ class Window:
         self.edge = Edge()
         self.hint_name = ""
         self.newest_at_s: float | None = None
+        self.tags: tuple[str, ...] = ()  # of the playlist as a whole, as the origin writes them now
         self.base_url = ""  # of the origin's playlist: what its relative URIs count from
         self._timeline = timeline
         self._cache = Cache(rendition, new_body)
@@ -156,6 +159,10 @@ class Window:
             discontinuity_seq += segment.discontinuity
             if index >= listed - MAX_WINDOW_SEGMENTS:
                 self._merge(segment, epoch, discontinuity_seq, now_s)
+        tags = tuple(tag for tag in playlist.tags if not tag.startswith(SPENT_TAGS))
+        if tags != self.tags:
+            self.tags = tags
+            self.version += 1
         self._date(epoch, wall_s)
         here = {p.uri for e in self._entries[-HINTED_SEGMENTS:] for p in e.parts if p.byterange is None}
         self._fetching.hinted(hint for hint in playlist.preload_hints if hint.uri not in here)

@@ -871,6 +871,34 @@ def test_keys_of_initialization_sections_are_absolute() -> None:
     assert found.map.keys == ('#EXT-X-KEY:METHOD=AES-128,URI="http://origin.example/live/k",IV=0x1',)
 
 
+def test_tags_of_the_playlist_are_those_that_the_origin_writes_now() -> None:
+    rig = Rig()
+    rig.update(replace(playlist(2, segment(0)), tags=("#EXT-X-NEW:1", "#EXT-X-START:TIME-OFFSET=-6")))
+    assert rig.window.tags == ("#EXT-X-NEW:1", "#EXT-X-START:TIME-OFFSET=-6")
+    version = rig.window.version
+    rig.update(replace(playlist(2, segment(0)), tags=("#EXT-X-NEW:1", "#EXT-X-START:TIME-OFFSET=-6")))
+    assert rig.window.version == version
+    rig.update(replace(playlist(2, segment(0)), tags=("#EXT-X-NEW:2",)))
+    assert (rig.window.tags, rig.window.version) == (("#EXT-X-NEW:2",), version + 1)
+
+
+def test_variables_and_the_word_of_old_about_caching_are_not_passed_on() -> None:
+    rig = Rig()
+    spent = ('#EXT-X-DEFINE:NAME="a",VALUE="b"', "#EXT-X-ALLOW-CACHE:NO")
+    rig.update(replace(playlist(2, segment(0)), tags=(*spent, "#EXT-X-NEW:b")))
+    assert rig.window.tags == ("#EXT-X-NEW:b",)
+
+
+def test_tags_of_a_session_that_is_over_change_nothing() -> None:
+    rig = Rig()
+    rig.plain(0, 1)
+    old = rig.epoch
+    rig.restart("two")
+    rig.plain(0)
+    rig.window.update(replace(playlist(2, segment(1)), tags=("#EXT-X-NEW:1",)), old, rig.now_s, WALL_S)
+    assert rig.window.tags == ()
+
+
 def test_tags_and_titles_go_with_their_segment() -> None:
     rig = Rig()
     rig.update(playlist(2, replace(segment(0, tags=("#EXT-X-NEW:1",)), title="a song")))
