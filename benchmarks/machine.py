@@ -14,13 +14,17 @@ _BLOCK_BYTES = 512
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds since a process began (user, system), the memory and descriptors that it holds now."""
+    """CPU seconds since a process began (user, system), the memory and descriptors that it holds now.
+
+    `waited_s` is how long its living threads, ready to run, were kept from a core.
+    """
 
     user_s: float
     system_s: float
     rss_bytes: int
     memfd_bytes: int
     descriptors: int = 0
+    waited_s: float = 0.0
 
     @property
     def cpu_s(self) -> float:
@@ -37,6 +41,7 @@ def cost(pids: list[int]) -> Cost:
         sum(part.rss_bytes for part in parts),
         sum(part.memfd_bytes for part in parts),
         sum(part.descriptors for part in parts),
+        sum(part.waited_s for part in parts),
     )
 
 
@@ -46,6 +51,7 @@ def _cost(pid: int) -> Cost:
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
         status = (folder / "status").read_text()
         descriptors = list((folder / "fd").iterdir())
+        waits_ns = [int(path.read_text().split()[1]) for path in folder.glob("task/*/schedstat")]
     except OSError:
         return Cost(0.0, 0.0, 0, 0)
     rss_kb = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
@@ -55,6 +61,7 @@ def _cost(pid: int) -> Cost:
         rss_kb * 1024,
         sum(_memfd_bytes(descriptor) for descriptor in descriptors),
         len(descriptors),
+        sum(waits_ns) / 1e9,
     )
 
 

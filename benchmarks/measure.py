@@ -83,6 +83,7 @@ def _usage(first: Cost, last: Cost, elapsed_s: float, requests: int) -> dict[str
         "user_s": last.user_s - first.user_s,
         "system_s": last.system_s - first.system_s,
         "cpu_percent": 100 * cpu_s / elapsed_s,
+        "waited_percent": 100 * max(0.0, last.waited_s - first.waited_s) / elapsed_s,
         "us_per_request": 1e6 * cpu_s / max(1, requests),
         "rss_mb": last.rss_bytes / 1e6,
         "rss_grown_mb": (last.rss_bytes - first.rss_bytes) / 1e6,

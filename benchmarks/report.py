@@ -148,6 +148,12 @@ def show_viewers(record: dict[str, Any]) -> None:
             f"memory {number(growth['rss_percent'], 1)} %, descriptors {number(growth['descriptors'], 0)}, "
             f"after the first {number(growth['after_s'], 0)} s",
         )
+    if waits := [
+        f"{name} {number(seen[name]['waited_percent'], 1)} %"
+        for name in ("relay", "ingest", "generators")
+        if "waited_percent" in seen.get(name, {})
+    ]:
+        facts.add_row("kept from a core", ", ".join(waits) + " of the time")
     rest = seen["generators"]["rest_percent"]
     facts.add_row("client", f"{number(100 * seen['client_busy'], 0)} % busy")
     facts.add_row("rest of the machine", f"{number(rest, 0)} % of a core (teacher and whatever else runs)")

@@ -112,6 +112,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
         max_viewers=settings.max_connections,
         max_egress_bps=int(settings.max_egress_mbps * 1e6),
         max_addresses_per_token=settings.max_addresses_per_token,
+        max_seats_per_address=settings.max_seats_per_address,
     )
     edge = Edge(
         admission,

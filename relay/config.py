@@ -28,6 +28,7 @@ class RelaySettings(Settings):
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 150
     max_egress_mbps: Annotated[float, Field(ge=0, le=1_000_000)] = 0
     max_addresses_per_token: Annotated[int, Field(ge=0, le=64)] = 8
+    max_seats_per_address: Annotated[int, Field(ge=0, le=100_000)] = 50
     cluster_secret: SecretStr | None = None
     cors_origins: str = "*"
     viewer_key: SecretStr | None = None

@@ -5,6 +5,7 @@ A token's signature is checked once; after that a viewer is found by the token's
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError, TokenError
@@ -30,6 +31,7 @@ class Admission:
         max_viewers: int = 150,
         max_egress_bps: int = 0,
         max_addresses_per_token: int = 0,
+        max_seats_per_address: int = 0,
     ) -> None:
         self.ledger = ledger
         self.keys: tuple[Key, ...] = keys
@@ -39,6 +41,7 @@ class Admission:
         self._max_viewers = max_viewers
         self._max_egress_bps = max_egress_bps
         self._max_addresses = min(max_addresses_per_token, MAX_ADDRESSES_NOTED)
+        self._max_seats = max_seats_per_address
         self._revoked: frozenset[str] = frozenset()
         self._closed: frozenset[str] = frozenset()
 
@@ -72,19 +75,30 @@ class Admission:
         return viewer
 
     def admit_public(self, stream: str, address: str, query: bytes, *, now_s: float, wall_s: float) -> Viewer:
-        """Return the anonymous viewer behind an address, or behind a player's session id."""
-        session = cmcd.parse(query).session
-        key = f"{stream} {session or address}".encode()
-        viewer = self.ledger.get(key)
+        """Return the anonymous viewer behind an address, or behind a player's session id.
+
+        Whoever invents sessions could take every seat, so only so many of a network have one of their own;
+        the others share one, and nobody of a school behind one address is refused.
+        """
+        subject = cmcd.parse(query).session or address
+        viewer = self.ledger.get(f"{stream} {subject}".encode())
+        if viewer is not None:
+            return viewer
+        network = network_of(address)
+        if self._max_seats and self.ledger.seats(network) >= self._max_seats:
+            subject = network
+            viewer = self.ledger.get(f"{stream} {subject}".encode())
         if viewer is None:
+            key = f"{stream} {subject}"
             viewer = Viewer(
-                key,
-                subject=session or address,
-                token_id=key.decode(),
+                key.encode(),
+                subject=subject,
+                token_id=key,
                 stream=stream,
                 expires_s=now_s + PUBLIC_LIFETIME_S,
                 now_s=now_s,
                 wall_s=wall_s,
+                network=network,
             )
             self._room()
             self.ledger.enter(viewer)
@@ -132,3 +146,11 @@ class Admission:
         if viewer.stream in self._closed:
             return TokenError(403, "the class was closed: ask the teacher")
         return None
+
+
+def network_of(address: str) -> str:
+    """Return what one household or school has: its IPv4 address, or the /64 of an IPv6 one."""
+    if ":" not in address:
+        return address
+    numeric = IPv6Address(address)
+    return str(numeric.ipv4_mapped or IPv6Address(int(numeric) >> 64 << 64))

@@ -104,6 +104,8 @@ class Entry:
     duration_s: float = 0.0
     pdt_s: float | None = None
     init: InitEntry | None = None
+    stand_in: InitEntry | None = None  # listed in place of its own, by a gap that `borrows`
+    borrows: bool = False
     keys: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     title: str = ""
@@ -126,6 +128,11 @@ class Entry:
     def decodable(self) -> bool:
         """Whether its initialization section is here, where it needs one."""
         return self.init is None or self.init.media is not None
+
+    @property
+    def listed_init(self) -> InitEntry | None:
+        """The initialization section that viewers see with it."""
+        return self.stand_in if self.borrows else self.init
 
     @property
     def listable(self) -> bool:

@@ -7,6 +7,7 @@ here is decided in `window`, where its bytes are in `cache`.
 from __future__ import annotations
 
 import math
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from relay.core.entries import Fetch, Try
@@ -27,6 +28,14 @@ PART_SUM_TOLERANCE_S = 0.05
 ROUNDING_S = 0.002
 
 
+class Outlook(Enum):
+    """Of a hinted part that is being fetched."""
+
+    AHEAD = "it comes when the teacher's line brings it"
+    DUE = "it is there, or keeps others waiting"
+    LOST = "it will not be wanted"
+
+
 class Fetching:
     """The next object of one rendition; a `Try` is the ticket of an object that is under way.
 
@@ -35,6 +44,7 @@ class Fetching:
 
     def __init__(self) -> None:
         self._hint: Fetch | None = None
+        self._hinted = False  # by the newest playlist
         self._ahead: bytes | None = None  # the hinted part, here before it is listed
 
     # -- the next one ---------------------------------------------------------------------
@@ -51,9 +61,7 @@ class Fetching:
         hint = self._hint
         if hint is None or self._ahead is not None:
             return None
-        if all(e.takes_parts and e.arrived() == len(e.parts) for e in pending) and _claim(hint.tried, now_s):
-            return hint
-        return None
+        return hint if _all_here(pending) and _claim(hint.tried, now_s) else None
 
     def retry_at_s(self, pending: Iterable[Entry], now_s: float) -> float:
         """Return when a failed object may be asked for again; inf when no such time is ahead."""
@@ -85,15 +93,25 @@ class Fetching:
         if fetch is self._hint:
             self._ahead = data
 
+    def outlook(self, fetch: Fetch, pending: Sequence[Entry]) -> Outlook:
+        """Return what has become, meanwhile, of a hinted part that is being fetched."""
+        if ticket_holder(pending, fetch.tried) is not None:
+            return Outlook.DUE
+        if fetch is not self._hint:
+            return Outlook.LOST
+        return Outlook.AHEAD if self._hinted and _all_here(pending) else Outlook.DUE
+
     # -- preload hints --------------------------------------------------------------------
 
     def hinted(self, hints: Iterable[PreloadHint]) -> None:
         """Take in what the origin hints at now; what was asked for may be listed all the same."""
+        self._hinted = False
         for hint in hints:
             if hint.type != "PART" or hint.byterange_start is not None:
                 continue
             if self._hint is None or self._hint.uri != hint.uri:
                 self._hint, self._ahead = Fetch("hint", hint.uri, None, -1), None
+            self._hinted = True
             return
         if self._hint is not None and not self._hint.tried.in_flight:
             self._hint = None
@@ -126,6 +144,11 @@ def ticket_holder(entries: Iterable[Entry], tried: Try) -> tuple[Entry, int] | N
             if part.tried is tried:
                 return entry, index
     return None
+
+
+def _all_here(pending: Iterable[Entry]) -> bool:
+    """Tell whether nothing but the next part is missing."""
+    return all(e.takes_parts and e.arrived() == len(e.parts) for e in pending)
 
 
 def _missing(entry: Entry, now_s: float) -> Fetch | None:

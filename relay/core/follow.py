@@ -47,6 +47,7 @@ class Follower:
         self._next_s = now_s
         self._advanced_s = now_s
         self._block = False
+        self._checks = False
 
     def next_poll(self, asked_s: float) -> Poll:
         """Return the next request; `asked_s` is now."""
@@ -69,6 +70,7 @@ class Follower:
         (RFC 8216bis §6.3.4), counted from the request.
         """
         advanced = self._playlist is None or _next(playlist) != _next(self._playlist)
+        waits_on, self._checks = advanced or self._checks, False
         self._block = playlist.server_control.can_block_reload and not playlist.ended
         self._playlist = playlist
         if advanced:
@@ -76,11 +78,20 @@ class Follower:
         if self._block:
             # an origin that answers a blocking request early is not asked in a tight loop
             pause_s = (playlist.part_target_s or playlist.target_duration_s) / 2
-            self._next_s = now_s if advanced else asked_s + pause_s
-            self._block = advanced or now_s - asked_s > pause_s
+            self._next_s = now_s if waits_on else asked_s + pause_s
+            self._block = waits_on or now_s - asked_s > pause_s
         else:
             last_s = playlist.segments[-1].duration_s if playlist.segments else playlist.target_duration_s
             self._next_s = asked_s + (min(last_s, playlist.target_duration_s) if advanced else last_s / 2)
+
+    def unanswered(self) -> bool:
+        """Note that a request brought nothing in time; returns whether to ask once more, for what there is.
+
+        A teacher's line that hiccups keeps a blocking request waiting: that is no fault of the origin, and
+        whoever took it for one would fetch anew what is under way.
+        """
+        self._checks, self._block = self._block, False
+        return self._checks
 
     def stalled(self, now_s: float) -> bool:
         """Tell whether the origin has listed nothing new for 1.5 target durations."""

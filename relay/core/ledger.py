@@ -33,6 +33,7 @@ class Viewer:
         "expires_s",
         "key",
         "last_s",
+        "network",
         "refused",
         "rendition",
         "sent_bytes",
@@ -52,8 +53,10 @@ class Viewer:
         expires_s: float,
         now_s: float,
         wall_s: float,
+        network: str = "",
     ) -> None:
         self.key = key
+        self.network = network  # where an anonymous viewer's seat is counted
         self.subject = subject
         self.token_id = token_id
         self.stream = stream
@@ -122,6 +125,7 @@ class Ledger:
     def __init__(self) -> None:
         self._by_key: dict[bytes, Viewer] = {}
         self._per_stream: dict[str, int] = {}
+        self._per_network: dict[str, int] = {}
         self._texts_of: dict[str, int] = {}
         self._left: dict[str, None] = {}
 
@@ -138,6 +142,8 @@ class Ledger:
     def enter(self, viewer: Viewer) -> None:
         """Add a viewer."""
         self._by_key[viewer.key] = viewer
+        if viewer.network:
+            self._per_network[viewer.network] = self.seats(viewer.network) + 1
         if not self.knows(viewer.token_id):
             self._per_stream[viewer.stream] = self._per_stream.get(viewer.stream, 0) + 1
         self._texts_of[viewer.token_id] = self._texts_of.get(viewer.token_id, 0) + 1
@@ -151,11 +157,19 @@ class Ledger:
         """Return how many watch one stream."""
         return self._per_stream.get(stream, 0)
 
+    def seats(self, network: str) -> int:
+        """Return how many anonymous viewers of one network are watching."""
+        return self._per_network.get(network, 0)
+
     def sweep(self, silent_since_s: float) -> list[Viewer]:
         """Take out, and return, the viewers who have asked for nothing since that time."""
         gone = [v for v in self._by_key.values() if v.last_s < silent_since_s]
         for viewer in gone:
             del self._by_key[viewer.key]
+            if viewer.network:
+                self._per_network[viewer.network] -= 1
+                if not self._per_network[viewer.network]:
+                    del self._per_network[viewer.network]
             self._texts_of[viewer.token_id] -= 1
             if self._texts_of[viewer.token_id]:
                 continue

@@ -29,7 +29,9 @@ UNKNOWN_BANDWIDTH = "2000000"
 # First letters of renditions' names; `v` is for variants.
 _LETTERS = {"AUDIO": "a", "SUBTITLES": "s"}
 # Tags that point into the origin: viewers are steered by the master, and see no trick-play lists.
-_NOT_FOR_VIEWERS = ("#EXT-X-CONTENT-STEERING", "#EXT-X-I-FRAME-STREAM-INF")
+# Variables have been replaced where they stood.
+_NOT_FOR_VIEWERS = ("#EXT-X-CONTENT-STEERING", "#EXT-X-I-FRAME-STREAM-INF", "#EXT-X-DEFINE")
+_STAYS_WITH_ORIGIN = ("#EXT-X-SESSION-KEY:", "#EXT-X-SESSION-DATA:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,11 @@ class Stream:
             media.append(_with(rendition, "URI", f'"{name}.m3u8"'))
         if len(sources) > MAX_RENDITIONS:
             raise OriginError(f"the origin lists {len(sources)} renditions; {MAX_RENDITIONS} are followed")
-        tags = tuple(t for t in index.tags if not t.startswith(_NOT_FOR_VIEWERS))
+        tags = tuple(
+            pl.with_absolute_uri(tag, index_uri) if tag.startswith(_STAYS_WITH_ORIGIN) else tag
+            for tag in index.tags
+            if not tag.startswith(_NOT_FOR_VIEWERS)
+        )
         self._multivariant = pl.MultivariantPlaylist(
             tuple(variants),
             tuple(media),
@@ -207,6 +213,7 @@ class Stream:
             rendition_reports=self._reports(window) if low_latency else (),
             ended=self.ended,
             version=VERSION,
+            tags=window.tags,
         )
 
     def _segment(self, window: Window, entry: Entry, *, is_open: bool) -> pl.Segment:
@@ -216,7 +223,7 @@ class Stream:
             independent = part.independent and not (window.strip_independent and index > 0)
             name = part_name(window.rendition, entry.epoch, entry.msn, index, ext)
             parts.append(pl.Part(name, part.duration_s, independent))
-        init = pl.Map(entry.init.name, keys=entry.init.map.keys) if entry.init else None
+        init = entry.listed_init
         return pl.Segment(
             msn=entry.msn,
             uri="" if is_open else segment_name(window.rendition, entry),
@@ -224,7 +231,7 @@ class Stream:
             parts=tuple(parts),
             discontinuity=entry.discontinuity,
             gap=entry.gap,
-            map=init,
+            map=pl.Map(init.name, keys=init.map.keys) if init else None,
             keys=entry.keys,
             program_date_time_s=entry.pdt_s,
             title=entry.title,

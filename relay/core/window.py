@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.entries import Body, Fetch, Media
+    from relay.core.fetching import Outlook
     from relay.core.playlist import Map, MediaPlaylist, Segment
     from relay.core.timeline import Epoch, Timeline
 
@@ -31,6 +32,10 @@ NEWEST_SEGMENTS = 3
 RETAINED_WINDOWS = 2
 PARTS_LISTED_SEGMENTS = 2
 GIVE_UP_TARGETS = 1.0
+# Not passed on: variables have been replaced where they stood, and our own headers say what may be cached.
+SPENT_TAGS = ("#EXT-X-DEFINE", "#EXT-X-ALLOW-CACHE")
+# An origin may still hint at a part that it lists: the open segment's, or the last one of the segment before.
+HINTED_SEGMENTS = 2
 
 
 @dataclass(slots=True)
@@ -65,6 +70,7 @@ class Window:
         self.edge = Edge()
         self.hint_name = ""
         self.newest_at_s: float | None = None
+        self.tags: tuple[str, ...] = ()  # of the playlist as a whole, as the origin writes them now
         self.base_url = ""  # of the origin's playlist: what its relative URIs count from
         self._timeline = timeline
         self._cache = Cache(rendition, new_body)
@@ -153,8 +159,13 @@ class Window:
             discontinuity_seq += segment.discontinuity
             if index >= listed - MAX_WINDOW_SEGMENTS:
                 self._merge(segment, epoch, discontinuity_seq, now_s)
+        tags = tuple(tag for tag in playlist.tags if not tag.startswith(SPENT_TAGS))
+        if tags != self.tags:
+            self.tags = tags
+            self.version += 1
         self._date(epoch, wall_s)
-        self._fetching.hinted(playlist.preload_hints)
+        here = {p.uri for e in self._entries[-HINTED_SEGMENTS:] for p in e.parts if p.byterange is None}
+        self._fetching.hinted(hint for hint in playlist.preload_hints if hint.uri not in here)
         self._settle(now_s)
 
     def finish(self) -> None:
@@ -203,6 +214,8 @@ class Window:
             entry.pdt_s = segment.program_date_time_s
         if segment.uri:
             entry.closed = True
+            # a line that hiccups makes a segment late, not its end: patience begins with that
+            entry.first_seen_s = max(entry.first_seen_s, now_s - segment.duration_s)
             entry.parts_listed = len(segment.parts) == len(entry.parts)
             entry.uri = segment.uri
             entry.byterange = segment.byterange
@@ -216,7 +229,7 @@ class Window:
         self, segment: Segment, msn: int, epoch: Epoch, discontinuity_seq: int, now_s: float
     ) -> Entry:
         last = self._entries[-1] if self._entries else None
-        discontinuity = segment.discontinuity
+        discontinuity, anew = segment.discontinuity, False
         if last is not None:
             if last.epoch is not epoch:
                 discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq + 1)
@@ -225,12 +238,12 @@ class Window:
             else:
                 discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq)
             discontinuity = discontinuity_seq > last.discontinuity_seq
-            if (
+            anew = (
                 discontinuity_seq > last.discontinuity_seq + 1  # one tag cannot say so
                 or msn - last.msn > self._window_segments
                 or (last.init is not None and segment.map is None)  # no tag can say so
-            ):
-                self._restart(now_s)
+            )
+            if anew:
                 discontinuity = segment.discontinuity
             else:
                 if not last.closed:
@@ -243,6 +256,8 @@ class Window:
         )
         entry.init = self._init(segment.map, epoch)
         self._entries.append(entry)
+        if anew:
+            self._restart(now_s)
         return entry
 
     def _fill_hole(self, last: Entry, msn: int, now_s: float) -> None:
@@ -316,6 +331,10 @@ class Window:
         """Note that a fetch was abandoned on our side: the object may be asked for again at once."""
         self._fetching.put_back(fetch)
 
+    def outlook(self, fetch: Fetch) -> Outlook:
+        """Return what has become, meanwhile, of a hinted part that is being fetched."""
+        return self._fetching.outlook(fetch, self._pending())
+
     def _pending(self) -> list[Entry]:
         return [e for e in self._entries[self._end :] if not e.listable]
 
@@ -354,13 +373,15 @@ class Window:
             self._cache.put_part(entry, index, data)
 
     def _give_up(self, entry: Entry) -> None:
-        """Let it be listed as EXT-X-GAP; a missing initialization section cannot be listed with it."""
+        """Let it be listed as EXT-X-GAP."""
         entry.gap = True
         self.tally.gaps += 1
-        if not entry.decodable:
-            missing, before = entry.init, self._entries[: self._entries.index(entry)]
-            entry.init = next((e.init for e in reversed(before) if e.init and e.init.media), None)
-            self._forget_init(missing)
+
+    def _borrow_init(self, entry: Entry) -> None:
+        """List a gap with the initialization section before it: its own is missing, and may still come."""
+        before = self._entries[: self._entries.index(entry)]
+        entry.borrows = True
+        entry.stand_in = next((e.listed_init for e in reversed(before) if e.listed_init), None)
 
     # -- what is listed -------------------------------------------------------------------
 
@@ -406,6 +427,8 @@ class Window:
         before = (self._first, self._end, self._parts_shown, self.hint_name)
         while self._end < len(self._entries) and self._entries[self._end].listable:
             entry = self._entries[self._end]
+            if not entry.decodable:
+                self._borrow_init(entry)
             self._end += 1
             self._timeline.listed(entry.msn, entry.discontinuity_seq)
         self._parts_shown = 0
@@ -479,8 +502,8 @@ class Window:
         self._end = max(0, self._end - 1)
 
     def _restart(self, now_s: float) -> None:
-        """Begin anew where a playlist could not go on: the list is filled as at the first time."""
-        self._cut(0, len(self._entries))
+        """Begin anew, with the newest segment, where a playlist could not go on: as at the first time."""
+        self._cut(0, len(self._entries) - 1)  # not before it is in: both may have one initialization section
         self._first = self._end = self._parts_shown = 0
         self._backfill_until_s = now_s + self._target_s
 
@@ -493,9 +516,10 @@ class Window:
     def _forget(self, entry: Entry) -> None:
         self._cache.forget(entry)
         self._forget_init(entry.init)
+        self._forget_init(entry.stand_in)
 
     def _forget_init(self, init: InitEntry | None) -> None:
-        if init is None or any(e.init is init for e in self._entries):
+        if init is None or any(init in (e.init, e.stand_in) for e in self._entries):
             return
         if self._inits.pop(init.name, None) is not None:
             self._cache.forget_init(init)

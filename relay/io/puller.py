@@ -7,7 +7,9 @@ what to fetch from `relay.core.window` and `fetching`, numbers from `relay.core.
 from __future__ import annotations
 
 import logging
+import math
 import time
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
 from relay.core.address import server_of
 from relay.core.counting import Counting
+from relay.core.fetching import Outlook
 from relay.core.follow import (
     INDEX_FIRST_BYTE_S,
     PLAIN_FIRST_BYTE_S,
@@ -36,11 +39,13 @@ if TYPE_CHECKING:
     from relay.core.stream import Source, Stream
     from relay.core.timeline import Epoch
     from relay.core.window import Window
+    from relay.io.upstream import Answer
 
 log = logging.getLogger(__name__)
 
-HINT_FIRST_BYTE_PARTS = 6
-MIN_HINT_FIRST_BYTE_S = 2.0
+# A hinted part comes when the line brings it; once it is listed, or keeps others waiting, it is due.
+AHEAD_FIRST_BYTE_S = 60.0
+DUE_FIRST_BYTE_S = 2.0
 TICK_S = 0.5
 ENDED_POLL_S = 5.0
 ON_DEMAND_IDLE_S = 30.0
@@ -48,6 +53,19 @@ ON_DEMAND_POLL_S = 0.1
 MAX_GONE_STATUS = (404, 410)
 # Asking again for an address that was refused, or for a body that is too large, changes nothing.
 NEVER_BETTER = ("refused", "too_large")
+
+
+@dataclass(slots=True, eq=False)
+class _Ahead:
+    """A hinted part under way: `scope` ends the wait for its first byte."""
+
+    fetch: Fetch
+    scope: trio.CancelScope
+    pieces: list[bytes]
+
+    def take(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.scope.deadline = math.inf
 
 
 class Puller:
@@ -84,6 +102,7 @@ class Puller:
         self._epoch_lock = trio.Lock()
         self._ended: set[str] = set()
         self._problems: dict[str, OriginError] = {}  # by origin, since the stream was last live
+        self._ahead: dict[str, _Ahead] = {}  # by rendition
         self._refused: set[str] = set()  # what was said about this session's objects
 
     async def run(self) -> None:
@@ -177,9 +196,15 @@ class Puller:
             await trio.sleep_until(poll.at_s)
             asked_s = trio.current_time()
             target = f"{url}{'&' if '?' in url else '?'}{poll.query}" if poll.query else url
-            answer = await upstream.get(
-                target, first_byte_s=poll.first_byte_s, max_bytes=self._limits.max_playlist_bytes
-            )
+            try:
+                answer = await upstream.get(
+                    target, first_byte_s=poll.first_byte_s, max_bytes=self._limits.max_playlist_bytes
+                )
+            except OriginError as exc:
+                # with another origin at hand there is no time for a second question
+                if exc.kind == "timeout" and len(self._origins.urls) == 1 and follower.unanswered():
+                    continue
+                raise
             playlist = pl.parse(_text(answer.status, answer.body, "playlist"))
             if not isinstance(playlist, pl.MediaPlaylist):
                 raise OriginError("a multivariant playlist stands where a media playlist should be")
@@ -191,6 +216,7 @@ class Puller:
                 window.base_url = answer.url
                 window.update(playlist, epoch, trio.current_time(), self._wall())
                 self._after(window, before)
+                self._mind_hint(window)
                 changed()
                 if not follower.stalled(trio.current_time()):
                     self._found()
@@ -257,28 +283,16 @@ class Puller:
                 raise
 
     async def _fetch(self, upstream: Upstream, window: Window, fetch: Fetch) -> None:
-        pins = self.stream.timeline.pins
-        first_byte_s = PLAIN_FIRST_BYTE_S
-        if fetch.kind == "hint" and pins is not None:
-            first_byte_s = max(MIN_HINT_FIRST_BYTE_S, HINT_FIRST_BYTE_PARTS * pins.part_target_s)
         before = window.version
         try:
-            answer = await upstream.get(
-                fetch.uri,
-                base_url=window.base_url,
-                first_byte_s=first_byte_s,
-                max_bytes=self._limits.max_object_bytes,
-                byterange=fetch.byterange,
-            )
+            if fetch.kind == "hint":
+                answer = await self._get_ahead(upstream, window, fetch)
+            else:
+                answer = await self._get(upstream, window, fetch, PLAIN_FIRST_BYTE_S)
         except OriginError as exc:
             window.failed(fetch, trio.current_time(), gone=exc.kind in NEVER_BETTER)
             self._after(window, before)
-            if exc.kind in NEVER_BETTER and exc.kind not in self._refused:
-                self._refused.add(exc.kind)
-                log.warning(
-                    "object.refused stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason
-                )
-            log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, exc.reason)
+            self._complain(fetch, exc)
             return
         if answer.status in (200, 206):
             window.arrived(fetch, answer.body, trio.current_time())
@@ -289,6 +303,46 @@ class Puller:
             gone = answer.status in MAX_GONE_STATUS
             window.failed(fetch, trio.current_time(), gone=gone)
         self._after(window, before)
+
+    async def _get(
+        self,
+        upstream: Upstream,
+        window: Window,
+        fetch: Fetch,
+        first_byte_s: float,
+        sink: Callable[[bytes], None] | None = None,
+    ) -> Answer:
+        return await upstream.get(
+            fetch.uri,
+            base_url=window.base_url,
+            first_byte_s=first_byte_s,
+            max_bytes=self._limits.max_object_bytes,
+            byterange=fetch.byterange,
+            sink=sink,
+        )
+
+    async def _get_ahead(self, upstream: Upstream, window: Window, fetch: Fetch) -> Answer:
+        """Fetch a hinted part, for as long as it is hinted at: asking again would be a second fetch."""
+        with trio.CancelScope() as scope:
+            ahead = self._ahead[window.rendition] = _Ahead(fetch, scope, [])
+            try:
+                answer = await self._get(upstream, window, fetch, AHEAD_FIRST_BYTE_S, ahead.take)
+                return replace(answer, body=b"".join(ahead.pieces))
+            finally:
+                del self._ahead[window.rendition]
+        self._counters.failed["timeout"] += 1
+        raise OriginError("the origin does not send the part that it has hinted at", "timeout")
+
+    def _mind_hint(self, window: Window) -> None:
+        """Look again at a hinted part under way: the origin may list it by now, or hint at another one."""
+        ahead = self._ahead.get(window.rendition)
+        if ahead is None or ahead.pieces:
+            return
+        outlook = window.outlook(ahead.fetch)
+        if outlook is Outlook.DUE:
+            ahead.scope.deadline = min(ahead.scope.deadline, trio.current_time() + DUE_FIRST_BYTE_S)
+        elif outlook is Outlook.LOST:
+            ahead.scope.cancel()
 
     def _complain(self, fetch: Fetch, problem: OriginError) -> None:
         """Say once a session what is refused; failures that may pass are counted only."""

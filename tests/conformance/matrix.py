@@ -12,7 +12,8 @@ PLAYERS = ("webkit-native", "mpv", "vlc", "ffmpeg")
 CLIENTS = (*HLSJS, *PLAYERS)
 ORIGINS = ("nginx-rtmp", "folder", "byteranges", "encrypted", "relay")
 RESTARTS = 4  # in the scene "restarts"
-SCENES = ("control", "restart", "restarts", "silence", "pathways", "origin")
+STAND_BY = "two-origins"
+SCENES = ("control", "restart", "restarts", "silence", "pathways", "origin", "takeover")
 
 TITLES = {
     "chromium": "hls.js in Chromium",
@@ -33,6 +34,7 @@ TITLES = {
     "byteranges": "the same, one file with byte ranges (fMP4)",
     "encrypted": "the same, AES-128 (MPEG-TS)",
     "relay": "another relay (low latency)",
+    STAND_BY: "low latency, two origins",
 }
 
 
@@ -60,6 +62,7 @@ def cells() -> list[Cell]:
         *(Cell(f, "restarts", "chromium") for f in FORMATS),
         *(Cell(f, "silence", "chromium") for f in FORMATS),
         *(Cell(o, "origin", c) for o in ORIGINS for c in ("chromium", "ffmpeg")),
+        Cell(STAND_BY, "takeover", "chromium"),
     ]
 
 
@@ -77,6 +80,7 @@ def events(cell: Cell) -> tuple[str, ...]:
         "restarts": ("begin", *(f"restarts {number}" for number in range(1, RESTARTS + 1))),
         "silence": ("begin", "silence"),
         "pathways": ("begin", "move", "kill"),
+        "takeover": ("begin", "takeover"),
     }[cell.scene]
 
 

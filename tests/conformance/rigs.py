@@ -16,7 +16,7 @@ import httpx
 import trio
 
 from tests import ingests
-from tests.conformance.matrix import FORMATS
+from tests.conformance.matrix import FORMATS, STAND_BY
 from tests.processes import Child, running
 from tests.relays import Relay, relay_running
 
@@ -102,6 +102,7 @@ class Rig:
     relay: Relay
     teacher: Teacher
     another: Callable[[], AbstractAsyncContextManager[Relay]]
+    origin: Child | None = None  # the one that the relay asks first
 
     @property
     def url(self) -> str:
@@ -133,6 +134,11 @@ def media_names(playlist: str) -> set[str]:
     return set(re.findall(r"v0-[0-9a-f]+-\d+(?:[-.]\d+)?\.\w+", "\n".join(media)))
 
 
+def epochs_of(media: set[str]) -> set[str]:
+    """Return the tags of the sessions that media belong to."""
+    return {name.split("-")[1] for name in media}
+
+
 def playlist_of(relay: Relay) -> str:
     """Return the address of a public relay's multivariant playlist."""
     return f"{relay.url}/live/index.m3u8"
@@ -142,6 +148,9 @@ def playlist_of(relay: Relay) -> str:
 async def rig(source: str, folder: Path) -> AsyncIterator[Rig]:
     """Run everything that the cells of one source share, with the teacher on air."""
     async with AsyncExitStack() as stack:
+        if source == STAND_BY:
+            yield await _two_origins(folder, stack)
+            return
         if source in FORMATS or source == "relay":
             url, teacher = await _go_origin(source if source in FORMATS else "lowLatency", folder, stack)
         elif source == "nginx-rtmp":
@@ -150,20 +159,21 @@ async def rig(source: str, folder: Path) -> AsyncIterator[Rig]:
             url, teacher = await _folder(source, folder, stack)
         stack.push_async_callback(teacher.kill)
         if source == "relay":
-            first = await stack.enter_async_context(_relay(url, folder))
+            first = await stack.enter_async_context(_relay(url, folder=folder))
             url = playlist_of(first)
-        relay = await stack.enter_async_context(_relay(url, folder))
-        it = Rig(relay, teacher, lambda: _relay(url, folder))
+        relay = await stack.enter_async_context(_relay(url, folder=folder))
+        it = Rig(relay, teacher, lambda: _relay(url, folder=folder))
         await it.publish()
         yield it
 
 
 @asynccontextmanager
-async def _relay(url: str, folder: Path) -> AsyncIterator[Relay]:
+async def _relay(*urls: str, folder: Path) -> AsyncIterator[Relay]:
     own = folder / f"relay-{os.urandom(3).hex()}"
     own.mkdir()
     env = {"HLS_CDN_SECRET": ingests.SECRET, "MAX_ADDRESSES_PER_TOKEN": "0"}
-    async with relay_running("--origin", url, "--public", folder=own, env=env) as relay:
+    origins = [word for url in urls for word in ("--origin", url)]
+    async with relay_running(*origins, "--public", folder=own, env=env) as relay:
         yield relay
 
 
@@ -176,10 +186,32 @@ def _rtmp_teacher(url: str, folder: Path) -> Teacher:
 
 
 async def _go_origin(variant: str, folder: Path, stack: AsyncExitStack) -> tuple[str, Teacher]:
+    ingest = await _ingest(variant, folder, stack)
+    return ingest.base_url(STREAM) + "index.m3u8", _rtmp_teacher(ingest.publish_url(STREAM), folder)
+
+
+async def _ingest(variant: str, folder: Path, stack: AsyncExitStack) -> ingests.Ingest:
     ready = folder / "origin.json"
     command = await trio.to_thread.run_sync(ingests.command, "origin", variant, ready)
-    ingest = await stack.enter_async_context(ingests.ingest_running(command, "origin", ready))
-    return ingest.base_url(STREAM) + "index.m3u8", _rtmp_teacher(ingest.publish_url(STREAM), folder)
+    return await stack.enter_async_context(ingests.ingest_running(command, "origin", ready))
+
+
+async def _two_origins(folder: Path, stack: AsyncExitStack) -> Rig:
+    """Two origins, each with a teacher of its own who sends the same lesson, before one relay."""
+    found: list[tuple[ingests.Ingest, Teacher]] = []
+    for name in ("first", "second"):
+        own = folder / name
+        own.mkdir()
+        ingest = await _ingest("lowLatency", own, stack)
+        teacher = _rtmp_teacher(ingest.publish_url(STREAM), own)
+        stack.push_async_callback(teacher.kill)
+        found.append((ingest, teacher))
+    found[1][1].start()
+    urls = [ingest.base_url(STREAM) + "index.m3u8" for ingest, _ in found]
+    relay = await stack.enter_async_context(_relay(*urls, folder=folder))
+    rig = Rig(relay, found[0][1], lambda: _relay(*urls, folder=folder), found[0][0].child)
+    await rig.publish()
+    return rig
 
 
 async def _nginx_rtmp(folder: Path, stack: AsyncExitStack) -> tuple[str, Teacher]:
@@ -246,7 +278,7 @@ def _free_port() -> int:
 def missing(sources: set[str]) -> list[str]:
     """Return the Debian packages that these sources lack."""
     found = [name for name in ("ffmpeg",) if shutil.which(name) is None]
-    if sources - {*FORMATS, "relay", "control"} and not (
+    if sources - {*FORMATS, STAND_BY, "relay", "control"} and not (
         shutil.which("nginx") or Path("/usr/sbin/nginx").exists()
     ):
         found.append("nginx-light")

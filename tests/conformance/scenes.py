@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import trio
 
 from tests.conformance import control, verdict
 from tests.conformance.clients import Watching, watching
-from tests.conformance.rigs import SIZES, Rig, playlist_of
+from tests.conformance.rigs import SIZES, Rig, epochs_of, playlist_of
 from tests.conformance.stage import Stage, two_pathways
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Scene:
             "restarts": self._restarts,
             "silence": self._silence,
             "pathways": self._pathways,
+            "takeover": self._takeover,
         }
         await play[self.cell.scene]()
         return self.results
@@ -185,6 +187,22 @@ class Scene:
             await trio.sleep(AFTER_S)
             seen = verdict.disturbed(client.samples, lost_s, back_s, time.time())
             self._note("silence", seen, client, figure=round(per_s, 2))
+
+    async def _takeover(self) -> None:
+        """The origin that the relay follows hangs: how soon does the relay list the other one's media?"""
+        first = self.rig.origin
+        assert first is not None
+        async with self._watching(self.rig.url, SHORT_S) as client:
+            before = epochs_of(await self.rig.media())
+            hung_s = time.time()
+            first.kill(signal.SIGSTOP)
+            with trio.move_on_after(AFTER_S):
+                while not epochs_of(await self.rig.media()) - before:
+                    await trio.sleep(POLL_S)
+            over_s = time.time()
+            await trio.sleep(AFTER_S)
+            seen = verdict.disturbed(client.samples, hung_s, over_s, time.time(), client.least_stall_s)
+            self._note("takeover", seen, client)
 
     async def _pathways(self) -> None:
         """Move a player from relay B to relay A by its own list, then kill A: it has to come back."""

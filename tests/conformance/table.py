@@ -6,7 +6,16 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.conformance.matrix import CLIENTS, FORMATS, HLSJS, ORIGINS, RESTARTS, TITLES, VARIATIONS
+from tests.conformance.matrix import (
+    CLIENTS,
+    FORMATS,
+    HLSJS,
+    ORIGINS,
+    RESTARTS,
+    STAND_BY,
+    TITLES,
+    VARIATIONS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +53,10 @@ For comparison, without a relay: a plain file of HLS that FFmpeg has made, with 
 8 of 16 s an `EXT-X-DISCONTINUITY`, another `EXT-X-MAP` and another size). A player that fails here does
 not support new initialization sections; with MPEG-TS, which has none, it goes on."""
 CONTROLS = ("chromium", "webkit-native", "mpv", "vlc")
+TAKEOVER = """\
+hls.js in Chromium at a relay with `--origin A --origin B`, each origin with a teacher of its own; A is
+stopped (SIGSTOP). *gap* = until the relay lists media of B; wanted ≤ two target durations of the
+origin, 4 s."""
 SILENCE = """\
 Requests a second that one hls.js makes of the relay, over 20 s, when its buffer has run out, and
 whether it goes on by itself when the teacher is back."""
@@ -80,6 +93,8 @@ def page(
     text += ["The relay that it plays from is killed with SIGKILL:", *_grid(cells, HLSJS, "kill", _plain)]
     text += ["## Other origins", "", "Undisturbed for 8 s:", *_across(cells, "plain", _plain)]
     text += ["Publisher killed, back after 3 s:", *_across(cells, "restart", _beyond)]
+    text += ["## Two origins, the first one hangs", "", TAKEOVER, ""]
+    text += _lines(["takeover"], (STAND_BY,), lambda e, o: _takeover(cells.get((o, "chromium", e), [])))
     text += ["## What the players said", "", *_errors(results)]
     return "\n".join(text).rstrip() + f"\n\n{NOTES}{notes or EMPTY}"
 
@@ -127,6 +142,13 @@ def _beyond(runs: Sequence[Result]) -> str:
         return ""
     gaps = _each([r.gap_s for r in runs])
     return f"{_yes(runs)}, beyond {_each([r.beyond_s for r in runs])} s (gap {gaps} s), {_load(runs)}"
+
+
+def _takeover(runs: Sequence[Result]) -> str:
+    if not runs:
+        return ""
+    gaps = _each([r.gap_s for r in runs])
+    return f"{_yes(runs)}, gap {gaps} s, stall {_each([r.stall_s for r in runs])} s, {_load(runs)}"
 
 
 def _silence(runs: Sequence[Result]) -> str:

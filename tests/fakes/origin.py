@@ -55,13 +55,17 @@ class Piece:
 
 @dataclass
 class Publication:
-    """One publisher's session: which parts exist at a time. `segment_s` is repeated for ever."""
+    """One publisher's session: which parts exist at a time. `segment_s` is repeated for ever.
+
+    `hiccups_s` tells how much later than that a part comes, by its number, and all after it.
+    """
 
     prefix: str
     start_s: float
     segment_s: tuple[float, ...]
     part_s: float
     first_msn: int
+    hiccups_s: dict[int, float] = field(default_factory=dict)
     ended: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
@@ -76,6 +80,7 @@ class Publication:
             count = max(1, math.ceil(duration_s / self.part_s - 1e-6))
             start_s = self._pieces[-1].ready_s if self._pieces else self.start_s
             for index in range(count):
+                start_s += self.hiccups_s.get(len(self._pieces), 0.0)
                 last = index == count - 1
                 end_s = duration_s if last else (index + 1) * self.part_s
                 length_s = end_s - index * self.part_s
@@ -114,6 +119,7 @@ class HlsOrigin:
     part_bytes: int = 2000
     window: int = GAPS
     secret: str = ""
+    hiccups_s: dict[int, float] = field(default_factory=dict)
     wall_start_s: float = WALL_START_S
     path: str = "/live/class1/"
     before: Hook | None = None
@@ -140,7 +146,9 @@ class HlsOrigin:
         """Begin a session now; one under way ends (MediaMTX: overridePublisher)."""
         self.unpublish()
         first_msn = GAPS if self.variant == "lowLatency" else 0
-        self.publication = Publication(prefix, trio.current_time(), self.segment_s, self.part_s, first_msn)
+        self.publication = Publication(
+            prefix, trio.current_time(), self.segment_s, self.part_s, first_msn, self.hiccups_s
+        )
         return self.publication
 
     def unpublish(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.origin import HlsOrigin
@@ -32,12 +32,21 @@ LATE_S = (0.0, 0.0, 0.01, 0.05, 0.2, 0.45)
     part_s=st.sampled_from([0.2, 0.33, 0.5]),
     late_s=st.lists(st.sampled_from(LATE_S), min_size=1, max_size=12),
     away_s=st.lists(st.sampled_from([0.0, 0.7, 2.0]), max_size=2),
+    hiccups_s=st.dictionaries(st.integers(9, 25), st.sampled_from([0.4, 1.2, 2.6, 4.5, 9.0]), max_size=3),
 )
-@settings(max_examples=25)
+@example("lowLatency", [2.0], 0.5, [0.0], [], {9: 2.6})
+@example("lowLatency", [1.0], 0.2, [0.0], [], {20: 9.0})
+@settings(max_examples=40)
 def test_each_object_is_fetched_once(
-    variant: str, segment_s: list[float], part_s: float, late_s: list[float], away_s: list[float]
+    variant: str,
+    segment_s: list[float],
+    part_s: float,
+    late_s: list[float],
+    away_s: list[float],
+    hiccups_s: dict[int, float],
 ) -> None:
-    origin = HlsOrigin(variant=variant, segment_s=tuple(segment_s), part_s=part_s)
+    """A teacher's line may hiccup for longer than a blocking request or a hinted part is waited for."""
+    origin = HlsOrigin(variant=variant, segment_s=tuple(segment_s), part_s=part_s, hiccups_s=hiccups_s)
     delays_s = cycle(late_s)
 
     async def dawdle(request: Request, stream: trio.abc.Stream) -> bool:

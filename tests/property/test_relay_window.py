@@ -6,7 +6,7 @@ and evicts. What viewers were shown is remembered and must stay true.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,7 +178,7 @@ class WindowMachine(RuleBasedStateMachine):
         self.size = window
         self.low_latency = low_latency
         self.flying: list[Fetch] = []
-        self.fetched: dict[str, int] = {}
+        self.had: set[str] = set()
         self.session = Session("000000000000", 0, window, low_latency, made=PARTS)
 
     @rule(made=st.integers(1, 4))
@@ -198,7 +198,17 @@ class WindowMachine(RuleBasedStateMachine):
 
     @rule(hint=st.booleans())
     def poll(self, hint: bool) -> None:
-        listed = self.session.listed(hint=hint)
+        self.update(self.session.listed(hint=hint))
+
+    @rule()
+    def poll_a_sloppy_origin(self) -> None:
+        """It still hints at a part that it lists by now."""
+        listed = self.session.listed(hint=False)
+        newest = listed.open_segment or (listed.segments[-1] if listed.segments else None)
+        if newest is not None and newest.parts:
+            self.update(replace(listed, preload_hints=(PreloadHint("PART", newest.parts[-1].uri),)))
+
+    def update(self, listed: MediaPlaylist) -> None:
         epoch = epoch_of(self.stream, self.sessions, listed)
         self.window.update(listed, epoch, self.now_s, WALL_S + self.now_s)  # type: ignore[arg-type]
 
@@ -206,10 +216,8 @@ class WindowMachine(RuleBasedStateMachine):
     def ask(self) -> None:
         fetch = self.window.wanted(self.now_s)
         if fetch is not None:
-            # an initialization section is needed again when the list begins anew
-            assert fetch.kind == "init" or (fetch.kind, fetch.uri) not in [
-                (f.kind, f.uri) for f in self.flying
-            ]
+            assert fetch.uri not in [f.uri for f in self.flying], "it is under way"
+            assert fetch.uri not in self.had, "it has been fetched"
             self.flying.append(fetch)
 
     def take(self, index: int) -> Fetch | None:
@@ -219,6 +227,7 @@ class WindowMachine(RuleBasedStateMachine):
     def arrive(self, index: int) -> None:
         if (fetch := self.take(index)) is not None:
             self.window.arrived(fetch, body(fetch.uri), self.now_s)
+            self.had.add(fetch.uri)
 
     @rule()
     def fetch_everything(self) -> None:

@@ -44,8 +44,9 @@ def with_explicit_iv(line: str, msn: int) -> str:
 
 
 def with_absolute_uri(line: str, base_url: str) -> str:
-    """Return a key line whose relative URI was made absolute; the key stays with its own server."""
-    attributes = parse_attributes(line.removeprefix(KEY), 0)
+    """Return a tag whose relative URI was made absolute: a key, say, stays with its own server."""
+    tag, _, listed = line.partition(":")
+    attributes = parse_attributes(listed, 0)
     uri = attribute(attributes, "URI")
     if uri is None or not base_url:
         return line
@@ -53,7 +54,7 @@ def with_absolute_uri(line: str, base_url: str) -> str:
         ("URI", f'"{urljoin(base_url, uri)}"') if name == "URI" else (name, value)
         for name, value in attributes
     )
-    return KEY + print_attributes(tuple(absolute))
+    return f"{tag}:{print_attributes(tuple(absolute))}"
 
 
 def _format(line: str) -> str:

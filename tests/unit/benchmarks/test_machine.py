@@ -5,8 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 from benchmarks.machine import children, cost, describe
+
+
+def test_a_process_that_shares_its_core_is_seen_to_wait() -> None:
+    core = {min(os.sched_getaffinity(0))}
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        for hog in hogs:
+            os.sched_setaffinity(hog.pid, core)
+        give_up_s = time.monotonic() + 20.0
+        while cost([hogs[0].pid]).waited_s < 0.02:
+            assert time.monotonic() < give_up_s
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
 
 
 def test_this_process_has_a_cost() -> None:

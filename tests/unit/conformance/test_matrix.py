@@ -7,6 +7,7 @@ from tests.conformance.matrix import (
     FORMATS,
     HLSJS,
     ORIGINS,
+    STAND_BY,
     TITLES,
     Cell,
     by_source,
@@ -36,7 +37,7 @@ def test_two_relays_come_before_the_first_restart() -> None:
 
 
 def test_every_name_has_a_title() -> None:
-    assert {c.client for c in cells()} | {*FORMATS, *ORIGINS, "control"} == set(TITLES)
+    assert {c.client for c in cells()} | {*FORMATS, *ORIGINS, STAND_BY, "control"} == set(TITLES)
 
 
 def test_cells_are_chosen_by_a_part_of_their_name() -> None:
@@ -47,4 +48,4 @@ def test_cells_are_chosen_by_a_part_of_their_name() -> None:
 
 def test_every_cell_brings_results() -> None:
     named = {event for cell in cells() for event in events(cell)}
-    assert {"control", "plain", "restart", "restarts 4", "silence", "move", "kill"} <= named
+    assert {"control", "plain", "restart", "restarts 4", "silence", "move", "kill", "takeover"} <= named

@@ -53,6 +53,13 @@ def test_silence_is_told_as_requests_a_second() -> None:
     assert "yes, 0.65 requests/s, beyond 0.4 s" in row
 
 
+def test_a_takeover_is_told_as_its_gap_and_the_stall() -> None:
+    result = Result("two-origins", "chromium", "takeover", plays=True, gap_s=2.41, stall_s=0.33, load=1)
+    assert "yes, gap 2.4 s, stall 0.3 s, load 1" in line(
+        page([result], FACTS, {}), "## Two origins", "| takeover"
+    )
+
+
 def test_errors_of_players_are_listed() -> None:
     result = Result("mpegts", "firefox", "plain", plays=True, errors={"bufferStalledError": 2})
     assert "- hls.js in Firefox ESR: bufferStalledError × 4" in page([result, result], FACTS, {})

@@ -8,7 +8,7 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.base.tokens import LEEWAY_S, mint_viewer
-from relay.core.admission import Admission
+from relay.core.admission import Admission, network_of
 from relay.core.ledger import MAX_ADDRESSES_NOTED, Ledger, Viewer
 
 KEY = b"k" * 32
@@ -177,6 +177,57 @@ def test_anonymous_viewers_are_told_apart_by_session_or_address() -> None:
     with pytest.raises(RequestError) as caught:
         enter("192.0.2.3")
     assert caught.value.status == 503
+
+
+def anonymous(admission: Admission, address: str, session: int | None = None) -> Viewer:
+    query = b"" if session is None else b"CMCD=sid%%3D%%22s%d%%22" % session
+    return admission.admit_public("class1", address, query, now_s=100.0, wall_s=WALL_S)
+
+
+@pytest.mark.parametrize(
+    "addresses", [["192.0.2.1"], ["::ffff:192.0.2.1"], [f"2001:db8::{n:x}" for n in range(1, 101)]]
+)
+def test_one_address_cannot_take_every_seat_of_a_public_relay(addresses: list[str]) -> None:
+    admission = Admission(Ledger(), public=True, max_viewers=10, max_seats_per_address=4)
+    for number in range(100):
+        anonymous(admission, addresses[number % len(addresses)], number)
+    assert len(admission.ledger) == 5
+    assert len({anonymous(admission, addresses[0], number).key for number in range(200, 300)}) == 1
+    others = [anonymous(admission, f"198.51.100.{number}") for number in range(5)]
+    assert len({viewer.key for viewer in others}) == 5
+    assert len(admission.ledger) == 10
+
+
+def test_a_school_behind_one_address_is_let_in() -> None:
+    """More students than seats an address: all are served, some of them on one seat, until others leave."""
+    admission = Admission(Ledger(), public=True, max_viewers=150, max_seats_per_address=50)
+    students = [anonymous(admission, "192.0.2.1", number) for number in range(400)]
+    assert len(admission.ledger) == 51
+    assert [anonymous(admission, "192.0.2.1", number) for number in range(400)] == students
+    for viewer in students[:10]:
+        viewer.last_s = 90.0
+    admission.ledger.sweep(95.0)
+    assert anonymous(admission, "192.0.2.1", 399).subject == "s399"
+    admission.ledger.sweep(200.0)
+    assert admission.ledger.seats("192.0.2.1") == 0
+
+
+def test_without_a_bound_every_session_has_a_seat() -> None:
+    admission = Admission(Ledger(), public=True, max_viewers=150)
+    assert len({anonymous(admission, "192.0.2.1", number).key for number in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+    ],
+)
+def test_a_household_has_one_ipv4_address_or_64_bits_of_ipv6(address: str, network: str) -> None:
+    assert network_of(address) == network
 
 
 def test_a_renewed_token_takes_no_second_seat() -> None:

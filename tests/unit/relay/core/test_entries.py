@@ -103,3 +103,10 @@ def test_a_part_has_a_place_in_an_open_segment_without_holes() -> None:
     assert entry().takes_parts
     assert not entry(closed=True).takes_parts
     assert not entry(parts_broken=True).takes_parts
+
+
+def test_a_gap_may_borrow_the_initialization_section_that_is_listed_with_it() -> None:
+    own, other = InitEntry(Map("i.mp4"), "v0-i.mp4"), InitEntry(Map("j.mp4"), "v0-j.mp4")
+    assert entry(init=own).listed_init is own
+    assert entry(init=own, borrows=True, stand_in=other).listed_init is other
+    assert entry(init=own, borrows=True).listed_init is None

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from relay.core.entries import Entry, Fetch, InitEntry, Media, PartEntry, Try
-from relay.core.fetching import RETRY_FIRST_S, RETRY_MAX_S, Fetching, made_of_parts, ticket_holder
+from relay.core.fetching import RETRY_FIRST_S, RETRY_MAX_S, Fetching, Outlook, made_of_parts, ticket_holder
 from relay.core.playlist import ByteRange, Map, PreloadHint
 from relay.core.timeline import Epoch
 from tests.builders import MemoryBody
@@ -198,6 +198,23 @@ def test_a_withdrawn_hint_that_is_under_way_is_waited_for() -> None:
     fetching.hinted(hint("p1"))
     fetching.hinted(())
     assert fetching.next([], NOW_S) is None
+
+
+def test_the_outlook_of_a_hinted_part_under_way() -> None:
+    fetching = Fetching()
+    fetching.hinted(hint("p0"))
+    fetch = fetching.next([], NOW_S)
+    assert fetch is not None
+    assert fetching.outlook(fetch, []) is Outlook.AHEAD
+    assert fetching.outlook(fetch, [opened(1, part("p", here=True))]) is Outlook.AHEAD
+    assert fetching.outlook(fetch, [opened(1, part("p"))]) is Outlook.DUE  # another part waits for the line
+    fetching.hinted(())
+    assert fetching.outlook(fetch, []) is Outlook.DUE  # withdrawn, and none in its place
+    listed = part("p0")
+    listed.tried, _ = fetching.listed("p0", None)
+    fetching.hinted(hint("p1"))
+    assert fetching.outlook(fetch, [opened(1, listed)]) is Outlook.DUE
+    assert fetching.outlook(fetch, []) is Outlook.LOST  # another one is hinted at
 
 
 def test_a_failed_hint_is_asked_for_when_it_is_hinted_again() -> None:

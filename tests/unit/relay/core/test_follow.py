@@ -68,6 +68,19 @@ def test_an_unchanged_answer_at_the_origins_hold_limit_is_asked_again_at_once() 
     assert follower.next_poll(101.1) == Poll(101.1, "_HLS_msn=6&_HLS_part=0", 2.0)
 
 
+def test_a_blocking_request_that_brings_nothing_is_followed_by_a_plain_one() -> None:
+    """A line that hiccups is no fault of the origin; one that does not say what it has either is gone."""
+    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    assert not follower.unanswered()
+    follower.received(listed, 100.0, 100.1)
+    assert follower.unanswered()
+    assert follower.next_poll(102.1) == Poll(102.1, "", 3.0)
+    follower.received(listed, 102.1, 102.11)
+    assert follower.next_poll(102.11) == Poll(102.11, "_HLS_msn=6&_HLS_part=0", 2.0)
+    assert follower.unanswered()
+    assert not follower.unanswered()
+
+
 def test_an_ended_list_is_over() -> None:
     follower = Follower(100.0)
     assert not follower.ended

@@ -29,6 +29,22 @@ def test_viewers_are_counted_by_stream() -> None:
     assert ledger.get(b"x") is None
 
 
+def test_seats_of_a_network_are_counted_while_they_are_taken() -> None:
+    ledger = Ledger()
+    for token, network in (("a", "192.0.2.1"), ("b", "192.0.2.1"), ("c", "")):
+        one = viewer(token)
+        one.network = network
+        ledger.enter(one)
+    found = ledger.get(b"a")
+    assert found is not None
+    found.last_s = 200.0
+    assert ledger.seats("192.0.2.1") == 2
+    ledger.sweep(150.0)
+    assert (ledger.seats("192.0.2.1"), len(ledger)) == (1, 1)
+    ledger.sweep(250.0)
+    assert (ledger.seats("192.0.2.1"), len(ledger)) == (0, 0)
+
+
 def test_a_renewed_token_is_the_same_viewer() -> None:
     ledger = Ledger()
     first, renewed = viewer("a"), viewer("a")

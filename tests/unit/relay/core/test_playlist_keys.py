@@ -53,3 +53,5 @@ def test_a_key_stays_with_its_own_server() -> None:
     assert with_absolute_uri(FAIRPLAY, base) == FAIRPLAY
     assert with_absolute_uri(NO_KEY, base) == NO_KEY
     assert with_absolute_uri(AES, "") == AES
+    data = '#EXT-X-SESSION-DATA:DATA-ID="a",URI="/title.json"'
+    assert with_absolute_uri(data, base) == data.replace("/title", "http://origin.example/title")

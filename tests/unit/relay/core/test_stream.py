@@ -17,6 +17,7 @@ from relay.core.playlist import (
     Variant,
     attribute,
     parse,
+    render,
 )
 from relay.core.stream import MAX_RENDITIONS, Stream
 from tests.builders import MemoryBody, begin, fetch_all, ll, opened, parts, playlist, segment
@@ -128,6 +129,29 @@ def test_titles_and_unknown_tags_stay_with_their_segment() -> None:
     first, second = text_of(one).segments
     assert (first.title, first.tags) == ("a song", ("#EXT-X-NEW:1",))
     assert (second.title, second.tags) == ("", ())
+
+
+def test_unknown_tags_of_the_playlist_stay_at_its_head() -> None:
+    one = stream()
+    origins = render(replace(playlist(2, segment(0), segment(1)), tags=("#EXT-X-NEW:1",)))
+    listed = parse(origins)
+    assert isinstance(listed, MediaPlaylist)
+    fill(one, listed)
+    assert text_of(one).tags == ("#EXT-X-NEW:1",)
+    text = one.media_text(one.windows["v0"])
+    assert text.index("#EXT-X-NEW:1") < text.index("#EXTINF")
+
+
+def test_addresses_in_the_indexs_own_tags_stay_with_the_origin() -> None:
+    tags = (
+        '#EXT-X-SESSION-KEY:METHOD=AES-128,URI="k"',
+        '#EXT-X-SESSION-DATA:DATA-ID="t",VALUE="a b"',
+        '#EXT-X-DEFINE:NAME="a",VALUE="b"',
+    )
+    text = stream(MultivariantPlaylist((VIDEO,), tags=tags)).multivariant_text()
+    assert '#EXT-X-SESSION-KEY:METHOD=AES-128,URI="http://origin.example/live/k"' in text
+    assert tags[1] in text
+    assert "DEFINE" not in text
 
 
 def test_the_origins_own_steering_and_trick_play_are_not_passed_on() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from relay.core.entries import Fetch
-from relay.core.fetching import MAX_PART_ATTEMPTS, RETRY_FIRST_S
+from relay.core.fetching import MAX_PART_ATTEMPTS, RETRY_FIRST_S, Outlook
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
 from relay.core.timeline import Epoch, Timeline
 from relay.core.window import MAX_WINDOW_SEGMENTS, Window
@@ -253,7 +253,8 @@ def test_after_a_hole_longer_than_the_window_the_list_begins_anew() -> None:
     rig.update(playlist(2, *(segment(n) for n in (50, 51, 52))), fetch=False)
     assert not rig.window.ready
     assert rig.window.edge.last_msn == 2
-    assert fetch_all(rig.window, rig.now_s) == ["init.mp4", "s52.mp4", "s51.mp4", "s50.mp4"]
+    # their initialization section is here: the session is the same
+    assert fetch_all(rig.window, rig.now_s) == ["s52.mp4", "s51.mp4", "s50.mp4"]
     assert rig.listed == [50, 51, 52]
 
 
@@ -346,7 +347,61 @@ def test_a_segment_whose_initialization_section_never_comes_is_a_gap_under_the_o
     rig.window.arrived(whole, data("s3.mp4"), rig.now_s)
     rig.window.tick(rig.now_s + 5.1)
     assert rig.gaps == [3]
-    assert rig.window.listed[-1].init is rig.window.listed[0].init
+    assert rig.window.listed[-1].listed_init is rig.window.listed[0].init
+
+
+def test_a_missing_initialization_section_of_a_gap_that_comes_after_all_is_not_fetched_again() -> None:
+    rig = Rig()
+    rig.plain(0, 1, 2)
+    rig.update(playlist(2, segment(2), segment(3, init=Map("late.mp4"))), fetch=False)
+    init, whole = wanted(rig.window, rig.now_s)
+    rig.window.failed(whole, rig.now_s, gone=True)
+    assert rig.gaps == [3]
+    shown = rig.window.listed[-1].listed_init
+    rig.window.arrived(init, data("late.mp4"), rig.now_s)
+    assert rig.window.listed[-1].listed_init is shown  # what was shown stays
+    asked = rig.update(playlist(2, segment(3, init=Map("late.mp4")), segment(4, init=Map("late.mp4"))))
+    assert asked == ["s4.mp4"]
+    assert bytes_of(rig.window, init.name) == data("late.mp4")
+
+
+def test_holes_after_a_segment_without_its_initialization_section_list_one_that_is_here() -> None:
+    rig = Rig()
+    rig.plain(0, 1, 2)
+    rig.update(playlist(2, segment(2), segment(3, init=Map("lost.mp4"))), fetch=False)
+    rig.now_s += 60
+    rig.update(playlist(2, segment(5, init=Map("lost.mp4"))), fetch=False)
+    assert rig.gaps == [3, 4]
+    assert {e.listed_init for e in rig.window.listed} == {rig.window.listed[0].init}
+
+
+def test_a_segment_whose_middle_was_late_is_not_given_up_at_its_end() -> None:
+    rig = Rig()
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2))))
+    rig.now_s += 9.0
+    rig.update(ll(segment(0, parts=parts(0, 4)), segment(1, parts=parts(1, 4))), fetch=False)
+    rig.window.tick(rig.now_s + 2.9)
+    assert rig.gaps == []
+    rig.window.tick(rig.now_s + 3.1)
+    assert rig.gaps == [1]
+
+
+def test_a_part_that_is_listed_and_still_hinted_at_is_fetched_once() -> None:
+    rig = Rig()
+    asked = rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1)), hint="p1.0.mp4"))
+    asked += rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1)), hint="p0.3.mp4"))
+    assert sorted(asked) == ["init.mp4", *(f"p0.{n}.mp4" for n in range(4)), "p1.0.mp4"]
+
+
+def test_a_hinted_part_under_way_is_due_once_it_is_listed() -> None:
+    rig = Rig()
+    rig.update(ll(segment(0, parts=parts(0, 4)), hint="p1.0.mp4"), fetch=False)
+    while (hint := rig.window.wanted(rig.now_s)) is not None and hint.kind != "hint":
+        rig.window.arrived(hint, data(hint.uri), rig.now_s)
+    assert hint is not None
+    assert rig.window.outlook(hint) is Outlook.AHEAD
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1)), hint="p1.1.mp4"), fetch=False)
+    assert rig.window.outlook(hint) is Outlook.DUE
 
 
 def test_a_part_of_the_first_list_without_its_initialization_section_is_not_shown() -> None:
@@ -814,6 +869,34 @@ def test_keys_of_initialization_sections_are_absolute() -> None:
     found = rig.window.listed[0].init
     assert found is not None
     assert found.map.keys == ('#EXT-X-KEY:METHOD=AES-128,URI="http://origin.example/live/k",IV=0x1',)
+
+
+def test_tags_of_the_playlist_are_those_that_the_origin_writes_now() -> None:
+    rig = Rig()
+    rig.update(replace(playlist(2, segment(0)), tags=("#EXT-X-NEW:1", "#EXT-X-START:TIME-OFFSET=-6")))
+    assert rig.window.tags == ("#EXT-X-NEW:1", "#EXT-X-START:TIME-OFFSET=-6")
+    version = rig.window.version
+    rig.update(replace(playlist(2, segment(0)), tags=("#EXT-X-NEW:1", "#EXT-X-START:TIME-OFFSET=-6")))
+    assert rig.window.version == version
+    rig.update(replace(playlist(2, segment(0)), tags=("#EXT-X-NEW:2",)))
+    assert (rig.window.tags, rig.window.version) == (("#EXT-X-NEW:2",), version + 1)
+
+
+def test_variables_and_the_word_of_old_about_caching_are_not_passed_on() -> None:
+    rig = Rig()
+    spent = ('#EXT-X-DEFINE:NAME="a",VALUE="b"', "#EXT-X-ALLOW-CACHE:NO")
+    rig.update(replace(playlist(2, segment(0)), tags=(*spent, "#EXT-X-NEW:b")))
+    assert rig.window.tags == ("#EXT-X-NEW:b",)
+
+
+def test_tags_of_a_session_that_is_over_change_nothing() -> None:
+    rig = Rig()
+    rig.plain(0, 1)
+    old = rig.epoch
+    rig.restart("two")
+    rig.plain(0)
+    rig.window.update(replace(playlist(2, segment(1)), tags=("#EXT-X-NEW:1",)), old, rig.now_s, WALL_S)
+    assert rig.window.tags == ()
 
 
 def test_tags_and_titles_go_with_their_segment() -> None:

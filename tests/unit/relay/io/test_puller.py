@@ -146,6 +146,67 @@ async def test_each_object_is_fetched_once(variant: str, autojump_clock: trio.te
             assert rig.stream.lag_s(trio.current_time()) < 1.0
 
 
+async def test_a_line_that_hiccups_makes_nothing_fetched_twice(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For longer than a blocking request waits, and several times that."""
+    origin = HlsOrigin(hiccups_s={20: 1.7, 30: 9.0})
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: rig.state == "live")
+        await rig.until(lambda: rig.state == "reconnecting")
+        await rig.until(lambda: rig.state == "live")
+        await trio.sleep(10)
+        asked = objects(origin)
+        assert len(asked) == len(set(asked))
+        assert not any(s.gap for s in rig.text().segments)
+        assert "stream.lost" not in caplog.text
+
+
+async def test_an_origin_that_says_nothing_at_all_is_lost(autojump_clock: trio.testing.MockClock) -> None:
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: rig.state == "live")
+
+        async def hang(request: Request, stream: trio.abc.Stream) -> bool:
+            await trio.sleep_forever()
+            return True
+
+        origin.before = hang
+        assert await rig.until(lambda: rig.stream.session_lost) < 6.0
+        assert "did not begin an answer in time" in rig.stream.problem
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_hinted_part_that_is_never_sent_stops_nothing(
+    listed: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Whether the origin lists it later, or hints at another one in its place."""
+    origin = HlsOrigin()
+    held: list[str] = []
+
+    async def withhold(request: Request, stream: trio.abc.Stream) -> bool:
+        if "video1_part30." in request.path and not held:
+            held.append(request.path)
+            await trio.sleep_forever()
+        if not listed and held and "video1_stream" in request.path:
+            text = render(origin.playlist("video1")).replace("video1_part30.", "video1_part31.")
+            await stream.send_all(reply(text.encode()))
+            return True
+        return False
+
+    origin.before = withhold
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: held)
+        edge = rig.stream.windows["v0"].edge.last_msn
+        await rig.until(lambda: rig.stream.windows["v0"].edge.last_msn > edge + 2, 15)
+        if listed:
+            assert objects(origin).count(held[0]) == 2
+            assert not any(s.gap for s in rig.text().segments)
+
+
 async def test_a_relay_that_starts_late_lists_the_whole_window(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
