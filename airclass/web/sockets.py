@@ -58,7 +58,7 @@ class Socket(Ask):
     def __init__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         super().__init__(scope)
         self._receive, self._send = receive, send
-        scope["headers"], scope["query_string"] = [], b""  # read; a waiting page keeps nothing else
+        scope.clear()  # it is read; a waiting page keeps nothing else
 
     async def accept(self) -> bool:
         """Take the socket; False when the peer has gone already."""

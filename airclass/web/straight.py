@@ -62,8 +62,8 @@ async def serve(
         reply = policy.refusal(policy.as_problem(services, exc, route.path))
     headers = dict(reply.headers)
     policy.complete(services, {route.method: route}, route.method, ask.headers.get("Origin", ""), headers)
-    await _send(send, reply, headers)
     services.metrics.answered(route.method, route.path, reply.status, services.clock.now_s() - began_s)
+    await _send(send, reply, headers)
 
 
 async def _body(route: Route, ask: Ask, receive: Callable[[], Awaitable[Any]]) -> bytes:
