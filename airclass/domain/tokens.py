@@ -137,6 +137,21 @@ class TokenDesk:
         return verify_viewer(token, self._checking, wall_s=wall_s)
 
 
+def student_subject(nonce: str) -> str:
+    """Return the subject of a new student's token."""
+    return "s" + nonce[:20]
+
+
+def preview_subject(who: str, classroom_id: str) -> str:
+    """Return the subject of the token with which somebody sees their own class, uncounted."""
+    return f"p{who}.{classroom_id}"
+
+
+def is_preview(subject: str) -> bool:
+    """Tell whether a token's subject is a preview's."""
+    return subject.startswith("p")
+
+
 def viewer_token_id(generation: int, nonce: str) -> str:
     """Return a token id that tells with which of the class's codes it was made."""
     return f"{generation}-{nonce}"

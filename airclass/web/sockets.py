@@ -137,14 +137,16 @@ def _student_state(services: Services, claims: ViewerClaims, token: str) -> Stat
         raise _Over({"type": "kicked"})
     if classroom.status is ClassStatus.CLOSED:
         raise _Over({"type": "closed"})
-    paths = words.pathways(services, claims.subject, token, classroom.id)
-    return {
+    told: State = {
         "classroom": {"id": classroom.id, "name": classroom.name},
         "state": str(cluster.state(classroom)),
-        "pathways": [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)],
-        "priority": [p.id for p in paths],
         "viewers": cluster.viewers(classroom.id),
     }
+    if not cluster.is_unaccounted(claims.subject, services.clock.wall_s()):  # else the page keeps its relay
+        paths = words.pathways(services, claims.subject, token, classroom.id)
+        told["pathways"] = [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)]
+        told["priority"] = [p.id for p in paths]
+    return told
 
 
 async def _teacher(services: Services, ws: Socket) -> None:
