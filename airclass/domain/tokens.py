@@ -14,14 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from airclass.domain.people import Role
 from relay.base.errors import TokenError
-from relay.base.jwks import write_jwks
+from relay.base.jwks import PUBLIC_ALGORITHM, write_jwks
 from relay.base.signing import derive
 from relay.base.tokens import (
     ALGORITHM,
     ISSUER,
     LEEWAY_S,
     MAX_TOKEN_BYTES,
-    PUBLIC_ALGORITHM,
     mint_viewer,
     verify_viewer,
 )

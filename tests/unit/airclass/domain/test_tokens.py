@@ -21,8 +21,9 @@ from airclass.domain.tokens import (
     viewer_token_id,
 )
 from relay.base.errors import TokenError
+from relay.base.jwks import read_jwks
 from relay.base.signing import derive
-from relay.base.tokens import read_jwks, verify_viewer
+from relay.base.tokens import verify_viewer
 
 SECRET = b"s" * 32
 NOW_S = float(int(time.time()))
