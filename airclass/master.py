@@ -34,6 +34,7 @@ from airclass.web.app import create_app
 from airclass.web.metrics import Metrics
 from airclass.web.server import GRACEFUL_S, serve
 from airclass.web.services import Services
+from airclass.web.straight import is_straight
 from relay.base.errors import StartError
 from relay.base.process import write_ready_file
 from relay.base.signing import Verifier, derive, seal
@@ -106,7 +107,7 @@ async def _run(
         nursery.start_soon(services.prober.run, services.cluster.nodes)
         nursery.start_soon(services.ingest.run)
         contained = partial(services.metrics.error, "connection")
-        start = partial(serve, app, settings, stop=trigger.wait, on_contained=contained)
+        start = partial(serve, app, settings, stop=trigger.wait, on_contained=contained, at_once=is_straight)
         async with trio.open_nursery() as server:
             try:
                 bound: list[str] = await server.start(start)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay.base.errors import ConfigError
+from relay.base.jwks import read_jwks
 from relay.base.settings import Settings
-from relay.base.tokens import Key, read_jwks
+
+if TYPE_CHECKING:
+    from relay.base.tokens import Key
 
 MIN_SECRET_BYTES = 32
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from relay.base.wire import Rendition, Variant, ViewerReport
 
 LEFT_KEEP_S = 60.0
+SETTLE_S = 10.0  # relays have registered and named their viewers by then
 HISTORY_EVERY_S = 10.0
 HISTORY_POINTS = 360
 MAX_GUESTS = 200_000
@@ -62,6 +63,7 @@ class Cluster:
         self.epochs = Epochs()
         self.guests: dict[str, Guest] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
+        self._began_wall_s = wall_s
         self.left: dict[str, float] = {}
         self.revoked: dict[str, float] = {}
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
@@ -136,6 +138,18 @@ class Cluster:
             and token_id not in self.revoked
             and ("subject", subject) not in self.view.revoked
             and ("token", token_id) not in self.view.revoked
+        )
+
+    def is_unaccounted(self, subject: str, wall_s: float) -> bool:
+        """Tell whether somebody from before this master plays at a relay that has not reported yet.
+
+        Whoever has no seat would be sent to the relays that came back first, from one that is good.
+        """
+        guest = self.guests.get(subject)
+        return (
+            wall_s < self._began_wall_s + SETTLE_S
+            and subject not in self.nodes.seating.seat_of
+            and (guest is None or guest.joined_at_s < self._began_wall_s)
         )
 
     def stream_shape(self, classroom_id: str) -> tuple[tuple[Variant, ...], tuple[Rendition, ...]]:

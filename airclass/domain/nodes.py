@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from airclass.domain.advice import NodeFigures, Summary, summarize
 from airclass.domain.health import SILENT_S, Health, Status, blames_ingest
 from airclass.domain.routing import MAX_ZONES, Seating, Site, read_address, read_zone
+from airclass.domain.tokens import is_preview
 from relay.base.errors import RequestError
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class Node:
     warning: str = ""
     needs_full: bool = True
     miscounts: int = 0
+    previews: int = 0
+
+    @property
+    def students(self) -> int:
+        """Viewers that the relay reports, but for previews: a teacher's own, and a fresh master's probe.
+
+        This is what all figures show; seats are counted with previews, which take room as well.
+        """
+        return max(0, self.site.connections - self.previews)
 
     @property
     def lag_s(self) -> float | None:
@@ -160,6 +170,11 @@ class Nodes:
             self._forget_viewers(node)
             self.seating.remove(node_id)
 
+    @property
+    def students(self) -> int:
+        """Students on all relays."""
+        return sum(node.students for node in self.all.values())
+
     def carriers(self, stream: str) -> list[str]:
         """Return the nodes at work that carry a stream, and so would ask for its numbers."""
         return [
@@ -172,7 +187,7 @@ class Nodes:
         """Return the cluster in six figures."""
         return summarize(
             [
-                NodeFigures(n.id, n.health.status, n.health.reason.text, n.site.connections, n.site.capacity)
+                NodeFigures(n.id, n.health.status, n.health.reason.text, n.students, n.site.capacity)
                 for n in self.all.values()
             ]
         )
@@ -203,6 +218,7 @@ class Nodes:
             node.viewers[report.token_id] = report
             node.tokens_of.setdefault(report.subject, set()).add(report.token_id)
             if fresh:
+                node.previews += is_preview(report.subject)
                 self.seating.confirm(report.subject, node.id)
                 self._on_viewer(node, report, True)
 
@@ -211,6 +227,7 @@ class Nodes:
             report = node.viewers.pop(token_id, None)
             if report is None:
                 continue
+            node.previews -= is_preview(report.subject)
             rest = node.tokens_of[report.subject]
             rest.discard(token_id)
             if not rest:

@@ -14,14 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from airclass.domain.people import Role
 from relay.base.errors import TokenError
-from relay.base.jwks import write_jwks
+from relay.base.jwks import PUBLIC_ALGORITHM, write_jwks
 from relay.base.signing import derive
 from relay.base.tokens import (
     ALGORITHM,
     ISSUER,
     LEEWAY_S,
     MAX_TOKEN_BYTES,
-    PUBLIC_ALGORITHM,
     mint_viewer,
     verify_viewer,
 )
@@ -135,6 +134,21 @@ class TokenDesk:
     def read_viewer(self, token: str, wall_s: float) -> ViewerClaims:
         """Return a viewer token's claims, or raise TokenError(401)."""
         return verify_viewer(token, self._checking, wall_s=wall_s)
+
+
+def student_subject(nonce: str) -> str:
+    """Return the subject of a new student's token."""
+    return "s" + nonce[:20]
+
+
+def preview_subject(who: str, classroom_id: str) -> str:
+    """Return the subject of the token with which somebody sees their own class, uncounted."""
+    return f"p{who}.{classroom_id}"
+
+
+def is_preview(subject: str) -> bool:
+    """Tell whether a token's subject is a preview's."""
+    return subject.startswith("p")
 
 
 def viewer_token_id(generation: int, nonce: str) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from quart import Request
 
+    from airclass.web.ask import Ask
     from airclass.web.services import Services
-    from airclass.web.sockets import Socket
     from relay.base.tokens import ViewerClaims
 
 COOKIE = "airclass_session"
@@ -33,7 +33,7 @@ class Call:
     """A request after its route's policy was enforced."""
 
     services: Services
-    request: Request | Socket
+    request: Request | Ask
     params: Mapping[str, str]
     address: str
     caller: Caller | None = None
@@ -100,7 +100,7 @@ def bearer(header: str) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def identify(services: Services, request: Request | Socket) -> Caller | None:
+def identify(services: Services, request: Request | Ask) -> Caller | None:
     """Return who calls, by bearer token or session cookie; None for nobody. 401 for a bad token, 403 for
     a student's: it is good, but only for watching.
     """
@@ -144,7 +144,7 @@ def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> C
     return Caller(user.role, user.id, user.name, claims.token_id, claims.expires_at_s, by_cookie)
 
 
-def check_same_site(services: Services, request: Request | Socket) -> None:
+def check_same_site(services: Services, request: Request | Ask) -> None:
     """Refuse a change that another site asks a signed-in browser to make."""
     origin = request.headers.get("Origin", "")
     site = request.headers.get("Sec-Fetch-Site", "")
@@ -155,7 +155,7 @@ def check_same_site(services: Services, request: Request | Socket) -> None:
         raise Problem(403, "Another site may not do this in your name.")
 
 
-def client_address(services: Services, request: Request | Socket) -> str:
+def client_address(services: Services, request: Request | Ask) -> str:
     """Return the caller's address; a proxy's word counts only from TRUSTED_PROXIES."""
     peer = request.remote_addr or ""
     if not _is_trusted(services, peer):
@@ -168,7 +168,7 @@ def client_address(services: Services, request: Request | Socket) -> str:
     return peer
 
 
-def scheme(services: Services, request: Request | Socket) -> str:
+def scheme(services: Services, request: Request | Ask) -> str:
     """Return http or https, as the client sees it."""
     if _is_trusted(services, request.remote_addr or ""):
         told = request.headers.get("X-Forwarded-Proto", "")
@@ -177,7 +177,7 @@ def scheme(services: Services, request: Request | Socket) -> str:
     return "https" if request.scheme in ("https", "wss") else "http"
 
 
-def host(services: Services, request: Request | Socket) -> str:
+def host(services: Services, request: Request | Ask) -> str:
     """Return the host and port that the client used, safe to print into an address."""
     told = request.headers.get("Host", "")
     if _is_trusted(services, request.remote_addr or ""):

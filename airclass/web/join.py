@@ -8,7 +8,16 @@ from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, on_r
 from airclass.domain.cluster import Guest
 from airclass.domain.people import Role, clean_name
 from airclass.domain.routing import read_address, retry_after_s
-from airclass.domain.tokens import SERVICE_TOKEN_S, SESSION_S, VIEWER_TOKEN_S, Kind, viewer_token_id
+from airclass.domain.tokens import (
+    SERVICE_TOKEN_S,
+    SESSION_S,
+    VIEWER_TOKEN_S,
+    Kind,
+    is_preview,
+    preview_subject,
+    student_subject,
+    viewer_token_id,
+)
 from airclass.io.store import Visit
 from airclass.web import routes, words
 from airclass.web.accounts import check_password
@@ -42,7 +51,7 @@ async def enter(call: Call, form: JoinIn) -> JoinOut:
     if not on_roster(classroom, name):
         raise Problem(403, "This class has a list of names and yours is not on it: ask your teacher.")
     await _check_class_password(call, classroom, form.password)
-    subject = _earlier_subject(services, form.rejoin, classroom) or "s" + services.token_id()[:20]
+    subject = _earlier_subject(services, form.rejoin, classroom) or student_subject(services.token_id())
     _check_room(services, classroom, subject)
     return admit(call, classroom, subject, name)
 
@@ -94,7 +103,7 @@ async def preview(call: Call) -> JoinOut:
     """Let a teacher see their own class through a relay, uncounted."""
     classroom = call.classroom()
     _check_open(classroom)
-    subject = "p" + (call.who.user_id or str(call.who.role)) + "." + classroom.id
+    subject = preview_subject(call.who.user_id or str(call.who.role), classroom.id)
     return admit(call, classroom, subject, call.who.name, preview=True)
 
 
@@ -168,7 +177,7 @@ def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> s
         claims, _ = read_viewer(services, rejoin, classroom.id)
     except Problem:
         return ""
-    return "" if claims.subject.startswith("p") else claims.subject
+    return "" if is_preview(claims.subject) else claims.subject
 
 
 def _check_room(services: Services, classroom: Classroom, subject: str) -> None:

@@ -41,6 +41,8 @@ async def manifest(call: Call) -> Reply:
     stream = call.params["classroom_id"]
     claims, _ = call.viewer(stream)
     services = call.services
+    if services.cluster.is_unaccounted(claims.subject, services.clock.wall_s()):
+        raise Problem(503, "The relays are being found again: keep the one you have.", retry_after_s=2)
     priority = services.cluster.nodes.seating.pathways(claims.subject, read_address(call.address))
     if not priority:
         raise Problem(503, "No relay is ready: keep the one you have.", retry_after_s=2)

@@ -96,7 +96,7 @@ class Metrics:
         self._streams.set(len(live))
         self._longest.set(max((cluster.segment_s(c.id) for c in live), default=0.0))
         nodes = cluster.nodes.all
-        self._students.set(sum(n.site.connections for n in nodes.values()))
+        self._students.set(cluster.nodes.students)
         for status, gauge in self._by_status.items():
             gauge.set(sum(n.health.status is status for n in nodes.values()))
         for gone in self._known_nodes - nodes.keys():
@@ -105,6 +105,6 @@ class Metrics:
         self._known_nodes = set(nodes)
         for node in nodes.values():
             capacity = node.site.capacity
-            percent = 100.0 * node.site.connections / capacity if capacity else 0.0
+            percent = 100.0 * node.students / capacity if capacity else 0.0
             self._load.labels(node.id).set(percent)
-            self._node_connections.labels(node.id).set(node.site.connections)
+            self._node_connections.labels(node.id).set(node.students)

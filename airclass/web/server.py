@@ -1,9 +1,10 @@
 """Hypercorn on Trio, with the walls it lacks: one connection can never take the server down.
 
 Hypercorn 0.18 lets an exception of one connection cancel all of them, waits for ever for a peer that
-does not read, keeps a connection for the whole idle time after its peer has gone, and lets every
-browser's socket have a compressor of 90 kB. `GuardedServer` contains, bounds and ends them; `PlainSocket`
-takes no extension. All replace private names, so the tests hold one request per known killer.
+does not read, keeps a connection for the whole idle time after its peer has gone, lets every browser's
+socket have a compressor of 90 kB, and starts a task for each request. `GuardedServer` contains, bounds
+and ends them; `PlainSocket` takes no extension; `Tasks` saves the task where the connection's own will
+do. All replace private names, so the tests hold one request per known killer.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio import serve as hypercorn_serve
-from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.task_group import TaskGroup, _handle
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
+
+from airclass.web.line import MAX_MESSAGE_BYTES, Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,10 +49,10 @@ WRITE_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 2.0
 TLS_HANDSHAKE_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
-MAX_SOCKET_MESSAGE_BYTES = 4 * 1024
 READ_BYTES = 16 * 1024
 BACKLOG = 2048
 SWITCHING = 101
+_THREADS = (trio.to_thread.run_sync, trio.from_thread.run)  # for applications that are not ours
 ACCEPTORS = 4  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
 
@@ -62,6 +65,69 @@ class PlainSocket(WSStream):
             plain = [pair for pair in event.headers if pair[0] != b"sec-websocket-extensions"]
             event = replace(event, headers=plain)
         await super().handle(event)
+
+
+class Tasks(TaskGroup):
+    """Starts the application in a task of its own, but for what the connection's task can do: answer a
+    whole request at once, and be a socket's. HTTP/2 has many streams on a connection and needs them all.
+    """
+
+    def __init__(self, nursery: trio.Nursery, at_once: Callable[[Any], bool]) -> None:
+        super().__init__()
+        self._nursery = nursery
+        self._at_once = at_once
+        self.held: Held | None = None
+        self.socket: Any = None
+
+    async def spawn_app(self, app: Any, config: Config, scope: Any, send: Any) -> Any:
+        """Hold a request that can be answered at once until it is whole, and a socket until it is left."""
+        if scope["http_version"] != "1.1":
+            return await super().spawn_app(app, config, scope, send)
+        if scope["type"] == "websocket":
+            self.socket = scope
+            return _ignore
+        if not self._at_once(scope):
+            return await super().spawn_app(app, config, scope, send)
+        self.held = Held(self, (app, config, scope, send))
+        return self.held.put
+
+    async def let_go(self) -> None:
+        """Start the application for a request that did not come whole: it will know how long to wait."""
+        held, self.held = self.held, None
+        if held is not None:
+            held.onward = await super().spawn_app(*held.call)
+            for event in held.events:
+                await held.onward(event)
+
+
+@dataclass(slots=True)
+class Held:
+    """A request whose end has not been read yet, and then its answer, in the connection's task."""
+
+    tasks: Tasks
+    call: tuple[Any, Config, Any, Any]
+    events: list[Any] = field(default_factory=list)
+    onward: Callable[[Any], Awaitable[None]] | None = None
+
+    async def put(self, event: Any) -> None:
+        """Take in what Hypercorn has read; answer when it was the last."""
+        if self.onward is not None:
+            await self.onward(event)
+            return
+        if self.tasks.held is not self:
+            return  # it is answered
+        self.events.append(event)
+        if not event.get("more_body"):
+            self.tasks.held = None
+            app, config, scope, send = self.call
+            await _handle(app, config, scope, self._get, send, *_THREADS)
+
+    async def _get(self) -> Any:
+        return self.events.pop(0) if self.events else {"type": "http.disconnect"}
+
+
+async def _ignore(event: Any) -> None:
+    pass
 
 
 class GatheredAnswers(H11Protocol):
@@ -91,6 +157,7 @@ class Open:
     """What all connections of a server share: who is idle, who writes, and when all must be over."""
 
     on_contained: Callable[[], None]
+    at_once: Callable[[Any], bool]
     idle: set[trio.CancelScope] = field(default_factory=set)
     writing: set[trio.CancelScope] = field(default_factory=set)
     until_s: float = float("inf")
@@ -111,6 +178,7 @@ class GuardedServer(TCPServer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._app: Any = self.app
         self._reading = trio.CancelScope()
 
     async def run(self) -> None:
@@ -140,8 +208,7 @@ class GuardedServer(TCPServer):
             client = parse_socket_addr(peer.family, peer.getpeername())
             server = parse_socket_addr(peer.family, peer.getsockname())
             async with trio.open_nursery() as nursery:
-                tasks = TaskGroup()
-                tasks._nursery = nursery
+                tasks = Tasks(nursery, self.open.at_once)
                 state = ConnectionState(self.state)
                 self.protocol = ProtocolWrapper(
                     *(self.app, self.config, self.context, tasks, state, tls, client, server),
@@ -149,7 +216,9 @@ class GuardedServer(TCPServer):
                 )
                 await self.protocol.initiate()
                 self._rest()
-                await self._read_data()
+                line = await self._read_all(tasks)
+            if line is not None:
+                await self._app(tasks.socket, line.receive, line.send, *_THREADS)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError):
             pass  # the peer has gone, or never shook hands
         finally:
@@ -163,19 +232,33 @@ class GuardedServer(TCPServer):
         self._reading.deadline = float("inf")
         self.open.idle.discard(self._reading)
 
-    async def _read_data(self) -> None:
-        """Read until the peer leaves or has been idle for too long; nothing of it stays behind."""
+    async def _read_all(self, tasks: Tasks) -> Line | None:
+        """Read until the peer leaves or has been idle for too long, and nothing of it stays behind; or
+        until it has become a socket, which is returned.
+        """
         with self._reading:
             while True:
-                try:
-                    data = await self.stream.receive_some(READ_BYTES)
-                except (trio.ClosedResourceError, trio.BrokenResourceError):
-                    break
-                await self.protocol.handle(RawData(bytes(data)))
+                data = await self._read(READ_BYTES)
+                await self.protocol.handle(RawData(data))
+                if tasks.socket is not None:
+                    stream = getattr(self.protocol.protocol, "stream", None)
+                    if not isinstance(stream, PlainSocket) or stream.closed:
+                        break
+                    del self.protocol  # HTTP is over on this connection
+                    return Line(stream.handshake, self._read, self._write)
+                await tasks.let_go()
                 if not data:
                     break
         await self.protocol.handle(Closed())
         await self.stream.aclose()
+        return None
+
+    async def _read(self, most_bytes: int) -> bytes:
+        """Return what has come, or nothing when the peer has gone."""
+        try:
+            return bytes(await self.stream.receive_some(most_bytes))
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            return b""
 
     async def protocol_send(self, event: Event) -> None:
         """Write under a deadline; a peer that does not read is cut off.
@@ -195,22 +278,25 @@ class GuardedServer(TCPServer):
             # Hypercorn may wait for the next request of a pipeline, which will not be read any more.
             self._reading.cancel()
             return
-        if not event.data:
-            return
+        if event.data and not await self._write(event.data):
+            await self.protocol.handle(Closed())
+            await self.stream.aclose()
+
+    async def _write(self, data: bytes) -> bool:
+        """Write under a deadline; False when the peer has gone or does not read."""
         async with self.send_lock:
             deadline = min(trio.current_time() + WRITE_DEADLINE_S, self.open.until_s)
             scope = trio.CancelScope(deadline=deadline, shield=True)
             self.open.writing.add(scope)
             try:
                 with scope:
-                    await self.stream.send_all(event.data)
-                    return
+                    await self.stream.send_all(data)
+                    return True
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             finally:
                 self.open.writing.discard(scope)
-            await self.protocol.handle(Closed())
-            await self.stream.aclose()
+        return False
 
 
 def _split(
@@ -246,7 +332,7 @@ def config(settings: MasterSettings) -> Config:
     result.ssl_handshake_timeout = TLS_HANDSHAKE_S
     result.h11_max_incomplete_size = MAX_HEAD_BYTES
     result.h2_max_header_list_size = MAX_HEAD_BYTES
-    result.websocket_max_message_size = MAX_SOCKET_MESSAGE_BYTES
+    result.websocket_max_message_size = MAX_MESSAGE_BYTES
     result.websocket_ping_interval = None  # the pages' own pings tell who is gone
     result.include_server_header = False
     result.accesslog = None
@@ -263,10 +349,14 @@ async def serve(
     *,
     stop: Callable[[], Awaitable[None]],
     on_contained: Callable[[], None],
+    at_once: Callable[[Any], bool] = lambda _: False,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `stop` returns; reports the bound addresses as `http://host:port`."""
-    shared = Open(on_contained)
+    """Serve until `stop` returns; reports the bound addresses as `http://host:port`.
+
+    Requests that are `at_once` are answered in their connection's task: they must not wait for long.
+    """
+    shared = Open(on_contained, at_once)
     # private names, see above
     setattr(hypercorn.trio.run, "TCPServer", type("Guarded", (GuardedServer,), {"open": shared}))  # noqa: B010
     setattr(hypercorn.protocol.h11, "WSStream", PlainSocket)  # noqa: B010

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 import trio
@@ -17,6 +16,7 @@ from airclass.domain.classrooms import Classroom, ClassStatus, may_manage
 from airclass.domain.facts import gather
 from airclass.domain.people import Caller, Role
 from airclass.web import words
+from airclass.web.ask import Ask
 from airclass.web.call import Call, check_same_site, identify, read_caller, read_viewer
 from airclass.web.problems import Problem
 from airclass.web.shapes import EventOut
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 SILENT_S = 30.0
 WRITE_S = 5.0
 MAX_SOCKETS = 20_000
-MAX_FIELDS = 10
-KEPT_HEADERS = (
-    *("Authorization", "Cookie", "Host", "Origin", "Sec-Fetch-Site"),
-    *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
-)
 DIGEST_BYTES = 8
 EVENTS_SHOWN = 50
 GOING_AWAY = 1001
@@ -55,35 +50,15 @@ class _Over(Exception):  # noqa: N818  the socket's ordinary end
         self.code = code
 
 
-class Socket:
+class Socket(Ask):
     """One open WebSocket, straight on ASGI: a Quart request and its tasks would double its memory."""
 
-    __slots__ = ("_receive", "_send", "_scope", "args", "cookies", "headers")
+    __slots__ = ("_receive", "_send")
 
     def __init__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        query = scope.get("query_string", b"").decode("latin1")
-        self.args = dict(parse_qsl(query, max_num_fields=MAX_FIELDS)) if query.count("&") < MAX_FIELDS else {}
-        pairs = ((k.decode("latin1").title(), v.decode("latin1")) for k, v in scope["headers"])
-        self.headers = {name: value for name, value in pairs if name in KEPT_HEADERS}
-        crumbs = (c.strip().partition("=") for c in self.headers.get("Cookie", "").split(";"))
-        self.cookies = {name: value for name, _, value in crumbs}
-        scope["headers"], scope["query_string"] = [], b""  # read; a waiting page keeps nothing else
-
-    @property
-    def remote_addr(self) -> str:
-        """The peer's address."""
-        return str((self._scope.get("client") or ("",))[0])
-
-    @property
-    def path(self) -> str:
-        """The path that was asked for."""
-        return str(self._scope["path"])
-
-    @property
-    def scheme(self) -> str:
-        """ws or wss."""
-        return str(self._scope.get("scheme", "ws"))
+        super().__init__(scope)
+        self._receive, self._send = receive, send
+        scope.clear()  # it is read; a waiting page keeps nothing else
 
     async def accept(self) -> bool:
         """Take the socket; False when the peer has gone already."""
@@ -162,14 +137,16 @@ def _student_state(services: Services, claims: ViewerClaims, token: str) -> Stat
         raise _Over({"type": "kicked"})
     if classroom.status is ClassStatus.CLOSED:
         raise _Over({"type": "closed"})
-    paths = words.pathways(services, claims.subject, token, classroom.id)
-    return {
+    told: State = {
         "classroom": {"id": classroom.id, "name": classroom.name},
         "state": str(cluster.state(classroom)),
-        "pathways": [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)],
-        "priority": [p.id for p in paths],
         "viewers": cluster.viewers(classroom.id),
     }
+    if not cluster.is_unaccounted(claims.subject, services.clock.wall_s()):  # else the page keeps its relay
+        paths = words.pathways(services, claims.subject, token, classroom.id)
+        told["pathways"] = [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)]
+        told["priority"] = [p.id for p in paths]
+    return told
 
 
 async def _teacher(services: Services, ws: Socket) -> None:

@@ -7,15 +7,14 @@ pair (EdDSA, from a JWKS): its kind, never the token, says which algorithm is ri
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from relay.base.errors import ConfigError, TokenError
-from relay.base.jwks import key_id
+from relay.base.errors import TokenError
+from relay.base.jwks import PUBLIC_ALGORITHM, key_id
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -24,8 +23,6 @@ ISSUER = "airclass"
 AUDIENCE = "relay"
 TYPE = "viewer"
 ALGORITHM = "HS256"
-PUBLIC_ALGORITHM = "EdDSA"
-MAX_PUBLIC_KEYS = 8
 Key = bytes | Ed25519PublicKey
 MAX_TOKEN_BYTES = 2048
 MIN_KEY_BYTES = 32
@@ -75,25 +72,6 @@ def mint_viewer(
     if isinstance(key, Ed25519PrivateKey):
         return jwt.encode(claims, key, PUBLIC_ALGORITHM, {"kid": key_id(key.public_key())})
     return jwt.encode(claims, key, ALGORITHM)
-
-
-def read_jwks(text: str) -> tuple[Ed25519PublicKey, ...]:
-    """Return the Ed25519 keys of a JSON Web Key Set (RFC 7517, 8037); ConfigError when it holds none.
-
-    Other kinds of keys in it are for others; a private one must not lie about and is refused.
-    """
-    try:
-        entries = json.loads(text)["keys"]
-        mine = [entry for entry in entries if entry.get("kty") == "OKP" and entry.get("crv") == "Ed25519"]
-        private = any("d" in entry for entry in mine)
-        found = [jwt.PyJWK(entry, PUBLIC_ALGORITHM).key for entry in mine if "d" not in entry]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, jwt.PyJWTError):
-        raise ConfigError(['VIEWER_JWKS is no JSON Web Key Set: {"keys": [...]}']) from None
-    if private:
-        raise ConfigError(["VIEWER_JWKS holds a private key: give the relay the public one only"])
-    if not 0 < len(found) <= MAX_PUBLIC_KEYS:
-        raise ConfigError([f"VIEWER_JWKS holds {len(found)} Ed25519 keys: it needs 1 to {MAX_PUBLIC_KEYS}"])
-    return tuple(found)
 
 
 def verify_viewer(token: str, keys: tuple[Key, ...], *, wall_s: float) -> ViewerClaims:

@@ -14,8 +14,8 @@ import trio
 from relay import __version__
 from relay.base import wire
 from relay.base.errors import ClusterError, ConfigError
+from relay.base.jwks import read_jwks
 from relay.base.signing import unseal
-from relay.base.tokens import read_jwks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,9 @@ import httpx
 import msgspec
 import trio
 
+from relay.base.jwks import read_jwks
 from relay.base.signing import sign, unseal
-from relay.base.tokens import read_jwks, verify_viewer
+from relay.base.tokens import verify_viewer
 from relay.base.wire import (
     EpochAsk,
     EpochBase,

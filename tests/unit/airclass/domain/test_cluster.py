@@ -165,6 +165,21 @@ def test_a_viewer_from_before_a_restart_is_taken_in() -> None:
     assert w.cluster.guests["old"].name == ""
 
 
+def test_whoever_played_before_a_restart_is_left_alone_until_the_relays_have_reported() -> None:
+    w = World()
+    lost = Guest("old", "c1", "OLD", 900.0, 9000.0)
+    w.cluster.guests["old"] = lost
+    assert w.cluster.is_unaccounted("old", 1001.0)
+    assert w.cluster.is_unaccounted("nameless", 1001.0), "a name that was not written down in time"
+    assert not w.cluster.is_unaccounted("old", 1000.0 + module.SETTLE_S), "all relays have spoken"
+    w.join("new")
+    w.cluster.nodes.seating.release("new")
+    assert not w.cluster.is_unaccounted("new", 1001.0), "it came to this master, and left"
+    w.beat(1, watching("old"), full=True)
+    assert not w.cluster.is_unaccounted("old", 1001.0)
+    assert w.cluster.nodes.seating.pathways("old")[0] == "n1"
+
+
 def test_viewers_of_unknown_classes_do_not_count() -> None:
     w = World()
     w.beat(0, watching("x", stream="c9"), full=True)

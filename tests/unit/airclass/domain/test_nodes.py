@@ -206,3 +206,13 @@ def test_an_admin_address_that_is_none_is_refused_with_a_sentence() -> None:
     with pytest.raises(RequestError) as caught:
         nodes.register(msgspec.structs.replace(RECORD, admin_url="http://[::1"), "10.0.0.5", 1.0)
     assert "admin address" in caught.value.reason
+
+
+def test_a_preview_takes_room_and_is_no_student() -> None:
+    nodes, _ = started()
+    node = beat(nodes, 1.0, connections=2, viewers=(viewer("t1"), viewer("t2", "pu1.c1")), full=True)
+    assert (node.site.connections, nodes.students) == (2, 1)
+    beat(nodes, 2.0, connections=1, gone=("t2",))
+    assert nodes.students == 1
+    beat(nodes, 3.0, connections=0, full=True)
+    assert (nodes.students, node.previews) == (0, 0)

@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airclass.domain.tokens import Kind, TokenDesk, token_generation, viewer_token_id
+from airclass.domain.tokens import (
+    Kind,
+    TokenDesk,
+    is_preview,
+    preview_subject,
+    student_subject,
+    token_generation,
+    viewer_token_id,
+)
 from relay.base.errors import TokenError
+from relay.base.jwks import read_jwks
 from relay.base.signing import derive
-from relay.base.tokens import read_jwks, verify_viewer
+from relay.base.tokens import verify_viewer
 
 SECRET = b"s" * 32
 NOW_S = float(int(time.time()))
@@ -165,3 +174,10 @@ def test_public_keys_check_what_the_secret_signs_during_rotation_too() -> None:
     for other in (TokenDesk(b"n" * 32, algorithm="EdDSA"), DESK):
         with pytest.raises(TokenError):
             other.read_viewer(viewer, NOW_S)
+
+
+def test_a_preview_is_told_from_a_student_by_its_subject() -> None:
+    assert is_preview(preview_subject("u1", "c1"))
+    assert preview_subject("u1", "c1") == "pu1.c1"
+    assert not is_preview(student_subject("ab" * 12))
+    assert student_subject("ab" * 12) == "s" + "ab" * 10

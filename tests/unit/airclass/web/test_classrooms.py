@@ -155,9 +155,14 @@ async def test_a_new_code_ends_everyones_tokens(tmp_path: Path) -> None:
 async def test_a_preview_is_not_counted(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom(capacity=1)
-        await control.node()
+        relay = await control.node()
         path = f"/api/classrooms/{made['id']}"
         preview = await control.call("POST", f"{path}/preview", None, control.admin)
         assert preview.status_code == 200
+        relay.take(preview.json()["token"], made["id"])
+        await relay.beat()
+        text = (await control.call("GET", "/metrics", None, control.monitor)).text
+        assert 'airclass_active_connections{type="student"} 0.0' in text
+        assert 'airclass_cluster_connections{node_id="slave-1"} 0.0' in text
         assert (await control.call("GET", path, None, control.admin)).json()["viewers"] == 0
         assert (await control.join(made["code"])).status_code == 200

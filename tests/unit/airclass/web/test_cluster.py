@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 import trio
+from trio_websocket import open_websocket_url
 
 from airclass.io.store import Visit
 from relay.base.signing import unseal
@@ -244,6 +246,38 @@ async def test_after_a_restart_everything_is_known_again(tmp_path: Path) -> None
         renewed = await control.call("POST", "/api/renew", None, headers)
         assert renewed.status_code == 200
         assert relay.take(renewed.json()["token"], made["id"])
+
+
+async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came_back_sooner(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        kept = await control.node("slave-1")
+        joined = (await control.join(made["code"])).json()
+        kept.take(joined["token"], made["id"])
+        await kept.beat()
+        steering = joined["steering_url"].removeprefix(control.url)
+        await control.until(lambda: not control.services.visits)
+    async with running_master(tmp_path) as control:
+        await control.node("slave-0")
+        early = await control.call("GET", steering)
+        assert early.status_code == 503, "the relay that came back first is not the student's"
+        assert int(early.headers["retry-after"]) >= 1
+        url = f"{control.url.replace('http', 'ws')}/ws/student?token={joined['token']}"
+        async with open_websocket_url(url) as ws:
+            told = json.loads(await ws.get_message())
+            assert told["type"] == "snapshot"
+            assert told.keys().isdisjoint({"priority", "pathways"})
+            back = await control.node("slave-1")
+            back.viewers = kept.viewers
+            await back.beat(full=True)
+            with trio.fail_after(5):
+                while "priority" not in told:
+                    told = json.loads(await ws.get_message())
+            assert told["priority"][0] == "slave-1"
+        answer = await control.call("GET", steering)
+        assert answer.json()["PATHWAY-PRIORITY"] == ["slave-1", "slave-0"]
 
 
 async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from relay.base.jwks import key_id, write_jwks
-from relay.base.tokens import read_jwks
+from relay.base.errors import ConfigError
+from relay.base.jwks import key_id, read_jwks, write_jwks
 
 PRIVATE = [Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in range(3)]
 PUBLIC = [key.public_key() for key in PRIVATE]
@@ -33,3 +35,31 @@ def test_a_thumbprint_is_the_standards() -> None:
     published = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
     (key,) = read_jwks(json.dumps({"keys": [published]}))
     assert key_id(key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "no JSON Web Key Set"),
+        ("{}", "no JSON Web Key Set"),
+        ("[1]", "no JSON Web Key Set"),
+        ('{"keys": [1]}', "no JSON Web Key Set"),
+        ('{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "short"}]}', "no JSON Web Key Set"),
+        ("[" * 100_000, "no JSON Web Key Set"),
+        ('{"keys": []}', "0 Ed25519 keys"),
+        ('{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "0 Ed25519 keys"),
+        (json.dumps({"keys": json.loads(write_jwks(PUBLIC[:1]))["keys"] * 9}), "9 Ed25519 keys"),
+    ],
+)
+def test_sets_that_cannot_be_used(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_jwks(text)
+    assert problem in caught.value.problems[0]
+
+
+def test_a_private_key_is_refused_and_not_shown() -> None:
+    jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate()))
+    with pytest.raises(ConfigError) as caught:
+        read_jwks(json.dumps({"keys": [jwk]}))
+    assert "private" in caught.value.problems[0]
+    assert jwk["d"] not in caught.value.problems[0]
