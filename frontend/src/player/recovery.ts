@@ -30,6 +30,8 @@ const LADDER: [number, Cure][] = [
 ];
 /** Further behind the target than this, a student who did not rewind is brought back. */
 const TOO_FAR_BEHIND_S = 8;
+/** After sleep nobody was watching: a jump takes nothing away, and catching up would take minutes. */
+const TOO_FAR_AFTER_SLEEP_S = 2;
 
 export class Recovery {
   #faults_ms: number[] = [];
@@ -72,7 +74,7 @@ export class Recovery {
     if (elapsed_s > 5) {
       // The tab slept: what happened in between says nothing.
       this.#restart(now_ms);
-      return following && tooFar(sample) ? 'go-live' : 'none';
+      return following && tooFar(sample, TOO_FAR_AFTER_SLEEP_S) ? 'go-live' : 'none';
     }
     if (sample.position_s - previous.position_s >= elapsed_s * MOVING_SHARE) {
       this.#restart(now_ms);
@@ -107,8 +109,8 @@ export class Recovery {
   }
 }
 
-function tooFar(sample: Sample): boolean {
+function tooFar(sample: Sample, limit_s = TOO_FAR_BEHIND_S): boolean {
   if (sample.latency_s === null) return false;
   // A negative distance is hls.js lost after numbers went backwards: it plays old pictures, then stops.
-  return sample.latency_s < -1 || sample.latency_s > (sample.target_s ?? 6) + TOO_FAR_BEHIND_S;
+  return sample.latency_s < -1 || sample.latency_s > (sample.target_s ?? 6) + limit_s;
 }

@@ -128,6 +128,8 @@ export class Playback {
   wake(): void {
     if (this.#live) this.#player?.startLoad();
     if (this.following && this.last !== null && (this.latency_s ?? 0) > BEHIND_LIVE_S * 2) this.#player?.goLive();
+    // A phone that paused the hidden tab does not always let it go on.
+    if (this.started && this.options.video.paused && !this.#pausedByHand) void this.play();
   }
 
   destroy(): void {

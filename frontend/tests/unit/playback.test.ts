@@ -191,6 +191,15 @@ describe('following', () => {
     expect([playback.following, player().did.includes('goLive')]).toEqual([false, false]);
   });
 
+  it.each([['hidden', 1], ['visible', 0]] as const)('a pause while the tab is %s is undone %i times when it is back', async (state, times) => {
+    const visibility = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue(state);
+    video.dispatchEvent(new Event('pause'));
+    visibility.mockRestore();
+    const play = vi.spyOn(video, 'play');
+    playback.wake();
+    expect(play).toHaveBeenCalledTimes(times);
+  });
+
   it('tells what it sees on the element, for those who measure', () => {
     expect(video.dataset).toMatchObject({ latencyS: '2.00', stalls: '0', pathway: 'relay-1' });
   });

@@ -61,6 +61,14 @@ describe('the watchdog', () => {
     run(recovery, 2, 1);
     expect(recovery.sampled(sample({ at_ms: 602_000, position_s: 102 }), true, true)).toBe('none');
   });
+
+  it.each([[3, 'none'], [5, 'go-live']] as const)('after sleep and %i s behind the target it does: %s', (late_s, cure) => {
+    const recovery = new Recovery();
+    run(recovery, 2, 1);
+    const awake = { at_ms: 9_000, position_s: 102, target_s: 2, latency_s: late_s };
+    expect(recovery.sampled(sample(awake), true, false)).toBe('none'); // who rewound stays there
+    expect(recovery.sampled(sample({ ...awake, at_ms: 16_000 }), true, true)).toBe(cure);
+  });
 });
 
 describe('an engine that stands when its speed is changed', () => {
