@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -121,6 +123,23 @@ def moving(page: Page, by_s: float = 1.0) -> None:
 
 
 @contextmanager
+def asleep(page: Page) -> Iterator[None]:
+    """Put all tabs to sleep, as a closed lid does: no script, no timer and no picture goes on."""
+    browser = page.context.browser
+    assert browser is not None
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    tabs = [process["id"] for process in told["processInfo"] if process["type"] == "renderer"]
+    assert tabs
+    try:
+        for pid in tabs:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in tabs:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
 def ingest_with_teacher(
     folder: Path,
     variant: str,
@@ -145,10 +164,21 @@ def wait_for_segments(url: str, variant: str, least: int | None = None) -> None:
     wait_for(lambda: wanted == 0 or _window(url, wanted) or None, why=f"{wanted} segments at {url}")
 
 
+def segments_so_far(url: str) -> int:
+    """How many segments a stream has had, of those that its playlist counts."""
+    playlist = _first_playlist(url)
+    first = re.search(r"#EXT-X-MEDIA-SEQUENCE:(\d+)", playlist)
+    return int(first[1] if first else 0) + playlist.count("#EXTINF")
+
+
 def _window(url: str, least_segments: int) -> bool:
     """Tell whether the stream's first media playlist is long enough to play from."""
+    return _first_playlist(url).count("#EXTINF") >= least_segments
+
+
+def _first_playlist(url: str) -> str:
     names = [line for line in _answers(f"{url}index.m3u8").splitlines() if line[:1] not in ("", "#")]
-    return bool(names) and _answers(url + names[0]).count("#EXTINF") >= least_segments
+    return _answers(url + names[0]) if names else ""
 
 
 def _answers(url: str) -> str:

@@ -180,6 +180,19 @@ def test_offline_and_back(watching: Callable[[], Page]) -> None:
     stagehand.until(page, f"document.querySelector('video').currentTime > {at} + 2", 30)
 
 
+def test_a_tab_that_slept_plays_near_the_edge_again(watching: Callable[[], Page], origin_url: str) -> None:
+    page = watching()
+    before = stagehand.segments_so_far(origin_url)
+    slept_from_s = stagehand.position_s(page)
+    with stagehand.asleep(page):
+        stagehand.wait_for(lambda: stagehand.segments_so_far(origin_url) >= before + 8 or None)
+    goal = f"video.currentTime > {slept_from_s} + 5 && parseFloat(video.dataset.latencyS) < 4"
+    stagehand.until(page, f"(video => {goal})(document.querySelector('video'))", 6)
+    at_s = stagehand.position_s(page)
+    stagehand.until(page, f"document.querySelector('video').currentTime > {at_s} + 1", 4)
+    assert "reload" not in data(page, "cures")
+
+
 @pytest.mark.calm
 def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     page = watching()
