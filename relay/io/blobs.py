@@ -5,6 +5,7 @@ The last reference closes the descriptor: the window's, or that of a connection 
 
 from __future__ import annotations
 
+import mmap
 import os
 
 
@@ -23,11 +24,12 @@ class BlobStore:
 class Blob:
     """Bytes in a memfd, growing at the end."""
 
-    __slots__ = ("_store", "fd", "size_bytes")
+    __slots__ = ("_mapped", "_store", "fd", "size_bytes")
 
     def __init__(self, store: BlobStore) -> None:
         self.fd = os.memfd_create("airclass-segment", os.MFD_CLOEXEC)
         self.size_bytes = 0
+        self._mapped = memoryview(b"")
         self._store = store
         store.live_blobs += 1
 
@@ -42,9 +44,12 @@ class Blob:
             view = view[written:]
         return start
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Return a copy of a piece (TLS must encrypt it anyway)."""
-        return os.pread(self.fd, length, offset)
+    def view(self, offset: int, length: int) -> memoryview:
+        """Return a piece as memory, without a copy: what TLS encrypts."""
+        if offset + length > len(self._mapped):
+            flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+            self._mapped = memoryview(mmap.mmap(self.fd, self.size_bytes, flags, mmap.PROT_READ))
+        return self._mapped[offset : offset + length]
 
     def __del__(self) -> None:
         fd = getattr(self, "fd", -1)

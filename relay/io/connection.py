@@ -158,69 +158,88 @@ class Connection:
 
 
 class TlsConnection(Connection):
-    """A TLS connection over a non-blocking socket; the handshake happens with the first read."""
+    """A TLS connection: OpenSSL works in memory, and one `send` takes many of its records.
 
-    __slots__ = ("_needs_write", "_tls")
+    The handshake happens with the first read.
+    """
+
+    __slots__ = ("_encrypted", "_in", "_out", "_tls")
 
     def __init__(self, sock: socket.socket, address: str, context: ssl.SSLContext) -> None:
-        self._tls = context.wrap_socket(
-            sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
-        )
-        self._needs_write = False
-        super().__init__(self._tls, address)
+        super().__init__(sock, address)
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._encrypted = b""  # what the socket did not take
 
     def receive(self) -> bytes | None:
-        """Return decrypted bytes; all that one record held is taken, since epoll cannot see the rest."""
-        self._needs_write = False
+        """Return decrypted bytes; all that has come is taken, since epoll cannot see what OpenSSL holds."""
+        if self._encrypted and not self._push():
+            return None
+        data = super().receive()
+        if not data:
+            return data
+        self._in.write(data)
         chunks = []
         try:
-            while True:
-                data = self._tls.recv(READ_BYTES)
-                if not data:
-                    break
-                chunks.append(data)
-                if not self._tls.pending():
-                    break
+            while chunk := self._tls.read(READ_BYTES):
+                chunks.append(chunk)
         except ssl.SSLWantReadError:
             if not chunks:
                 return None
-        except ssl.SSLWantWriteError:
-            self._needs_write = True
-            if not chunks:
-                return None
+        finally:
+            with contextlib.suppress(ConnectionError):  # what has come is read all the same, then the end
+                self._push()  # the handshake, or why it failed
         return b"".join(chunks)
+
+    def start(self, reply: Reply, tail: bytes, *, head_only: bool) -> bool:
+        """Send a reply; True when all of it went out, else the reactor continues with `flush`."""
+        return super().start(reply, tail, head_only=head_only) and self._push()
+
+    def flush(self) -> bool:
+        """Go on with a reply that did not fit; True when all of it went out."""
+        return self._push() and super().flush() and self._push()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of the current reply has not left yet."""
+        return super().unsent_bytes + len(self._encrypted)
 
     def shut(self) -> None:
         """Send close_notify, so that the peer knows that nothing was cut off."""
         with contextlib.suppress(ssl.SSLError, ValueError):
             self._tls.unwrap()
+        self._push()
 
     def wants_write(self) -> bool:
         """Whether the handshake waits for room in the send buffer."""
-        return self._needs_write
+        return bool(self._encrypted)
+
+    def _push(self) -> bool:
+        """Give the socket what is encrypted; True when it took all of it."""
+        if self._out.pending:
+            self._encrypted += self._out.read()
+        if self._encrypted:
+            self._encrypted = self._encrypted[super()._send(self._encrypted, more=False) :]
+        return not self._encrypted
 
     def _send(self, data: bytes | memoryview, *, more: bool) -> int:
-        sent = 0
-        view = memoryview(data)
-        try:
-            while sent < len(view):
-                sent += self._tls.send(view[sent : sent + TLS_CHUNK_BYTES])
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            pass
+        view, sent = memoryview(data), 0
+        while sent < len(view) and (not self._encrypted or self._push()):
+            sent += self._tls.write(view[sent : sent + TLS_CHUNK_BYTES])
+            if not more:
+                self._push()
         return sent
 
     def _send_blob(self) -> bool:
         blob = self.blob
         assert blob is not None
         budget = SEND_BYTES_PER_TURN
-        while self.blob_left and budget > 0:
-            chunk = blob.read(self.blob_offset, min(self.blob_left, TLS_CHUNK_BYTES))
-            sent = self._send(chunk, more=False)
+        while self.blob_left and budget > 0 and (not self._encrypted or self._push()):
+            sent = self._tls.write(blob.view(self.blob_offset, min(self.blob_left, TLS_CHUNK_BYTES)))
             self.blob_offset += sent
             self.blob_left -= sent
-            budget -= len(chunk)
-            if sent < len(chunk):
-                return False
+            budget -= sent
+            self._push()
         if self.blob_left:
             return False
         self.blob = None

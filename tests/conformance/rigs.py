@@ -206,11 +206,11 @@ async def _two_origins(folder: Path, stack: AsyncExitStack) -> Rig:
         teacher = _rtmp_teacher(ingest.publish_url(STREAM), own)
         stack.push_async_callback(teacher.kill)
         found.append((ingest, teacher))
-    found[1][1].start()
     urls = [ingest.base_url(STREAM) + "index.m3u8" for ingest, _ in found]
     relay = await stack.enter_async_context(_relay(*urls, folder=folder))
     rig = Rig(relay, found[0][1], lambda: _relay(*urls, folder=folder), found[0][0].child)
     await rig.publish()
+    found[1][1].start()  # not before: the relay follows the first origin that serves the stream
     return rig
 
 

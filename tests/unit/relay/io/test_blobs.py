@@ -13,9 +13,11 @@ def test_pieces_are_where_append_says() -> None:
     assert blob.append(b"") == 5
     assert blob.append(b"second") == 5
     assert blob.size_bytes == 11
-    assert blob.read(5, 6) == b"second"
-    assert blob.read(0, 100) == b"firstsecond"
-    assert os.fstat(blob.fd).st_size == 11
+    assert blob.view(5, 6) == b"second"
+    assert blob.view(0, 11) == b"firstsecond"
+    assert blob.append(b"third") == 11  # what is mapped grows with it
+    assert blob.view(0, 16) == b"firstsecondthird"
+    assert os.fstat(blob.fd).st_size == 16
 
 
 def test_the_last_reference_frees_descriptor_and_bytes() -> None:

@@ -101,7 +101,7 @@ def test_text_that_does_not_fit_is_continued(pair: Pair) -> None:
 def test_a_body_that_does_not_fit_is_continued_and_let_go(pair: Pair) -> None:
     size = 3 * SEND_BYTES_PER_TURN
     body = blob(size)
-    wanted = b"HEAD\r\ntail\r\n" + body.read(6, size)
+    wanted = b"HEAD\r\ntail\r\n" + bytes(body.view(6, size))
     assert not pair.ours.start(of(body, size), b"tail\r\n", head_only=False)
     assert pair.ours.blob is body
     pair.finish()
@@ -180,6 +180,7 @@ def secure(tmp_path: Path) -> Iterator[Pair]:
             connection.receive()
         else:
             break
+    assert connection.receive() is None  # the handshake's end: a request would come with it
     made = Pair(connection, client)
     yield made
     connection.close()
@@ -191,7 +192,7 @@ def test_tls_text_and_bodies(secure: Pair) -> None:
     body = blob(size)
     assert not secure.ours.start(of(body, size), b"\r\n", head_only=False)
     assert secure.finish() > 1
-    assert secure.got == b"HEAD\r\n\r\n" + body.read(6, size)
+    assert secure.got == b"HEAD\r\n\r\n" + bytes(body.view(6, size))
     secure.got = b""
     assert secure.ours.start(Reply(200, "playlist", b"HEAD\r\n", b"text"), b"\r\n", head_only=False)
     secure.read()
@@ -233,5 +234,31 @@ def test_tls_a_handshake_without_room_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_tls_the_end(secure: Pair) -> None:
+    secure.read()  # whoever closes with something unread resets the connection
     secure.viewer.close()
     assert secure.ours.receive() == b""
+
+
+def test_tls_a_peer_that_has_gone_is_still_heard(tmp_path: Path) -> None:
+    """What it said last is read although the end of the handshake cannot be sent any more."""
+    cert, key = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    ours, viewer = sockets()
+    connection = TlsConnection(ours, "192.0.2.1", context)
+    client = ssl.create_default_context(cafile=str(cert)).wrap_socket(
+        viewer, server_hostname="localhost", do_handshake_on_connect=False
+    )
+    while True:
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            connection.receive()
+        else:
+            break
+    client.send(b"GET")
+    client.close()
+    assert connection.receive() == b"GET"
+    with pytest.raises(BrokenPipeError):  # nothing more can be said to it
+        connection.receive()
+    connection.close()
