@@ -53,7 +53,7 @@ READ_BYTES = 16 * 1024
 BACKLOG = 2048
 SWITCHING = 101
 _THREADS = (trio.to_thread.run_sync, trio.from_thread.run)  # for applications that are not ours
-ACCEPTORS = 4  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
+ACCEPTORS = 16  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
 
 class PlainSocket(WSStream):
