@@ -220,7 +220,16 @@ class Nodes:
             if fresh:
                 node.previews += is_preview(report.subject)
                 self.seating.confirm(report.subject, node.id)
+                self._take_from_fallen(node, report.token_id)
                 self._on_viewer(node, report, True)
+
+    def _take_from_fallen(self, node: Node, token_id: str) -> None:
+        """Whoever is seen here no longer counts at a node that fell and cannot say so itself."""
+        for other in self.all.values():
+            fallen = other.health.status in (Status.UNHEALTHY, Status.OFFLINE)
+            if fallen and other is not node and token_id in other.viewers:
+                self._drop(other, [token_id])
+                other.site.connections = max(0, other.site.connections - 1)
 
     def _drop(self, node: Node, token_ids: Iterable[str]) -> None:
         for token_id in token_ids:

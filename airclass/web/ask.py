@@ -29,3 +29,7 @@ class Ask:
         self.path = str(scope["path"])
         self.remote_addr = str((scope.get("client") or ("",))[0])
         self.scheme = str(scope.get("scheme", "http"))
+
+    def forget(self) -> None:
+        """Let go of what was asked: whoever stays for an hour need not be remembered by it."""
+        self.args, self.headers, self.cookies = {}, {}, {}

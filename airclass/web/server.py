@@ -53,7 +53,7 @@ READ_BYTES = 16 * 1024
 BACKLOG = 2048
 SWITCHING = 101
 _THREADS = (trio.to_thread.run_sync, trio.from_thread.run)  # for applications that are not ours
-ACCEPTORS = 4  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
+ACCEPTORS = 16  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
 
 class PlainSocket(WSStream):
@@ -179,6 +179,7 @@ class GuardedServer(TCPServer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._app: Any = self.app
+        del self.idle_task  # two locks that nobody needs
         self._reading = trio.CancelScope()
 
     async def run(self) -> None:
@@ -196,33 +197,38 @@ class GuardedServer(TCPServer):
             self._work()
 
     async def _serve(self) -> None:
-        stream: trio.SSLStream[trio.SocketStream] | trio.SocketStream = self.stream
-        alpn, tls = "http/1.1", isinstance(stream, trio.SSLStream)
         try:
-            if isinstance(stream, trio.SSLStream):
-                with trio.fail_after(TLS_HANDSHAKE_S):
-                    await stream.do_handshake()
-                alpn = stream.selected_alpn_protocol() or alpn
-                stream = stream.transport_stream
-            peer = stream.socket
-            client = parse_socket_addr(peer.family, peer.getpeername())
-            server = parse_socket_addr(peer.family, peer.getsockname())
-            async with trio.open_nursery() as nursery:
-                tasks = Tasks(nursery, self.open.at_once)
-                state = ConnectionState(self.state)
-                self.protocol = ProtocolWrapper(
-                    *(self.app, self.config, self.context, tasks, state, tls, client, server),
-                    *(self.protocol_send, alpn),
-                )
-                await self.protocol.initiate()
-                self._rest()
-                line = await self._read_all(tasks)
-            if line is not None:
-                await self._app(tasks.socket, line.receive, line.send, *_THREADS)
+            taken = await self._speak_http()
+            if taken is not None:
+                scope, line = taken
+                await self._app(scope, line.receive, line.send, *_THREADS)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError):
             pass  # the peer has gone, or never shook hands
         finally:
             await self._close()
+
+    async def _speak_http(self) -> tuple[Any, Line] | None:
+        """Serve requests until the end, or until one asks for a socket, which is returned."""
+        stream: trio.SSLStream[trio.SocketStream] | trio.SocketStream = self.stream
+        alpn, tls = "http/1.1", isinstance(stream, trio.SSLStream)
+        if isinstance(stream, trio.SSLStream):
+            with trio.fail_after(TLS_HANDSHAKE_S):
+                await stream.do_handshake()
+            alpn = stream.selected_alpn_protocol() or alpn
+            stream = stream.transport_stream
+        peer = stream.socket
+        client = parse_socket_addr(peer.family, peer.getpeername())
+        server = parse_socket_addr(peer.family, peer.getsockname())
+        async with trio.open_nursery() as nursery:
+            tasks = Tasks(nursery, self.open.at_once)
+            self.protocol = ProtocolWrapper(
+                *(self.app, self.config, self.context, tasks, ConnectionState(self.state), tls),
+                *(client, server, self.protocol_send, alpn),
+            )
+            await self.protocol.initiate()
+            self._rest()
+            line = await self._read_all(tasks)
+        return None if line is None else (tasks.socket, line)
 
     def _rest(self) -> None:
         self._reading.deadline = trio.current_time() + KEEP_ALIVE_S

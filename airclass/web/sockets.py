@@ -222,6 +222,7 @@ async def _talk(
     One task waits for the page and for changes at once: a change cancels the wait for the page, which
     loses no message.
     """
+    ws.forget()
     sent: dict[str, bytes] = {}
     seq = 0
     silent_at_s = trio.current_time() + SILENT_S

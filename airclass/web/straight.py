@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airclass.web.routes import Reply, Route
     from airclass.web.services import Services
 
-TURNS = 8
+TURNS = 4  # fewer than are accepted in a turn of the loop, so that the crowd queues here, not at the door
 IN_TURN = ("/api/join", "/api/renew")
 STRAIGHT: dict[str, Route] = {
     route.path: route

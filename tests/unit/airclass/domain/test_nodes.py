@@ -208,6 +208,25 @@ def test_an_admin_address_that_is_none_is_refused_with_a_sentence() -> None:
     assert "admin address" in caught.value.reason
 
 
+def test_whoever_moved_from_a_fallen_node_is_counted_once() -> None:
+    nodes, seen = started()
+    fallen = beat(nodes, 0.0, connections=2, viewers=(viewer("t1"), viewer("t2")), full=True)
+    other = msgspec.structs.replace(RECORD, node_id="n2", public_url="http://10.0.0.6:8080")
+    nodes.register(other, "10.0.0.6", 0.0)
+    beat(nodes, 0.0, node_id="n2", full=True)
+    nodes.judge(0.0, frozenset())
+    beat(nodes, 1.0, node_id="n2", connections=1, viewers=(viewer("t2"),))
+    assert nodes.students == 3, "both are at work: each counts its own"
+    beat(nodes, 7.0, node_id="n2", connections=1)
+    nodes.judge(7.0, frozenset())
+    assert fallen.health.status is Status.UNHEALTHY
+    beat(nodes, 8.0, node_id="n2", connections=2, viewers=(viewer("t1"),))
+    assert (fallen.site.connections, nodes.students) == (1, 3)
+    assert "t1" not in fallen.viewers
+    assert nodes.seating.seat_of["s-t1"] == "n2"
+    assert ("t1", False) in seen
+
+
 def test_a_preview_takes_room_and_is_no_student() -> None:
     nodes, _ = started()
     node = beat(nodes, 1.0, connections=2, viewers=(viewer("t1"), viewer("t2", "pu1.c1")), full=True)
