@@ -126,6 +126,7 @@ def test_everything_is_lost_and_restored(school: School) -> None:
     (archive,) = (school.folder / "backups").iterdir()
     assert archive.name in said
     assert "[WARN]" not in said
+    assert "at_s" in school.quietly("exec", "--no-TTY", "master", "cat", "/data/backup.json")
     settings = (school.folder / ".env").read_text()
     school.compose("down", "--volumes", "--timeout", "5")
     (school.folder / ".env").write_text(settings + "LOG_FORMAT=text\n")

@@ -79,6 +79,7 @@ async def test_one_pc(tmp_path: Path) -> None:
         await _hangs_and_crashes_are_mended(pc)
         pc.run("airclass backup")
         pc.run("systemctl start airclass-backup.service && ls /var/backups/airclass")
+        assert "never been a backup" not in pc.quietly("airclass doctor || true")
         before = pc.quietly(
             "airclass classroom list --json && sha256sum /etc/airclass/secrets/* /etc/airclass/.env"
         )

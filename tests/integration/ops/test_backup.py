@@ -205,8 +205,14 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def test_what_root_restores_belongs_to_the_folders_owner(school: Path, deadline: None) -> None:
+async def test_what_root_saves_and_restores_belongs_to_the_folders_owner(
+    school: Path, deadline: None
+) -> None:
+    os.chown(school / "data", 10001, 10001)
     _, archive = await backup(school)
+    # else the master could not read it, and BackupTooOld would ring for ever
+    note = (school / "data/backup.json").stat()
+    assert (note.st_uid, note.st_gid) == (10001, 10001)
     shutil.rmtree(school / "data")
     (school / "data").mkdir()
     os.chown(school / "data", 10001, 10001)
