@@ -17,7 +17,8 @@ INSTALL_HEAD = """\
 # Installations, as they were typed
 
 What `make test-install` does on machines of its own: a Debian 12 with systemd as its process 1, made by
-debootstrap, behind a cable. Kept from a run; keys and tokens are left out. The tests check what is said here,
+debootstrap, behind a cable. With MEDIAMTX_PATH the ingest is MediaMTX itself, as its lines below say; else
+`tests/origin` stands for it. Kept from a run; keys and tokens are left out. The tests check what is said,
 and more: `tests/machine/test_install.py`.
 
 """
