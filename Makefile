@@ -115,11 +115,11 @@ chaos: setup pages ## break relays, teacher, ingest, master under viewers; write
 	@deploy/setup/need.sh node go chromium ffmpeg ip iptables unshare faketime
 	python -m tests.chaos $(ROWS)
 
-test-compose: setup ## compose on a Docker engine of its own, scaled under 100 viewers; by hand: as root, 4 to 8 minutes
+test-compose: setup ## compose on a Docker engine of its own, scaled under 100 viewers, its profiles; by hand: as root, 8 to 12 minutes; MEDIAMTX_PATH= a real one
 	@deploy/setup/need.sh go dockerd debootstrap iptables ip
 	pytest -o faulthandler_timeout=0 -s tests/compose
 
-test-install: setup pages ## install.sh on machines of its own with systemd, upgraded under viewers; by hand: as root, 5 minutes
+test-install: setup pages ## install.sh on machines of its own with systemd, upgraded under viewers; by hand: as root, 5 minutes; MEDIAMTX_PATH= a real one
 	@deploy/setup/need.sh go debootstrap iptables ip unshare
 	pytest -o faulthandler_timeout=0 -s tests/machine
 

@@ -241,9 +241,12 @@ def _free_name(dest: Path, name: str, *, sealed: bool) -> Path:
 
 
 def _remember(data_dir: Path, now: datetime, size_bytes: int) -> None:
-    """Leave a note for the master (`airclass/io/note.py`)."""
+    """Leave a note for the master (`airclass/io/note.py`), who is often somebody else than root's timer."""
     if data_dir.is_dir():
         write_ready_file(data_dir / LAST_FILE, {"at_s": now.timestamp(), "size_bytes": size_bytes})
+        if os.geteuid() == 0:
+            owner = data_dir.stat()
+            os.chown(data_dir / LAST_FILE, owner.st_uid, owner.st_gid)
 
 
 def _remove(path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.compose import images
 from tests.compose.engine import engine as running_engine
 from tests.policy.tree import ROOT
+from tests.transcript import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """A Docker engine with all images."""
+    """A Docker engine with all images; what was typed is in build/compose/log.md at the end."""
     with running_engine(ROOT / "build/compose") as made:
         images.make_all(made)
         yield made
+        (made.folder / "log.md").write_text(clean("\n".join(made.transcript)))
+
+
+@pytest.fixture(autouse=True)
+def _headline(request: pytest.FixtureRequest, engine: Engine) -> None:
+    """Name the test in what is kept."""
+    words = request.node.name.removeprefix("test_").replace("_", " ")
+    engine.transcript.append(f"### {words.capitalize()}\n")

@@ -7,13 +7,14 @@ the folder from run to run. Needs root, docker.io and iptables.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +35,23 @@ class Engine:
 
     folder: Path
     socket: Path
+    transcript: list[str] = field(default_factory=list)
 
     def docker(self, *args: str | Path, input: bytes | None = None) -> str:
         """Run a docker command and return what it printed; AssertionError with its words if it fails."""
         return run(DOCKER, *args, env=self.env, input=input)
 
-    def compose(self, project: Path, *args: str, input: bytes | None = None) -> str:
-        """Run a compose command in the folder of the project's `.env`."""
-        return run(COMPOSE, "--progress", "plain", *args, env=self.env, folder=project, input=input)
+    def compose(self, project: Path, *args: str, input: bytes | None = None, keep: bool = True) -> str:
+        """Run a compose command in the folder of the project's `.env`; `keep`: as an operator types it."""
+        words = [str(COMPOSE), "--progress", "plain", *args]
+        done = finished(words, env=self.env, folder=project, input=input)
+        said = done.stdout.decode(errors="replace")
+        if keep:
+            shown = (done.stderr.decode(errors="replace") + said).replace(str(project), "~/airclass")
+            self.transcript.append(
+                f"```console\n$ docker compose {shlex.join(args)}\n{shown.rstrip()}\n```\n"
+            )
+        return said
 
     def has(self, image: str) -> bool:
         """Tell whether an image is there."""
@@ -66,10 +76,17 @@ def run(
 ) -> str:
     """Run a command to its end and return its output; AssertionError with its last words if it fails."""
     words = [str(arg) for arg in args]
+    return finished(words, env=env, folder=folder, input=input).stdout.decode(errors="replace")
+
+
+def finished(
+    words: list[str], *, env: Mapping[str, str] | None, folder: Path | None, input: bytes | None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end; AssertionError with its last words if it fails."""
     done = subprocess.run(words, env=env, cwd=folder, input=input, capture_output=True, timeout=COMMAND_S)
-    said = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, f"{' '.join(words)}: {(said + done.stderr.decode(errors='replace'))[-3000:]}"
-    return said
+    last = (done.stdout + done.stderr).decode(errors="replace")[-3000:]
+    assert done.returncode == 0, f"{' '.join(words)}: {last}"
+    return done
 
 
 @contextmanager

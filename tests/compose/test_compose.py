@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FIRST, LATER = 60, 40
 WHOLE_S = 420.0
 PLAYING_S = 20.0
+MAX_ADDED_MB = 300  # most of it is PyAV's FFmpeg and SQLAlchemy
 LATENCY_S = 1.75  # what the student's page aims at with parts of half a second
 LIFE = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "800")
 
@@ -41,7 +42,7 @@ LIFE = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "800")
 @pytest.fixture(scope="module")
 def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     """What an operator has after `docker compose up -d`: a master and three relays."""
-    with running_school(engine, tmp_path_factory.mktemp("school")) as made:
+    with running_school(engine, tmp_path_factory.mktemp("school"), "A master and three relays") as made:
         yield made
 
 
@@ -105,7 +106,9 @@ async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> Non
     for viewer in viewers:
         for what, count in viewer["failures"].items():
             failures[what] = failures.get(what, 0) + count
-    print(f"{len(viewers)} viewers, {moves} moves, {len(stalls)} stalls, failed requests: {failures}")
+    summary = f"{len(viewers)} viewers, {moves} moves, {len(stalls)} stalls, failed requests: {failures}"
+    print(summary)
+    school.engine.transcript.append(f"{summary}; {sum(gone.values())} were on the relays that went.\n")
     print(f"students on the relays that went: {gone}; scaled up at {up_s:.0f}, down at {down_s:.0f}")
     for second in sorted({int(stall["at_s"]) for stall in stalls}):
         then = [stall["lasted_s"] for stall in stalls if int(stall["at_s"]) == second]
@@ -123,6 +126,7 @@ def test_everything_is_lost_and_restored(school: School) -> None:
     (archive,) = (school.folder / "backups").iterdir()
     assert archive.name in said
     assert "[WARN]" not in said
+    assert "at_s" in school.quietly("exec", "--no-TTY", "master", "cat", "/data/backup.json")
     settings = (school.folder / ".env").read_text()
     school.compose("down", "--volumes", "--timeout", "5")
     (school.folder / ".env").write_text(settings + "LOG_FORMAT=text\n")
@@ -134,7 +138,7 @@ def test_everything_is_lost_and_restored(school: School) -> None:
 
 async def test_https_by_an_authority_of_our_own(school: School, tmp_path: Path) -> None:
     school.compose("--profile", "tls", "up", "--detach", "--no-recreate", "tls")
-    container = school.compose("--profile", "tls", "ps", "--quiet", "tls").strip()
+    container = school.quietly("--profile", "tls", "ps", "--quiet", "tls").strip()
     root = tmp_path / "root.crt"
     with trio.fail_after(NODES_S):
         while not root.exists():
@@ -171,7 +175,15 @@ def test_the_image_holds_the_program_and_nothing_else(engine: Engine) -> None:
     for tool in ("pg_dump", "pg_restore"):
         said = engine.docker("run", "--rm", "--read-only", "--entrypoint", tool, images.AIRCLASS, "--version")
         assert said.startswith(f"{tool} (PostgreSQL) ")
-    config = json.loads(engine.docker("image", "inspect", images.AIRCLASS))[0]["Config"]
+    ours, base = (
+        json.loads(engine.docker("image", "inspect", it))[0] for it in (images.AIRCLASS, images.BASE)
+    )
+    added_mb = (ours["Size"] - base["Size"]) / 1e6
+    engine.transcript.append(
+        f"The image adds {added_mb:.0f} MB to its base of {base['Size'] / 1e6:.0f} MB.\n"
+    )
+    assert added_mb < MAX_ADDED_MB
+    config = ours["Config"]
     assert (config["User"], config["StopSignal"]) == ("10001:10001", "SIGTERM")
     assert config["Healthcheck"]["Test"] == ["CMD", "airclass", "healthcheck"]
 
@@ -185,12 +197,12 @@ def test_it_stops_in_order_and_logs_no_secret(school: School) -> None:
     began_s = time.monotonic()
     school.compose("stop")
     assert time.monotonic() - began_s < 50
-    states = [json.loads(line) for line in school.compose("ps", "--all", "--format", "json").splitlines()]
+    states = [json.loads(line) for line in school.quietly("ps", "--all", "--format", "json").splitlines()]
     assert {s["Service"]: s["ExitCode"] for s in states if s["Service"] in ("master", "slave")} == {
         "master": 0,
         "slave": 0,
     }
-    logs = school.compose("logs", "--no-color")
+    logs = school.quietly("logs", "--no-color")
     assert [name for name, secret in SECRETS.items() if secret in logs] == []
     assert not re.search(r"eyJ[\w-]{10,}\.[\w-]{10,}\.", logs), "a token in the logs"
 

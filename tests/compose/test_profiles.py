@@ -37,7 +37,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     """A school whose people and classes are in PostgreSQL."""
-    with running_school(engine, tmp_path_factory.mktemp("school"), SETTINGS) as made:
+    with running_school(engine, tmp_path_factory.mktemp("school"), "Profile postgres", SETTINGS) as made:
         yield made
 
 
@@ -68,7 +68,7 @@ async def test_people_in_postgresql_survive_a_restart(school: School) -> None:
     before = people_and_classes(school)
     count = "SELECT count(*) FROM users WHERE name = 'kim'"
     asked = ("exec", "--no-TTY", "postgres", "psql", "-U", "airclass", "-tAc", count)
-    assert school.compose(*asked).strip() == "1"
+    assert school.quietly(*asked).strip() == "1"
     with trio.fail_after(WHOLE_S):
         await school.active_nodes(3)
         assert await sign_in(school, "kim") == 200
@@ -127,6 +127,8 @@ async def test_prometheus_reads_all_replicas_and_judges_by_our_rules(school: Sch
         rules = await asked(
             "rules", lambda r: all(one["health"] == "ok" for g in r["groups"] for one in g["rules"])
         )
+        seen = f"Up: {', '.join(alive(targets))}; rules: "
+        seen += ", ".join(f"{len(group['rules'])} of {group['name']}" for group in rules["groups"])
         names = {rule["name"] for group in rules["groups"] for rule in group["rules"]}
         written = "".join(path.read_text() for path in (folder / "rules").glob("*.yml"))
         assert names == set(re.findall(r"- (?:alert|record): (\S+)", written))
@@ -134,6 +136,8 @@ async def test_prometheus_reads_all_replicas_and_judges_by_our_rules(school: Sch
         school.engine.docker("kill", lost)
         fired = await asked("alerts", lambda a: "NodeDown" in firing(a))
         assert "MasterDown" not in firing(fired)
+        seen += f", all healthy. After a relay was killed: {', '.join(sorted(firing(fired)))} firing"
+        school.engine.transcript.append(f"Prometheus: {seen}.\n")
     school.compose("up", "--detach", "--wait", "--wait-timeout", "120")
     school.compose("--profile", "monitoring", "rm", "--stop", "--force", "prometheus")
 
@@ -143,6 +147,6 @@ def firing(alerts: Any) -> set[str]:
 
 
 def test_no_secret_is_in_the_logs(school: School) -> None:
-    logs = school.compose("logs", "--no-color")
+    logs = school.quietly("logs", "--no-color")
     secrets = {**SECRETS, "POSTGRES_PASSWORD": DATABASE_PASSWORD, "PASSWORD": PASSWORD}
     assert [name for name, secret in secrets.items() if secret in logs] == []

@@ -1,7 +1,8 @@
 """install.sh for real: machines with systemd, from nothing to a class, upgraded under viewers, taken away.
 
-By hand (`make test-install`), some five minutes; what an operator sees goes to build/machine/*.md.
-With MEDIAMTX_PATH the master's ingest is a real MediaMTX, else `tests/origin` stands for it.
+By hand (`make test-install`), some five minutes; what an operator sees goes to build/machine/*.md, and from
+there into docs/install-log.md by `python -m tests.transcript`. With MEDIAMTX_PATH the cluster's ingest is a
+real MediaMTX (else `tests/origin` stands for it), and the one PC gets it, too, after its first days without.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks.crowd import Orders
 from tests.ingests import build_origin
 from tests.machine.box import FOLDER, machine
 from tests.policy.tree import ROOT
+from tests.transcript import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +36,7 @@ POLL_S = 0.25
 VIEWERS = 40
 HOME = "/root"
 INSTALL = "airclass/deploy/install.sh"
+REAL = os.environ.get("MEDIAMTX_PATH")
 STAND_IN = """#!/bin/sh
 # stands for MediaMTX: takes its environment, not its file
 [ "$1" = --version ] && echo v1.20.1 && exit
@@ -45,8 +48,7 @@ def write_down(name: str, title: str, *boxes: Box) -> None:
     """Keep what the operators of the machines saw, without keys and tokens, in build/machine."""
     parts = [f"## {title}\n"]
     for box in boxes:
-        text = re.sub(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "(token)", "".join(box.transcript))
-        text = re.sub(r"\b[a-z2-7]{32}\b", "(key)", text).replace(f"{HOME}/", "~/")
+        text = clean("".join(box.transcript)).replace(f"{HOME}/", "~/")
         parts.append(f"On {box.name}:\n\n```console\n{text}```\n")
     (FOLDER / f"{name}.md").write_text("\n".join(parts))
 
@@ -77,6 +79,7 @@ async def test_one_pc(tmp_path: Path) -> None:
         await _hangs_and_crashes_are_mended(pc)
         pc.run("airclass backup")
         pc.run("systemctl start airclass-backup.service && ls /var/backups/airclass")
+        assert "never been a backup" not in pc.quietly("airclass doctor || true")
         before = pc.quietly(
             "airclass classroom list --json && sha256sum /etc/airclass/secrets/* /etc/airclass/.env"
         )
@@ -91,6 +94,8 @@ async def test_one_pc(tmp_path: Path) -> None:
         assert len(pc.quietly("ls -d /opt/airclass/[0-9]*").split()) == 2
         _check_firewall(pc)
         await _a_version_that_does_not_start_is_taken_back(pc)
+        if REAL:
+            await _mediamtx_is_put_in(pc, made)
         pc.run(f"{INSTALL} --uninstall")
         pc.run(f"{INSTALL} --uninstall --purge")
         left = pc.quietly(
@@ -172,6 +177,27 @@ async def _a_version_that_does_not_start_is_taken_back(pc: Box) -> None:
     pc.quietly(f"cp /tmp/master.py {master}")
 
 
+async def _mediamtx_is_put_in(pc: Box, made: dict[str, Any]) -> None:
+    """Install again with MediaMTX: from then on teachers come from other computers."""
+    shutil.copy(REAL or "", pc.root / "root/mediamtx")
+    said = pc.run(f"{INSTALL} --mediamtx ./mediamtx --firewall")
+    assert re.search(r"^\[OK\] MediaMTX v1\.\d+\.\d+ is in /opt/airclass/bin$", said, re.MULTILINE)
+    assert "[OK] ufw lets in: 8000, 8080, 1935" in said
+    pc.run("ufw --force enable && ufw status")
+    await until(pc, "systemctl is-active airclass-standalone", "active\n")
+    found = pc.run("airclass doctor")
+    assert re.search(r"^\[OK\] MediaMTX", found, re.MULTILINE)
+    assert "/opt/airclass/bin/mediamtx" in pc.quietly("ps -eo args")
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=10) as student:
+        nursery.start_soon(_teach, made["rtmp_url"])
+        form = {"code": made["code"], "name": "Lee"}
+        joined = (await student.post(f"http://{pc.address}:8000/api/join", json=form)).json()
+        with trio.fail_after(WAIT_S):
+            while (await student.get(joined["pathways"][0]["url"])).status_code != 200:
+                await trio.sleep(POLL_S)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_cluster_is_upgraded_while_a_class_goes_on(tmp_path: Path) -> None:
     with (
         trio.fail_after(WHOLE_S),
@@ -183,6 +209,7 @@ async def test_a_cluster_is_upgraded_while_a_class_goes_on(tmp_path: Path) -> No
             box.with_wheels()
         relays = f"{one.address}/32,{two.address}/32"
         master.run(f"{INSTALL} --master --mediamtx {_ingest(master)} --firewall --relays {relays}")
+        assert "active (running)" in master.run("systemctl status airclass-ingest --no-pager")
         rules = master.run("ufw --force enable && ufw status")
         assert len(re.findall(r"^8888/tcp +ALLOW +10\.", rules, re.MULTILINE)) == 2
         secret = master.quietly("cat /etc/airclass/secrets/cluster-secret")
@@ -232,10 +259,10 @@ async def test_a_cluster_is_upgraded_while_a_class_goes_on(tmp_path: Path) -> No
 
 def _ingest(master: Box) -> str:
     """Put a MediaMTX on the machine, or what stands for it."""
-    real = os.environ.get("MEDIAMTX_PATH")
-    shutil.copy(real or build_origin(), master.root / "usr/local/lib/origin")
-    if real:
-        return "/usr/local/lib/origin"
+    if REAL:
+        shutil.copy(REAL, master.root / "root/mediamtx")
+        return "./mediamtx"
+    shutil.copy(build_origin(), master.root / "usr/local/lib/origin")
     (master.root / "root/mediamtx").write_text(STAND_IN)
     (master.root / "root/mediamtx").chmod(0o755)
     return "./mediamtx"

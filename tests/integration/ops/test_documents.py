@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.integration.ops.documents import page, play, school, to_run
+from tests.integration.ops.documents import DOCUMENT, page, play, school, to_run
 from tests.policy.commands import COMMAND, SPAN, blocks
 from tests.policy.tree import ROOT
 
@@ -31,6 +31,13 @@ async def test_what_the_documents_say_works(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
     assert "eyJ…" in text
     assert "Master is UP" in text
+
+
+def test_what_is_kept_is_of_the_commands_that_are_told() -> None:
+    """When this fails: python -m tests.integration.ops.documents."""
+    kept = re.findall(r"^\$ (.*?)(?:    # exit code \d+)?$", DOCUMENT.read_text(), re.M)
+    told = [line for block in to_run() for line in block.text.replace("\\\n", " ").splitlines()]
+    assert kept == told
 
 
 def test_korean_documents_hold_the_same_blocks() -> None:

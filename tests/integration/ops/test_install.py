@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -161,6 +162,23 @@ async def test_compose_files_are_valid(checkout: Path) -> None:
     assert compose is not None
     ran = await program(compose, "--profile", "*", "config", "--quiet", folder=checkout)
     assert (ran.code, ran.err) == (0, "")
+    ran = await program(compose, "--profile", "*", "config", "--format", "json", folder=checkout)
+    services = json.loads(ran.out)["services"]
+    assert services.keys() >= {
+        "ingest",
+        "master",
+        "slave",
+        "front",
+        "tls",
+        "prometheus",
+        "grafana",
+        "postgres",
+    }
+    for name, service in services.items():
+        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert "no-new-privileges:true" in service["security_opt"], name
+    assert services["master"]["depends_on"]["postgres"]["required"] is False
     ran = await program(compose, "config", "--services", folder=checkout)
     assert set(ran.out.split()) == {"ingest", "master", "slave", "front"}
     ran = await program(compose, "config", folder=checkout)
