@@ -31,6 +31,8 @@ SEEDS = [
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n"
     b'{"code":"ABC","name":"Kim"}',
+    b"POST /hooks/mediamtx/auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 39\r\n\r\n{"action":"publish","path":"live/abcde"}',
     b"POST /cluster/watch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     b"GET /live/x/index.m3u8?token=abc HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\n\r\n",
     b"OPTIONS /api/join HTTP/1.1\r\nHost: x\r\nOrigin: a\r\nAccess-Control-Request-Method: POST\r\n\r\n",
