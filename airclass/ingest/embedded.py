@@ -141,11 +141,13 @@ def _address(text: str) -> tuple[str, int]:
 def main() -> None:
     """Run `embedded` with the command line of this process; exit code 2 when it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    reasons: list[str] = []
     try:
         cyclopts.run(embedded)
     except* AirclassError as group:
-        for reason in _reasons(group):
-            sys.stderr.write(reason + "\n")
+        reasons = _reasons(group)
+    if reasons:  # not above: Python 3.11.2 makes a traceback of what is raised there
+        sys.stderr.write("".join(f"{reason}\n" for reason in reasons))
         sys.exit(2)
 
 
