@@ -30,9 +30,9 @@ class Postgres:
         """Return the address of a database, as DATABASE_URL wants it."""
         return f"postgresql://postgres@/{name}?host={self.folder}"
 
-    def database(self, wish: str) -> str:
-        """Make an empty database of about this name and return its address."""
-        self.execute("postgres", f'CREATE DATABASE "{_name(wish)}"')
+    def database(self, wish: str, kind: str = "") -> str:
+        """Make an empty database of about this name and return its address; `kind` ends CREATE DATABASE."""
+        self.execute("postgres", f'CREATE DATABASE "{_name(wish)}" {kind}')
         return self.url(_name(wish))
 
     def drop(self, wish: str) -> None:

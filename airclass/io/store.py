@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import trio
-from sqlalchemy import create_engine, delete, event, exc, insert, select, update
+from sqlalchemy import create_engine, delete, event, exc, insert, make_url, select, update
 
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.people import Role, User
@@ -258,7 +258,10 @@ def _open(settings: MasterSettings) -> Store:
     try:
         if settings.database_url is None:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = create_engine(settings.database, pool_size=MAX_THREADS, pool_pre_ping=True)
+        # a database without an encoding (SQL_ASCII) would answer in bytes
+        url = make_url(settings.database)
+        encoded = {"client_encoding": "utf8"} if url.get_backend_name() == "postgresql" else {}
+        engine = create_engine(url, pool_size=MAX_THREADS, pool_pre_ping=True, connect_args=encoded)
     except OSError as error:
         raise StartError(f"DATA_DIR {settings.data_dir} cannot be made: {error.strerror}") from None
     except exc.ArgumentError:

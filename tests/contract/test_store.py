@@ -91,6 +91,16 @@ async def test_classes_are_kept_whole(store: Store) -> None:
     assert (await store.load(0.0)).classrooms.keys() == {"c2"}
 
 
+async def test_a_postgresql_without_an_encoding_keeps_korean(postgres: Postgres) -> None:
+    plain = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    url = postgres.database("plain", plain)
+    store = await open_store(load_master({**SECRETS, "DATABASE_URL": url}))
+    await store.add_user(USER, DID)
+    await store.add_classroom(CLASS, DID)
+    assert (await store.load(0.0)).classrooms == {"c1": CLASS}
+    await store.close()
+
+
 async def test_every_write_is_noticed_by_its_revision(store: Store, settings: MasterSettings) -> None:
     other = await open_store(settings)
     before = await store.revision()
