@@ -71,7 +71,7 @@ class MasterSettings(base.Settings):
     mode: Literal["standalone", "master", "slave"] = "standalone"
     jwt_secret_key: Secret
     jwt_secret_key_previous: Secret | None = None
-    token_alg: Literal["HS256", "EdDSA"] = "HS256"  # noqa: S105
+    token_alg: Literal["HS256", "EdDSA"] = "HS256"  # noqa: S105  the name of a way, no secret
     cluster_secret: Secret
     cors_origins: Commas = ()
     master_bind: Bind = "0.0.0.0:8000"

@@ -44,7 +44,7 @@ def backup(dest: Path = DEFAULT_DEST, *, auto: bool = False) -> None:
 def size(count: int) -> str:
     """Return a number of bytes for people."""
     value, unit = float(count), "B"
-    for unit in ("B", "KB", "MB", "GB"):  # noqa: B007
+    for unit in ("B", "KB", "MB", "GB"):  # noqa: B007  read after the loop
         if value < 1000 or unit == "GB":
             break
         value /= 1000

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from airclass.domain.advice import NodeFigures, Summary, summarize
 from airclass.domain.health import SILENT_S, Health, Status, blames_ingest
-from airclass.domain.routing import MAX_ZONES, Seating, Site, read_address, read_zone
+from airclass.domain.routing import MAX_ZONES, Network, Seating, Site, read_address, read_zone
 from airclass.domain.tokens import is_preview
 from relay.base.errors import RequestError
 
@@ -200,11 +200,11 @@ class Nodes:
             and record.public_url.rstrip("/") != old.public_url
         )
 
-    def _site(self, record: Register, zone: tuple[object, ...], old: Node | None) -> Site:
+    def _site(self, record: Register, zone: tuple[Network, ...], old: Node | None) -> Site:
         site = old.site if old is not None else Site(record.node_id, 0)
         site.capacity = min(max(record.max_connections, 0), MAX_NODE_CAPACITY)
         site.max_egress_bps = max(record.max_egress_bps, 0)
-        site.zone = zone  # type: ignore[assignment]
+        site.zone = zone
         self.seating.sites[site.id] = site
         return site
 
