@@ -66,6 +66,11 @@ class Call:
             raise Problem(401, "The address holds no token: join the class again.")
         return read_viewer(self.services, token, classroom_id)
 
+    def check_accounted(self, subject: str) -> None:
+        """Refuse to name relays to somebody who may be playing at one that has not reported yet."""
+        if self.services.cluster.is_unaccounted(subject, self.services.clock.wall_s()):
+            raise Problem(503, "The relays are being found again: keep the one you have.", retry_after_s=2)
+
     def base_url(self) -> str:
         """Return the address under which the caller reaches this master, without a slash."""
         if self.services.settings.master_url:

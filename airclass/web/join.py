@@ -91,9 +91,10 @@ def admit(
 
 
 async def renew(call: Call) -> JoinOut:
-    """Give a viewer a fresh token before the old one ends; the seat stays."""
+    """Give a viewer a fresh token before the old one ends; the seat stays, also over a master's restart."""
     claims, classroom = call.viewer("")
     _check_open(classroom)
+    call.check_accounted(claims.subject)
     guest = call.services.cluster.guests.get(claims.subject)
     name, preview = (guest.name, guest.preview) if guest is not None else ("", False)
     return admit(call, classroom, claims.subject, name, preview=preview, token_id=claims.token_id)

@@ -28,7 +28,9 @@ async def multivariant(call: Call) -> Reply:
     services = call.services
     variants, renditions = services.cluster.stream_shape(classroom.id)
     token = call.arg("token")
-    services.cluster.nodes.seating.reserve(claims.subject, read_address(call.address), services.clock.now_s())
+    address, now_s = read_address(call.address), services.clock.now_s()
+    if not services.cluster.is_unaccounted(claims.subject, services.clock.wall_s()):
+        services.cluster.nodes.seating.reserve(claims.subject, address, now_s)
     paths = words.pathways(services, claims.subject, token, stream)
     if not variants or not paths:
         raise Problem(503, "The class has no picture yet.", "no-picture", retry_after_s=1)
@@ -41,8 +43,7 @@ async def manifest(call: Call) -> Reply:
     stream = call.params["classroom_id"]
     claims, _ = call.viewer(stream)
     services = call.services
-    if services.cluster.is_unaccounted(claims.subject, services.clock.wall_s()):
-        raise Problem(503, "The relays are being found again: keep the one you have.", retry_after_s=2)
+    call.check_accounted(claims.subject)
     priority = services.cluster.nodes.seating.pathways(claims.subject, read_address(call.address))
     if not priority:
         raise Problem(503, "No relay is ready: keep the one you have.", retry_after_s=2)

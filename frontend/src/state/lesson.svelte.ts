@@ -48,6 +48,8 @@ export class Lesson {
   report: (() => Report | null) | null = null;
 
   #password = '';
+  /** The token of a seat from before this page was loaded, until it is taken up again or lost. */
+  #kept: string | null = null;
   #socket: LiveSocket<StudentNews> | null = null;
   #poll: ReturnType<typeof setInterval> | undefined;
   #renewal: ReturnType<typeof setTimeout> | undefined;
@@ -60,15 +62,8 @@ export class Lesson {
   async begin(code: string): Promise<void> {
     this.code = tidy(code);
     this.phase = this.code === '' ? 'code' : 'name';
-    const token = recall(`token.${this.code}`);
-    if (this.code === '' || token === null) return;
-    this.phase = 'joining';
-    try {
-      this.#enter(await renew(token));
-    } catch {
-      forget(`token.${this.code}`);
-      this.phase = 'name'; // the way in by name is always open
-    }
+    this.#kept = this.code === '' ? null : recall(`token.${this.code}`);
+    if (this.#kept !== null) await this.#resume(this.#kept);
   }
 
   enterCode(code: string): void {
@@ -79,6 +74,7 @@ export class Lesson {
 
   backToCode(): void {
     this.#leaveClass();
+    this.#kept = null;
     this.problem = null;
     this.phase = 'code';
   }
@@ -100,6 +96,7 @@ export class Lesson {
 
   async tryJoin(): Promise<void> {
     this.countdown.stop();
+    if (this.#kept !== null) return this.#resume(this.#kept);
     const waiting = this.phase === 'full' || this.phase === 'closed' || this.phase === 'unreachable';
     if (!waiting) this.phase = 'joining';
     const request: JoinRequest = { code: this.code, name: this.name };
@@ -146,7 +143,24 @@ export class Lesson {
     this.#leaveClass();
   }
 
+  /** Back into the seat; a master that is away, or does not know its relays yet, takes nobody's seat. */
+  async #resume(token: string): Promise<void> {
+    if (this.phase === 'name') this.phase = 'joining';
+    try {
+      this.#enter(await renew(token));
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 0 || error.status >= 500)) {
+        const phase = error.slug === 'cluster-full' ? 'full' : 'unreachable';
+        return this.#waitIn(phase, error.retryAfterS ?? UNREACHABLE_RETRY_S);
+      }
+      this.#kept = null;
+      forget(`token.${this.code}`);
+      this.phase = 'name'; // the way in by name is always open
+    }
+  }
+
   #enter(joined: Joined): void {
+    this.#kept = null;
     this.problem = null;
     this.phase = 'class';
     this.#take(joined);

@@ -161,6 +161,33 @@ describe('in class', () => {
     again.destroy();
   });
 
+  it.each([
+    [[503, 'try-later'], 'unreachable'],
+    [[503, 'cluster-full'], 'full'],
+  ])('keeps its seat over a reload while the master answers %j', async (answer, phase) => {
+    const again = new Lesson();
+    master.answers['POST /api/renew'] = answer;
+    await again.begin('K7QF');
+    expect(again.phase).toBe(phase);
+    master.answers['POST /api/renew'] = joined({ token: 'token-3' });
+    const before = master.asked.length;
+    await pass(9_000);
+    expect([again.phase, again.token]).toEqual(['class', 'token-3']);
+    expect(master.asked.slice(before).map((a) => a.path)).toEqual(['/api/renew']);
+    again.destroy();
+  });
+
+  it('asks for the name after a reload when the seat is lost', async () => {
+    const again = new Lesson();
+    master.answers['POST /api/renew'] = [403, 'forbidden'];
+    await again.begin('K7QF');
+    expect(again.phase).toBe('name');
+    await again.enterName('Mina');
+    expect(again.phase).toBe('class');
+    expect(master.asked.at(-1)).toMatchObject({ path: '/api/join' });
+    again.destroy();
+  });
+
   it('forgets its seat when the student leaves', async () => {
     lesson.leave();
     expect(lesson.phase).toBe('code');

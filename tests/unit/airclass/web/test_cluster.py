@@ -258,12 +258,18 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
         kept.take(joined["token"], made["id"])
         await kept.beat()
         steering = joined["steering_url"].removeprefix(control.url)
+        playlist = joined["playback_url"].removeprefix(control.url)
         await control.until(lambda: not control.services.visits)
     async with running_master(tmp_path) as control:
         await control.node("slave-0")
         early = await control.call("GET", steering)
         assert early.status_code == 503, "the relay that came back first is not the student's"
         assert int(early.headers["retry-after"]) >= 1
+        renew = ("POST", "/api/renew", None, {"Authorization": f"Bearer {joined['token']}"})
+        assert (await control.call(*renew)).status_code == 503
+        await control.call("GET", playlist)
+        assert control.services.cluster.nodes.seating.seat_of == {}, "loading a playlist takes no seat yet"
+        assert (await control.call("GET", steering)).status_code == 503
         url = f"{control.url.replace('http', 'ws')}/ws/student?token={joined['token']}"
         async with open_websocket_url(url) as ws:
             told = json.loads(await ws.get_message())
@@ -278,6 +284,7 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
             assert told["priority"][0] == "slave-1"
         answer = await control.call("GET", steering)
         assert answer.json()["PATHWAY-PRIORITY"] == ["slave-1", "slave-0"]
+        assert (await control.call(*renew)).json()["priority"][0] == "slave-1"
 
 
 async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:
