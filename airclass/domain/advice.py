@@ -64,11 +64,15 @@ class Summary:
 
 
 def summarize(nodes: Sequence[NodeFigures]) -> Summary:
-    """Return totals and the recommendation; capacity counts nodes that take or serve students."""
-    serving = [n for n in nodes if n.status in (Status.ACTIVE, Status.DRAINING)]
+    """Return totals and the recommendation; capacity is that of the nodes that take students.
+
+    Whoever sits at a node that has fallen counts until they are seen elsewhere or it is offline, as in
+    the list of nodes and in the metrics.
+    """
+    there = [n for n in nodes if n.status is not Status.OFFLINE]
     active = [n for n in nodes if n.status is Status.ACTIVE]
     capacity = sum(n.capacity for n in active)
-    load = sum(n.connections for n in serving)
+    load = sum(n.connections for n in there)
     average = 100.0 * load / capacity if capacity else (100.0 if load else 0.0)
     return Summary(
         total_nodes=len(nodes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -15,11 +16,13 @@ from airclass.io.store import Conflict
 from airclass.web import routes, words
 from airclass.web.call import COOKIE, Call, scheme
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.routes import Cors, Open, Reply
 from airclass.web.shapes import LinkOut, LoginIn, MeOut, UserIn, UserOut, UserPatch, UserRow, UsersOut
 from relay.base.errors import TokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airclass.web.services import Services
 
 WRONG_LOGIN = "Name or password is wrong."
@@ -33,16 +36,7 @@ async def login(call: Call) -> Reply:
         user = await _use_link(call, form.link_token)
     else:
         user = await check_password(call, form.username, form.password)
-    wall_s = services.clock.wall_s()
-    token = services.tokens.mint(
-        Kind.SESSION,
-        subject=user.id,
-        token_id=services.token_id(),
-        wall_s=wall_s,
-        life_s=SESSION_S,
-        extra=str(user.generation),
-    )
-    services.metrics.tokens["monitor" if user.role is Role.MONITOR else "teacher"].inc()
+    token = make_session(services, user)
     await services.store.log(services.event(user.name, "login", user.name))
     body = MeOut(UserOut(user.id, user.name, str(user.role)))
     return Reply(body, cookies=(_cookie(call, token, int(SESSION_S)),))
@@ -148,22 +142,45 @@ def login_link(services: Services, user: User, base_url: str, next_page: str) ->
     return f"{base_url}/login#link={token}&next={quote(next_page, safe='/')}"
 
 
-async def check_password(call: Call, username: str, password: str) -> User:
-    """Return the account, or refuse in the same time whether it exists or not."""
-    services, now_s = call.services, call.services.clock.now_s()
-    name = clean_name(username).casefold()
-    wait_s = services.patience.wait_s("login", name, call.address, now_s)
+def make_session(services: Services, user: User) -> str:
+    """Return the token of a new session, and count it."""
+    services.metrics.tokens["monitor" if user.role is Role.MONITOR else "teacher"].inc()
+    return services.tokens.mint(
+        Kind.SESSION,
+        subject=user.id,
+        token_id=services.token_id(),
+        wall_s=services.clock.wall_s(),
+        life_s=SESSION_S,
+        extra=str(user.generation),
+    )
+
+
+def count_try(call: Call, what: str, who: str) -> Callable[[], None]:
+    """Refuse a password where too many were wrong; returns what to call when this one is right.
+
+    It counts as wrong before it is checked, so that parallel guesses get no more tries than serial ones.
+    """
+    services = call.services
+    key = (what, who, call.address, services.clock.now_s())
+    wait_s = services.patience.wait_s(*key)
     if wait_s:
         services.metrics.error("too-many-tries")
         raise Problem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
+    services.patience.wrong(*key)
+    return partial(services.patience.right, *key)
+
+
+async def check_password(call: Call, username: str, password: str) -> User:
+    """Return the account, or refuse in the same time whether it exists or not."""
+    services = call.services
+    name = clean_name(username).casefold()
+    forgive = count_try(call, "login", name)
     user = services.cluster.view.by_name.get(name)
     stored = user.password_hash if user is not None and not user.disabled else ""
-    # Counted before the check, so that parallel guesses do not get more tries than serial ones.
-    services.patience.wrong("login", name, call.address, now_s)
     if not await services.passwords.matches(password, stored) or user is None:
         services.metrics.error("wrong-password")
         raise Problem(401, WRONG_LOGIN, "wrong-password")
-    services.patience.right("login", name, call.address, now_s)
+    forgive()
     if services.passwords.needs_rehash(stored):
         fresh = await services.passwords.hash(password)
         await services.store.change_user(
@@ -232,102 +249,68 @@ def _cookie(call: Call, token: str, max_age_s: int) -> str:
     return f"{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
 
 
+_door = routes.family(access=Open.ANYONE, limit=routes.LOGINS, max_bytes=0, cors=Cors.NONE)
+_office = routes.family(access=routes.ADMIN, limit=routes.OFFICE, max_bytes=0, cors=Cors.NONE)
+_ONE = "/api/users/<user_id>"
+_FORM = routes.SMALL_BYTES
+
 ROUTES = (
-    Route(
-        method="POST",
-        path="/api/login",
-        handler=login,
-        summary="Sign in by name and password, or by a one-time link.",
-        access=Open.ANYONE,
-        limit=routes.LOGINS,
-        max_bytes=routes.SMALL_BYTES,
-        cors=Cors.NONE,
+    _door(
+        "POST",
+        "/api/login",
+        login,
+        "Sign in by name and password, or by a one-time link.",
+        max_bytes=_FORM,
         body=LoginIn,
         answer=MeOut,
         problems=(400, 401),
     ),
-    Route(
-        method="POST",
-        path="/api/logout",
-        handler=logout,
-        summary="Sign out.",
+    _door(
+        "POST",
+        "/api/logout",
+        logout,
+        "Sign out.",
         access=Open.MAYBE_SIGNED_IN,
-        limit=routes.LOGINS,
-        max_bytes=0,
-        cors=Cors.NONE,
         status=204,
         problems=(401,),
     ),
-    Route(
-        method="GET",
-        path="/api/me",
-        handler=me,
-        summary="Who is signed in.",
+    _door(
+        "GET",
+        "/api/me",
+        me,
+        "Who is signed in.",
         access=routes.SIGNED_IN,
         limit=routes.PAGES,
-        max_bytes=0,
-        cors=Cors.NONE,
         answer=MeOut,
     ),
-    Route(
-        method="GET",
-        path="/api/users",
-        handler=list_users,
-        summary="All accounts.",
-        access=routes.ADMIN,
-        limit=routes.OFFICE,
-        max_bytes=0,
-        cors=Cors.NONE,
-        answer=UsersOut,
-    ),
-    Route(
-        method="POST",
-        path="/api/users",
-        handler=add_user,
-        summary="Make an account.",
-        access=routes.ADMIN,
-        limit=routes.OFFICE,
-        max_bytes=routes.SMALL_BYTES,
-        cors=Cors.NONE,
+    _office("GET", "/api/users", list_users, "All accounts.", answer=UsersOut),
+    _office(
+        "POST",
+        "/api/users",
+        add_user,
+        "Make an account.",
+        max_bytes=_FORM,
         body=UserIn,
         answer=UserRow,
         status=201,
         problems=(400, 409),
     ),
-    Route(
-        method="PATCH",
-        path="/api/users/<user_id>",
-        handler=change_user,
-        summary="Change an account.",
-        access=routes.ADMIN,
-        limit=routes.OFFICE,
-        max_bytes=routes.SMALL_BYTES,
-        cors=Cors.NONE,
+    _office(
+        "PATCH",
+        _ONE,
+        change_user,
+        "Change an account.",
+        max_bytes=_FORM,
         body=UserPatch,
         answer=UserRow,
         problems=(400, 404, 409),
     ),
-    Route(
-        method="DELETE",
-        path="/api/users/<user_id>",
-        handler=delete_user,
-        summary="Remove an account.",
-        access=routes.ADMIN,
-        limit=routes.OFFICE,
-        max_bytes=0,
-        cors=Cors.NONE,
-        status=204,
-        problems=(404, 409),
-    ),
-    Route(
-        method="POST",
-        path="/api/users/<user_id>/link",
-        handler=make_link,
-        summary="Make a one-time link that signs this user in.",
-        access=routes.ADMIN,
-        limit=routes.OFFICE,
-        max_bytes=0,
-        cors=Cors.NONE,
+    _office("DELETE", _ONE, delete_user, "Remove an account.", status=204, problems=(404, 409)),
+    _office(
+        "POST",
+        f"{_ONE}/link",
+        make_link,
+        "Make a one-time link that signs this user in.",
         answer=LinkOut,
         problems=(404,),
     ),

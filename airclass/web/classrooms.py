@@ -24,7 +24,7 @@ from airclass.domain.view import Revocation
 from airclass.io.store import Conflict
 from airclass.web import routes, words
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Reply, Route
+from airclass.web.routes import Cors, Reply
 from airclass.web.shapes import (
     ClassesOut,
     ClassIn,
@@ -207,30 +207,15 @@ def _teachers(services: Services, user_ids: list[str]) -> frozenset[str]:
     return frozenset(user_ids)
 
 
-def _route(method: str, path: str, handler: Any, summary: str, **more: Any) -> Route:
-    return Route(
-        method=method,
-        path="/api/classrooms" + path,
-        handler=handler,
-        summary=summary,
-        **{
-            "access": routes.STAFF,
-            "limit": routes.OFFICE,
-            "max_bytes": 0,
-            "cors": Cors.NONE,
-            "problems": (404,),
-            **more,
-        },
-    )
-
-
-_ONE = "/<classroom_id>"
+_route = routes.family(access=routes.STAFF, limit=routes.OFFICE, max_bytes=0, cors=Cors.NONE, problems=(404,))
+_ALL = "/api/classrooms"
+_ONE = f"{_ALL}/<classroom_id>"
 _FORM = routes.FORM_BYTES
 ROUTES = (
-    _route("GET", "", list_classes, "The caller's classes.", answer=ClassesOut, problems=()),
+    _route("GET", _ALL, list_classes, "The caller's classes.", answer=ClassesOut, problems=()),
     _route(
         "POST",
-        "",
+        _ALL,
         add_class,
         "Make a class.",
         body=ClassIn,

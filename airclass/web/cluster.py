@@ -15,7 +15,7 @@ from airclass.domain.limits import Limit
 from airclass.io.note import read_note
 from airclass.web import routes, words
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.routes import Cors, Open, Reply
 from airclass.web.shapes import BackupOut, EventOut, EventsOut, NodesOut, SettingsOut
 from relay.base import settings as base
 from relay.base.errors import ClusterError
@@ -209,43 +209,35 @@ def _packed(record: Orders | EpochBase) -> Reply:
     return Reply(msgspec.json.encode(record), headers={"Content-Type": "application/json"})
 
 
-def _machine(path: str, handler: object, summary: str, body: object, answer: object) -> Route:
-    return Route(
-        method="POST",
-        path=path,
-        handler=handler,  # type: ignore[arg-type]
-        summary=summary,
-        access=Open.CLUSTER,
-        limit=routes.MACHINES,
-        max_bytes=routes.CLUSTER_BYTES,
-        cors=Cors.NONE,
-        body=body,
-        answer=answer,
-        problems=(400, 401, 403, 404, 409, 503),
-    )
-
-
-def _office(method: str, path: str, handler: object, summary: str, **more: object) -> Route:
-    policy: dict[str, object] = {
-        "access": routes.ADMIN,
-        "limit": routes.OFFICE,
-        "max_bytes": 0,
-        "cors": Cors.NONE,
-        **more,
-    }
-    return Route(method=method, path=path, handler=handler, summary=summary, **policy)  # type: ignore[arg-type]
-
+_machine = routes.family(
+    access=Open.CLUSTER,
+    limit=routes.MACHINES,
+    max_bytes=routes.CLUSTER_BYTES,
+    cors=Cors.NONE,
+    problems=(400, 401, 403, 404, 409, 503),
+)
+_office = routes.family(access=routes.ADMIN, limit=routes.OFFICE, max_bytes=0, cors=Cors.NONE)
+_look = routes.family(access=routes.WATCHERS, limit=routes.OFFICE, max_bytes=0, cors=Cors.NONE)
 
 ROUTES = (
-    _machine("/cluster/register", register, "A relay introduces itself.", Register, Orders),
-    _machine("/cluster/heartbeat", heartbeat, "A relay's state.", Heartbeat, Orders),
-    _machine("/cluster/watch", watch, "A relay waits for new orders.", Watch, Orders),
-    _machine("/cluster/epoch", epoch, "The numbers of a new origin session.", EpochAsk, EpochBase),
-    _office("GET", "/cluster/nodes", list_nodes, "All relays.", access=routes.WATCHERS, answer=NodesOut),
+    _machine(
+        "POST", "/cluster/register", register, "A relay introduces itself.", body=Register, answer=Orders
+    ),
+    _machine("POST", "/cluster/heartbeat", heartbeat, "A relay's state.", body=Heartbeat, answer=Orders),
+    _machine("POST", "/cluster/watch", watch, "A relay waits for new orders.", body=Watch, answer=Orders),
+    _machine(
+        "POST",
+        "/cluster/epoch",
+        epoch,
+        "The numbers of a new origin session.",
+        body=EpochAsk,
+        answer=EpochBase,
+    ),
+    _look("GET", "/cluster/nodes", list_nodes, "All relays.", answer=NodesOut),
     _office("POST", "/cluster/drain/<node_id>", drain, "Empty a relay.", status=204, problems=(404,)),
     _office("POST", "/cluster/undrain/<node_id>", undrain, "Use it again.", status=204, problems=(404,)),
     _office("DELETE", "/cluster/nodes/<node_id>", remove, "Forget a relay.", status=204, problems=(404, 409)),
-    _office("GET", "/api/events", events, "The audit log.", access=routes.WATCHERS, answer=EventsOut),
-    _office("GET", "/api/backup", backup, "The last backup.", access=routes.WATCHERS, answer=BackupOut),
+    _look("GET", "/api/events", events, "The audit log.", answer=EventsOut),
+    _look("GET", "/api/backup", backup, "The last backup.", answer=BackupOut),
     _office("GET", "/api/settings", settings, "Settings, secrets hidden.", answer=SettingsOut),
 )

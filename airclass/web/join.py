@@ -20,10 +20,10 @@ from airclass.domain.tokens import (
 )
 from airclass.io.store import Visit
 from airclass.web import routes, words
-from airclass.web.accounts import check_password
+from airclass.web.accounts import check_password, count_try, make_session
 from airclass.web.call import Call, read_viewer
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Open, Route
+from airclass.web.routes import Cors, Open
 from airclass.web.services import MAX_WAITING_VISITS
 from airclass.web.shapes import ClassBrief, JoinIn, JoinOut, TokenIn, TokenOut
 
@@ -135,15 +135,7 @@ async def token(call: Call) -> TokenOut:
     user = await check_password(call, form.username, form.password)
     if user.role not in (Role.TEACHER, Role.ADMIN):
         raise Problem(403, "This account is not a teacher's.")
-    made = services.tokens.mint(
-        Kind.SESSION,
-        subject=user.id,
-        token_id=services.token_id(),
-        wall_s=wall_s,
-        life_s=SESSION_S,
-        extra=str(user.generation),
-    )
-    services.metrics.tokens["teacher"].inc()
+    made = make_session(services, user)
     return TokenOut(made, words.iso(wall_s + SESSION_S), "teacher")
 
 
@@ -157,18 +149,14 @@ def _check_open(classroom: Classroom) -> None:
 async def _check_class_password(call: Call, classroom: Classroom, given: str) -> None:
     if not classroom.password_hash:
         return
-    services, now_s = call.services, call.services.clock.now_s()
+    services = call.services
     if not given:
         raise Problem(403, "This class asks for a password.", "wrong-password")
-    wait_s = services.patience.wait_s("class", classroom.id, call.address, now_s)
-    if wait_s:
-        services.metrics.error("too-many-tries")
-        raise Problem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
-    services.patience.wrong("class", classroom.id, call.address, now_s)
+    forgive = count_try(call, "class", classroom.id)
     if not await services.passwords.matches_shared(given, classroom.password_hash):
         services.metrics.error("wrong-password")
         raise Problem(403, "This is not the class's password.", "wrong-password")
-    services.patience.right("class", classroom.id, call.address, now_s)
+    forgive()
 
 
 def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> str:
@@ -211,54 +199,47 @@ def _answer(call: Call, classroom: Classroom, subject: str, token: str, until_s:
     )
 
 
+_ENTRY = {"limit": routes.JOINS, "max_bytes": routes.SMALL_BYTES}
+_student = routes.family(cors=Cors.CONFIGURED, answer=JoinOut, **_ENTRY)
+_staff = routes.family(cors=Cors.NONE, **_ENTRY)
+
 ROUTES = (
-    Route(
-        method="POST",
-        path="/api/join",
-        handler=join,
-        summary="Enter a class by its code.",
+    _student(
+        "POST",
+        "/api/join",
+        join,
+        "Enter a class by its code.",
         access=Open.ANYONE,
-        limit=routes.JOINS,
-        max_bytes=routes.SMALL_BYTES,
-        cors=Cors.CONFIGURED,
         body=JoinIn,
-        answer=JoinOut,
         problems=(400, 403, 404, 409, 503),
     ),
-    Route(
-        method="POST",
-        path="/api/renew",
-        handler=renew,
-        summary="Renew a viewer token before it ends (bearer: the old token).",
+    _student(
+        "POST",
+        "/api/renew",
+        renew,
+        "Renew a viewer token before it ends (bearer: the old token).",
         access=Open.VIEWER,
-        limit=routes.JOINS,
         max_bytes=0,
-        cors=Cors.CONFIGURED,
-        answer=JoinOut,
         problems=(401, 403, 409, 503),
     ),
-    Route(
-        method="POST",
-        path="/api/token",
-        handler=token,
-        summary="Issue a teacher's, student's or monitor's token.",
+    _staff(
+        "POST",
+        "/api/token",
+        token,
+        "Issue a teacher's, student's or monitor's token.",
         access=Open.MAYBE_SIGNED_IN,
-        limit=routes.JOINS,
-        max_bytes=routes.SMALL_BYTES,
-        cors=Cors.NONE,
         body=TokenIn,
         answer=TokenOut,
         problems=(400, 401, 403, 404, 409, 503),
     ),
-    Route(
-        method="POST",
-        path="/api/classrooms/<classroom_id>/preview",
-        handler=preview,
-        summary="Watch one's own class through a relay, uncounted.",
+    _staff(
+        "POST",
+        "/api/classrooms/<classroom_id>/preview",
+        preview,
+        "Watch one's own class through a relay, uncounted.",
         access=routes.STAFF,
         limit=routes.OFFICE,
         max_bytes=0,
-        cors=Cors.NONE,
         answer=JoinOut,
         problems=(404, 409, 503),
     ),

@@ -10,7 +10,7 @@ from airclass.domain import steering
 from airclass.domain.routing import read_address
 from airclass.web import routes, words
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.routes import Cors, Open, Reply
 from airclass.web.shapes import SteeringOut
 
 if TYPE_CHECKING:
@@ -55,32 +55,29 @@ def _steering_url(call: Call, stream: str, token: str) -> str:
     return f"{call.base_url()}/steering/{stream}?token={token}"
 
 
+_player = routes.family(
+    access=Open.VIEWER,
+    limit=routes.PLAYERS,
+    max_bytes=0,
+    cors=Cors.CONFIGURED,
+    query=("token",),
+    problems=(401, 403, 503),
+)
+
 ROUTES = (
-    Route(
-        method="GET",
-        path="/live/<classroom_id>/index.m3u8",
-        handler=multivariant,
-        summary="Multivariant playlist with one pathway per relay.",
-        access=Open.VIEWER,
-        limit=routes.PLAYERS,
-        max_bytes=0,
-        cors=Cors.CONFIGURED,
+    _player(
+        "GET",
+        "/live/<classroom_id>/index.m3u8",
+        multivariant,
+        "Multivariant playlist with one pathway per relay.",
         answer=str,
         answer_type=PLAYLIST_TYPE,
-        query=("token",),
-        problems=(401, 403, 503),
     ),
-    Route(
-        method="GET",
-        path="/steering/<classroom_id>",
-        handler=manifest,
-        summary="Steering manifest: the student's own relay first.",
-        access=Open.VIEWER,
-        limit=routes.PLAYERS,
-        max_bytes=0,
-        cors=Cors.CONFIGURED,
+    _player(
+        "GET",
+        "/steering/<classroom_id>",
+        manifest,
+        "Steering manifest: the student's own relay first.",
         answer=SteeringOut,
-        query=("token",),
-        problems=(401, 403, 503),
     ),
 )

@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from airclass.domain.people import Role
 from airclass.web import routes
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.routes import Cors, Open, Reply
 from airclass.web.shapes import StateOut
 from relay.base.jwks import Jwks
 
@@ -68,21 +68,13 @@ async def jwks(call: Call) -> Reply:
     return Reply(call.services.tokens.jwks, headers={"Content-Type": "application/json"})
 
 
-def _route(path: str, handler: object, summary: str, **more: object) -> Route:
-    policy: dict[str, object] = {
-        "access": Open.ANYONE,
-        "limit": routes.PAGES,
-        "max_bytes": 0,
-        "cors": Cors.NONE,
-        **more,
-    }
-    return Route(method="GET", path=path, handler=handler, summary=summary, **policy)  # type: ignore[arg-type]
-
+_route = routes.family(access=Open.ANYONE, limit=routes.PAGES, max_bytes=0, cors=Cors.NONE)
 
 ROUTES = (
-    _route("/healthz", healthz, "The process is alive.", answer=StateOut),
-    _route("/readyz", readyz, "The master can do its work.", answer=StateOut),
+    _route("GET", "/healthz", healthz, "The process is alive.", answer=StateOut),
+    _route("GET", "/readyz", readyz, "The master can do its work.", answer=StateOut),
     _route(
+        "GET",
         "/metrics",
         metrics,
         "Prometheus metrics.",
@@ -91,6 +83,6 @@ ROUTES = (
         answer_type="text/plain",
         problems=(401, 403),
     ),
-    _route("/.well-known/jwks.json", jwks, "Public keys of viewer tokens.", answer=Jwks),
-    _route("/api/openapi.json", openapi, "This description.", answer=dict),
+    _route("GET", "/.well-known/jwks.json", jwks, "Public keys of viewer tokens.", answer=Jwks),
+    _route("GET", "/api/openapi.json", openapi, "This description.", answer=dict),
 )

@@ -13,7 +13,7 @@ import trio
 from airclass.web import routes
 from airclass.web.call import host, scheme
 from airclass.web.problems import Problem
-from airclass.web.routes import Cors, Open, Reply, Route
+from airclass.web.routes import Cors, Open, Reply
 
 if TYPE_CHECKING:
     from airclass.web.call import Call
@@ -99,30 +99,24 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _page(path: str, handler: object = page) -> Route:
-    return Route(
-        method="GET",
-        path=path,
-        handler=handler,  # type: ignore[arg-type]
-        summary="A page.",
-        access=Open.ANYONE,
-        limit=routes.PAGES,
-        max_bytes=0,
-        cors=Cors.NONE,
-        answer=str,
-        answer_type="text/html",
-        hidden=True,
-        problems=(404,),
-    )
-
+_page = routes.family(
+    access=Open.ANYONE,
+    limit=routes.PAGES,
+    max_bytes=0,
+    cors=Cors.NONE,
+    answer=str,
+    answer_type="text/html",
+    hidden=True,
+    problems=(404,),
+)
 
 ROUTES = (
-    _page("/"),
-    _page("/join/<code>"),
-    _page("/teach"),
-    _page("/admin"),
-    _page("/login"),
-    _page("/assets/<path:name>", asset),
-    _page("/favicon.ico", icon),
-    _page("/favicon.svg", icon),
+    _page("GET", "/", page, "A page."),
+    _page("GET", "/join/<code>", page, "A page."),
+    _page("GET", "/teach", page, "A page."),
+    _page("GET", "/admin", page, "A page."),
+    _page("GET", "/login", page, "A page."),
+    _page("GET", "/assets/<path:name>", asset, "A page's file."),
+    _page("GET", "/favicon.ico", icon, "The pages' picture."),
+    _page("GET", "/favicon.svg", icon, "The pages' picture."),
 )

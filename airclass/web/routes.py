@@ -87,3 +87,18 @@ class Route:
     problems: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
     hidden: bool = False
+
+
+def family(**shared: Any) -> Callable[..., Route]:
+    """Return a maker of routes with most of their policy in common: `make(method, path, handler, summary)`.
+
+    What a route names itself goes before what it shares.
+    """
+
+    def make(
+        method: str, path: str, handler: Callable[[Call], Awaitable[Any]], summary: str, **own: Any
+    ) -> Route:
+        policy = {**shared, **own}
+        return Route(method=method, path=path, handler=handler, summary=summary, **policy)
+
+    return make

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from airclass.domain.limits import Buckets, Patience
+from airclass.domain.tally import Tally
 from airclass.io.store import Event
 from relay.base.logs import request_id
 
@@ -61,6 +62,7 @@ class Services:
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: Buckets = field(default_factory=Buckets)
     patience: Patience = field(default_factory=Patience)
+    tally: Tally = field(default_factory=Tally)
     sockets: Count = field(default_factory=Count)
     visits: list[Visit] = field(default_factory=list)
     recent_events: list[Event] = field(default_factory=list)
@@ -75,13 +77,21 @@ class Services:
 
     def judge(self) -> None:
         """Bring the nodes' status up to date and tell the log what changed."""
-        for change in self.cluster.tick(self.clock.now_s(), self.clock.wall_s()):
+        now_s = self.clock.now_s()
+        changes = self.cluster.tick(now_s, self.clock.wall_s())
+        for change in changes:
             log.info(
                 "node.changed node=%s before=%s after=%s reason=%s",
                 change.node_id,
                 change.before,
                 change.after,
                 change.reason or "-",
+            )
+        news = self.tally.news(self.cluster.nodes.summary(), now_s, at_once=bool(changes))
+        if news is not None:
+            log.info(
+                "cluster.counted students=%d capacity=%d nodes=%d active=%d",
+                *(news.students, news.capacity, news.nodes, news.active),
             )
 
     def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> Event:

@@ -56,9 +56,10 @@ def test_broken_nodes_come_first_with_their_reason() -> None:
 
 
 def test_summary_counts_what_can_be_used() -> None:
-    summary = summarize([node(1, 75), node(2, 15, Status.DRAINING), node(3, 99, Status.OFFLINE)])
-    assert (summary.total_nodes, summary.active_nodes) == (3, 1)
-    assert (summary.total_capacity, summary.current_load, summary.average_load) == (150, 90, 60.0)
+    left = [node(3, 99, Status.OFFLINE), node(4, 30, Status.UNHEALTHY)]
+    summary = summarize([node(1, 75), node(2, 15, Status.DRAINING), *left])
+    assert (summary.total_nodes, summary.active_nodes) == (4, 1)
+    assert (summary.total_capacity, summary.current_load, summary.average_load) == (150, 120, 80.0)
     assert summarize([node(1, 5, Status.DRAINING)]).average_load == 100.0
     assert summarize([]).average_load == 0.0
 
