@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
+from benchmarks.certificate import self_signed
 from relay.base.errors import StartError
 from relay.base.signing import sign
 from relay.base.wire import Heartbeat, Orders, Register
@@ -49,7 +52,20 @@ class Master:
     code: str
     stream: str
     stream_key: str
+    tls: ssl.SSLContext | None = None
     nodes: list[str] = field(default_factory=list)
+
+    async def connect(self, source: str = "127.0.0.1") -> trio.abc.Stream:
+        """Open a connection from a loopback address."""
+        peer = trio.socket.socket()
+        try:
+            await peer.bind((source, 0))
+            await peer.connect(("127.0.0.1", self.port))
+        except BaseException:
+            peer.close()
+            raise
+        plain = trio.SocketStream(peer)
+        return plain if self.tls is None else trio.SSLStream(plain, self.tls, https_compatible=True)
 
     async def post(self, path: str, body: bytes, source: str = "127.0.0.1", headers: str = "") -> Answer:
         """Make one POST on a connection of its own from a loopback address."""
@@ -57,20 +73,19 @@ class Master:
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n{headers}\r\n"
         )
-        with trio.socket.socket() as peer, trio.move_on_after(ANSWER_S):
+        with trio.move_on_after(ANSWER_S):
             try:
-                await peer.bind((source, 0))
-                await peer.connect(("127.0.0.1", self.port))
-                await peer.send(head.encode() + body)
-                return await _answer(peer)
-            except OSError:
+                async with await self.connect(source) as peer:
+                    await peer.send_all(head.encode() + body)
+                    return await _answer(peer)
+            except (OSError, trio.BrokenResourceError):
                 pass
         return Answer(0, b"")
 
 
-async def _answer(peer: trio.socket.SocketType) -> Answer:
+async def _answer(peer: trio.abc.Stream) -> Answer:
     data = b""
-    while data_now := await peer.recv(MAX_READ_BYTES):
+    while data_now := await peer.receive_some(MAX_READ_BYTES):
         data += data_now
         head, end, body = data.partition(b"\r\n\r\n")
         if not end:
@@ -84,10 +99,15 @@ async def _answer(peer: trio.socket.SocketType) -> Answer:
 
 
 @asynccontextmanager
-async def master_running(nodes: int, capacity: int) -> AsyncIterator[Master]:
+async def master_running(nodes: int, capacity: int, *, tls: bool = False) -> AsyncIterator[Master]:
     """Run a master with an open class and so many nodes, ready to take students."""
     with TemporaryDirectory(prefix="airclass-bench-") as folder:
         environ = {**SECRETS, "DATA_DIR": f"{folder}/data", "LOG_LEVEL": "error", "PATH": os.defpath}
+        trusted = None
+        if tls:
+            certificate, key = self_signed(Path(folder))
+            environ |= {"TLS_CERT": str(certificate), "TLS_KEY": str(key)}
+            trusted = ssl.create_default_context(cafile=certificate)
         program = [sys.executable, "-m", "airclass.cli.app"]
         made = await trio.run_process(
             [*program, "classroom", "add", "Math", "--json"], env=environ, capture_stdout=True
@@ -104,7 +124,7 @@ async def master_running(nodes: int, capacity: int) -> AsyncIterator[Master]:
                 raise StartError(f"The master was not ready within {READY_S:.0f} s.")
             url = json.loads(await ready.read_text())["master_url"]
             port = int(url.rpartition(":")[2])
-            master = Master(process.pid, port, room["code"], room["id"], room["stream_key"])
+            master = Master(process.pid, port, room["code"], room["id"], room["stream_key"], trusted)
             for number in range(nodes):
                 await nursery.start(_node, master, f"node-{number:02}", capacity)
             try:

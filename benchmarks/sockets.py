@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,20 +41,20 @@ BROWSER = (
 )
 
 
-async def page(master: Master, number: int, limiter: trio.CapacityLimiter) -> trio.socket.SocketType:
+async def page(master: Master, number: int, limiter: trio.CapacityLimiter) -> trio.abc.Stream:
     """Join, open a student's socket and read its snapshot."""
     async with limiter:
         body = json.dumps({"code": master.code, "name": f"student {number}"}).encode()
         school = number % SCHOOLS
         source = f"127.0.{1 + school // 250}.{1 + school % 250}"
         token = json.loads((await master.post("/api/join", body, source=source)).body)["token"]
-        socket = await connected(master)
+        socket = await master.connect()
         host = f"Host: 127.0.0.1:{master.port}\r\nOrigin: http://127.0.0.1:{master.port}\r\n"
-        await socket.send(f"GET /ws/student?token={token} HTTP/1.1\r\n{host}{BROWSER}\r\n".encode())
+        await socket.send_all(f"GET /ws/student?token={token} HTTP/1.1\r\n{host}{BROWSER}\r\n".encode())
         seen = b""
         with trio.fail_after(ANSWER_S):
             while b'"snapshot"' not in seen or not seen.endswith(b"}"):
-                seen += await socket.recv(4096)
+                seen += await socket.receive_some(4096)
         return socket
 
 
@@ -72,10 +73,10 @@ async def healthy_ms(master: Master) -> float:
     return 1000 * (trio.current_time() - began_s) if answer.status == 404 else float("inf")
 
 
-async def measure(pages: int, idle: int) -> dict[str, Any]:
+async def measure(pages: int, idle: int, *, tls: bool) -> dict[str, Any]:
     """Open the pages, then the idle connections; returns the figures."""
-    async with master_running(1, ROOMY) as master:
-        held: list[trio.socket.SocketType] = []
+    async with master_running(1, ROOMY, tls=tls) as master:
+        held: list[trio.abc.Stream] = []
         limiter = trio.CapacityLimiter(AT_ONCE)
 
         async def keep(number: int) -> None:
@@ -101,7 +102,9 @@ async def measure(pages: int, idle: int) -> dict[str, Any]:
                 if await socket.recv(1) == b"":
                     let_go += 1
         after_ms = await healthy_ms(master)
-        for socket in [warm, *held, *silent]:
+        for stream in [warm, *held]:
+            await trio.aclose_forcefully(stream)
+        for socket in silent:
             socket.close()
         return {
             "pages": len(held),
@@ -120,18 +123,21 @@ def main(
     pages: int = 2000,
     *,
     idle: int = 10_000,
-    json_path: Annotated[Path, Parameter(name="--json")] = RESULTS / "sockets.json",
+    tls: bool = False,
+    json_path: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Open PAGES students' sockets and then IDLE silent connections.
 
     Parameters
     ----------
+    tls
+        The master speaks TLS itself, without a proxy before it.
     json_path
-        Where the figures go.
+        Where the figures go: results/sockets.json or sockets-tls.json.
     """
     allow_many_files()
     gc.freeze()
-    seen = trio.run(measure, pages, idle)
+    seen = trio.run(partial(measure, pages, idle, tls=tls))
     out = report.console()
     machine = describe()
     colour = "green" if seen["kb_per_page"] <= LIMIT_KB else "red"
@@ -145,8 +151,9 @@ def main(
         f"master {seen['rss_mb']:.0f} MB"
     )
     out.print(report.machine_line(machine))
-    setup = {"pages": pages, "idle": idle}
-    report.save({"machine": machine, "setup": setup, "result": seen}, json_path)
+    setup = {"pages": pages, "idle": idle, "tls": tls}
+    path = json_path or RESULTS / ("sockets-tls.json" if tls else "sockets.json")
+    report.save({"machine": machine, "setup": setup, "result": seen}, path)
     alive = seen["pages"] == pages and seen["let_go"] == idle and seen["answer_ms_after"] < float("inf")
     sys.exit(0 if alive else 1)
 
