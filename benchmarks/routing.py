@@ -96,45 +96,50 @@ def herd() -> tuple[int, float, bool]:
 
 
 def tree(dice: random.Random) -> tuple[int, float, int]:
-    """Seat a million in a tree: a region first, then a node of it; returns nodes, cost, spread.
+    """Seat a million in a tree, a region first, then a node of it, while people come and go.
 
-    Regions hold 10,000 nodes' worth of sums only: each level is a seating of its own, so a join costs
-    two choices among TREE_FANOUT instead of one among all.
+    Each level is a seating of its own, so a join costs two choices among TREE_FANOUT instead of one
+    among all. Whoever goes is anybody of the million.
+    Returns nodes, seconds a join, and the spread at the end.
     """
     nodes = TREE_VIEWERS // CAPACITY + 1
     regions = -(-nodes // TREE_FANOUT)
-    top = seating(regions, TREE_FANOUT * CAPACITY)
-    leaves = [seating(TREE_FANOUT, CAPACITY) for _ in range(regions)]
-    for index, place in enumerate(top.sites.values()):
-        share = TREE_VIEWERS // regions
-        place.connections = share
-        for number, leaf in enumerate(leaves[index].sites.values()):
-            leaf.connections = share // TREE_FANOUT + (number < share % TREE_FANOUT)
-    names = list(top.sites)
-    began_s = time.perf_counter()
-    for n in range(SAMPLES):
-        region = top.choose(None)
-        if region is None:
-            break
-        region.connections += 1
-        chosen = leaves[names.index(region.id)].choose(None)
-        if chosen is not None:
+    top = list(seating(regions, TREE_FANOUT * CAPACITY).sites.values())
+    leaves = [seating(TREE_FANOUT, CAPACITY) for _ in top]
+    for region, leaf in zip(top, leaves, strict=True):
+        region.connections = share = TREE_VIEWERS // regions
+        for number, site in enumerate(leaf.sites.values()):
+            site.connections = share // TREE_FANOUT + (number < share % TREE_FANOUT)
+    whole = Seating()
+    whole.sites = {region.id: region for region in top}
+    index, spent_s = {region.id: n for n, region in enumerate(top)}, 0.0
+    joins = 0
+    for _ in range(2 * SAMPLES):
+        if dice.random() < 0.5:
+            (gone,) = dice.choices(range(regions), [region.connections for region in top])
+            sites = list(leaves[gone].sites.values())
+            (site,) = dice.choices(sites, [s.connections for s in sites])
+            top[gone].connections -= 1
+            site.connections -= 1
+            continue
+        began_s = time.perf_counter()
+        best = whole.choose(None)
+        chosen = None if best is None else leaves[index[best.id]].choose(None)
+        spent_s += time.perf_counter() - began_s
+        joins += 1
+        if best is not None and chosen is not None:
+            best.connections += 1
             chosen.connections += 1
-        if n % 2:
-            gone = dice.choice(names)
-            top.sites[gone].connections -= 1
-            other = max(leaves[names.index(gone)].sites.values(), key=lambda s: s.connections)
-            other.connections -= 1
-    each_s = (time.perf_counter() - began_s) / SAMPLES
     counts = [site.connections for part in leaves for site in part.sites.values()]
-    return nodes, each_s, max(counts) - min(counts)
+    return nodes, spent_s / joins, max(counts) - min(counts)
 
 
 def plot(course: Course, path: Path) -> None:
     """Draw the fullest and the emptiest node over time."""
 
+    across, up = (WIDTH - 2 * MARGIN) / MINUTES, (HEIGHT - 2 * MARGIN) / CAPACITY
+
     def line(values: list[int], colour: str) -> str:
-        across, up = (WIDTH - 2 * MARGIN) / MINUTES, (HEIGHT - 2 * MARGIN) / CAPACITY
         points = " ".join(
             f"{MARGIN + minute * across:.1f},{HEIGHT - MARGIN - value * up:.1f}"
             for minute, value in zip(course.minutes[::10], values[::10], strict=True)
@@ -142,7 +147,17 @@ def plot(course: Course, path: Path) -> None:
         return f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{points}"/>'
 
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
-    ends = f'x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{MARGIN}" y2="{MARGIN}"'
+    floor = HEIGHT - MARGIN
+    grid = [(str(n), floor - n * up) for n in range(0, CAPACITY, 50)] + [(f"{CAPACITY} = full", MARGIN)]
+    rows = "".join(
+        f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{y}" y2="{y}" stroke="#ddd"/>'
+        f'<text x="{MARGIN}" y="{y - 4}">{text}</text>'
+        for text, y in grid
+    )
+    columns = "".join(
+        f'<text x="{MARGIN + m * across}" y="{floor + 14}" text-anchor="middle">{m} min</text>'
+        for m in range(0, MINUTES + 1, 10)
+    )
     caption = (
         f"students on the fullest (red) and emptiest (blue) of {NODES} nodes over {MINUTES} minutes; "
         "one node is gone from minute 30 to 40"
@@ -150,10 +165,9 @@ def plot(course: Course, path: Path) -> None:
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" {box}>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
-        f'<line {ends} stroke="#999" stroke-dasharray="4"/>'
-        f'<text x="{MARGIN}" y="{MARGIN - 8}">{CAPACITY} = full</text>'
+        f"{rows}{columns}"
         f"{line(course.highest, '#c22')}{line(course.lowest, '#26c')}"
-        f'<text x="{MARGIN}" y="{HEIGHT - 10}">{caption}</text></svg>\n'
+        f'<text x="{MARGIN}" y="{HEIGHT - 8}">{caption}</text></svg>\n'
     )
 
 
@@ -182,7 +196,8 @@ def main() -> None:
     )
     nodes, each_s, spread = tree(dice)
     print(
-        f"tree     {TREE_VIEWERS:,} viewers on {nodes:,} nodes: {each_s * 1e6:.0f} us a join, spread {spread}"
+        f"tree     {TREE_VIEWERS:,} viewers on {nodes:,} nodes, about {SAMPLES:,} come and go: "
+        f"{each_s * 1e6:.0f} us a join, spread {spread}"
     )
     args.plot.parent.mkdir(parents=True, exist_ok=True)
     plot(course, args.plot)

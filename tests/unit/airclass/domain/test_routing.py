@@ -227,6 +227,49 @@ def test_never_over_capacity_and_books_always_balance(
             assert all(t.occupied <= capacity for t in s.sites.values() if t.takes_students)
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 120))
+def test_no_node_starves_and_all_fill_at_the_same_pace(capacities: list[int], joining: int) -> None:
+    """Whatever the nodes' sizes: whoever took the last seat of a node had none that was emptier."""
+    s = Seating()
+    for n, capacity in enumerate(capacities):
+        s.sites[f"n{n}"] = Site(f"n{n}", capacity, takes_students=True)
+    for number in range(joining):
+        got = s.reserve(f"s{number}", None, 0.0)
+        assert (got is None) == (number >= sum(capacities))
+        for site in s.sites.values():
+            for other in s.sites.values():
+                assert (other.occupied - 1) / other.capacity <= site.load
+
+
+@settings(max_examples=100)
+@given(st.lists(STEP, max_size=80), st.integers(0, 5))
+def test_whoever_has_a_good_seat_keeps_it_whatever_others_do(
+    steps: list[tuple[str, int, int]], often: int
+) -> None:
+    s, now_s = seating(4, 6), 0.0
+    mine = s.reserve("mine", None, now_s)
+    assert mine is not None
+    s.confirm("mine", mine.id)
+    for count, (what, who, where) in enumerate(steps):
+        now_s += 1.0
+        subject, site = f"s{who}", s.sites[f"n{where}"]
+        if what in ("join", "wander"):
+            s.reserve(subject, None, now_s)
+        elif what == "confirm" and subject in s.seat_of:
+            s.confirm(subject, s.seat_of[subject])
+        elif what == "leave":
+            s.leave(subject, site.id)
+        elif what == "expire":
+            s.expire(now_s)
+        elif what in ("down", "up") and site is not mine:
+            site.takes_students = what == "up"
+        elif what == "move" and not site.takes_students:
+            s.move(site.id, now_s)
+        if count % (often + 1) == 0:
+            assert s.reserve("mine", None, now_s) is mine
+        assert s.pathways("mine")[0] == mine.id
+
+
 def test_a_lease_of_somebody_who_is_there_ends_without_a_word() -> None:
     s = seating(1)
     s.reserve("a", None, 0.0)

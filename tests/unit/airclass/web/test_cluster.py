@@ -14,7 +14,7 @@ from trio_websocket import open_websocket_url
 from airclass.io.store import Visit
 from relay.base.signing import unseal
 from relay.base.wire import EpochAsk, EpochBase
-from tests.fakes.control import SECRET, running_master
+from tests.fakes.control import CHEAP_PASSWORD, SECRET, running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -312,11 +312,40 @@ async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:
             assert line in text.splitlines(), line
         for secret in (joined["token"], made["code"], made["id"], "Kim"):
             assert secret not in text
+        other = await control.classroom()
+        relay.states[other["id"]] = "live"
+        sick = await control.node("slave-2")
+        sick.mute = True
+        ask = {"user_type": "monitor"}
+        assert (await control.call("POST", "/api/token", ask, control.admin)).status_code == 200
+        headers = await control.teacher("Lee")
+        ask = {"user_type": "teacher", "username": "Lee", "password": CHEAP_PASSWORD}
+        assert (await control.call("POST", "/api/token", ask)).status_code == 200
+        socket = control.url.replace("http", "ws")
+        watch = [(k.encode(), v.encode()) for k, v in control.monitor.items()]
+        async with open_websocket_url(f"{socket}/ws/monitor", extra_headers=watch) as ws:
+            await ws.get_message()
+            health = control.services.cluster.nodes.all["slave-2"].health
+            await control.until(lambda: health.status == "unhealthy", "unhealthy after 6 s")
+            drained = await control.call("POST", "/cluster/drain/slave-1", None, control.admin)
+            assert drained.status_code == 204
+            text = (await control.call("GET", "/metrics", None, control.monitor)).text
+        for line in (
+            "airclass_active_streams 2.0",
+            'airclass_active_connections{type="monitor"} 1.0',
+            'airclass_tokens_issued_total{user_type="monitor"} 1.0',
+            'airclass_tokens_issued_total{user_type="teacher"} 1.0',
+            'airclass_cluster_nodes_total{status="active"} 0.0',
+            'airclass_cluster_nodes_total{status="draining"} 1.0',
+            'airclass_cluster_nodes_total{status="unhealthy"} 1.0',
+            'airclass_cluster_nodes_total{status="offline"} 0.0',
+        ):
+            assert line in text.splitlines(), line
         control.services.cluster.nodes.remove("slave-1")
         text = (await control.call("GET", "/metrics", None, control.admin)).text
         assert 'node_id="slave-1"' not in text
         assert (await control.call("GET", "/metrics")).status_code == 401
-        assert (await control.call("GET", "/metrics", None, await control.teacher())).status_code == 403
+        assert (await control.call("GET", "/metrics", None, headers)).status_code == 403
 
 
 async def test_prometheus_own_tool_complains_of_the_contracts_one_odd_name_alone(tmp_path: Path) -> None:
