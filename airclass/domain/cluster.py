@@ -96,7 +96,7 @@ class Cluster:
         if view.revoked != before.revoked:
             for kind, value in view.revoked - before.revoked:
                 if kind == "subject":
-                    self._leave(value)
+                    self._take_out(value)
         self._bump()
         self._notify("nodes")
 
@@ -232,6 +232,10 @@ class Cluster:
         self._notify(f"class:{classroom.id}")
         self._notify(f"seat:{report.subject}")
 
+    def _take_out(self, subject: str) -> None:
+        self.nodes.dismiss(subject)
+        self._leave(subject)
+
     def _leave(self, subject: str) -> None:
         self.nodes.seating.release(subject)
         guest = self.guests.get(subject)
@@ -246,7 +250,7 @@ class Cluster:
             for token_id, until_s in ledger.tokens.items():
                 self._revoke(token_id, until_s)
             for subject in list(ledger.members):
-                self._leave(subject)
+                self._take_out(subject)
             ledger.tokens.clear()
 
     def _revoke(self, token_id: str, until_s: float) -> None:

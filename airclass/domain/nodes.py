@@ -158,6 +158,13 @@ class Nodes:
                 node.site.connections = node.site.egress_bps = 0
         return changes
 
+    def dismiss(self, subject: str) -> None:
+        """Count somebody no more who was taken out: their relay turns them away, and says so when it beats."""
+        for node in self.all.values():
+            token_ids = list(node.tokens_of.get(subject, ()))
+            self._drop(node, token_ids)
+            node.site.connections = max(0, node.site.connections - len(token_ids))
+
     def pardon(self, deaf_s: float) -> None:
         """Do not hold seconds against the nodes in which the master was too busy to listen."""
         for node in self.all.values():

@@ -248,6 +248,22 @@ def test_kicked_subjects_lose_seat_and_token() -> None:
     assert orders.revoked == ("0-x", "a")
 
 
+def test_whoever_is_taken_out_is_counted_nowhere_from_then_on() -> None:
+    w = World(capacity=5)
+    w.beat(0, watching("a"), watching("b"), full=True)
+    w.beat(1, watching("a", "0-a2"), watching("c"), full=True)
+    w.revocations.append(Revocation("subject", "a", 9000.0))
+    w.see()
+    assert [n.students for n in w.cluster.nodes.all.values()] == [1, 1]
+    assert w.cluster.nodes.summary().current_load == 2
+    assert w.cluster.viewers("c1") == 2
+    w.beat(0, connections=1, gone=("0-a",))
+    assert w.cluster.nodes.all["n0"].students == 1
+    w.see(c1=replace(MATH, code="CCCCCCC", generation=1))
+    assert [n.students for n in w.cluster.nodes.all.values()] == [0, 0]
+    assert w.cluster.viewers("c1") == 0
+
+
 def test_seeing_the_same_picture_changes_nothing() -> None:
     w = World()
     version = w.cluster.version

@@ -88,6 +88,16 @@ def test_a_renewed_token_is_the_same_student() -> None:
     assert ("t1", False) not in seen
 
 
+def test_whoever_is_dismissed_is_counted_no_more_and_the_relay_may_say_so_again() -> None:
+    nodes, seen = started()
+    node = beat(nodes, 0.1, connections=2, viewers=(viewer("t1"), viewer("t2")), full=True)
+    nodes.dismiss("s-t1")
+    nodes.dismiss("nobody")
+    assert (node.students, node.site.present, seen[-1]) == (1, {"s-t2"}, ("t1", False))
+    beat(nodes, 2.0, connections=1, gone=("t1",))
+    assert (node.students, node.miscounts) == (1, 0)
+
+
 def test_counts_that_stay_apart_make_the_master_ask_for_everything() -> None:
     nodes, _ = started()
     node = beat(nodes, 0.1, connections=1, viewers=(viewer("t1"),), full=True)

@@ -100,6 +100,12 @@ async def test_a_kicked_student_is_refused_everywhere_within_a_second(tmp_path: 
             nursery.start_soon(relay.watch)
             kicked = await control.call("POST", f"{path}/kick", {"subject": subject}, control.admin)
             assert kicked.status_code == 204
+            shown = (await control.call("GET", "/cluster/nodes", None, control.monitor)).json()
+            text = (await control.call("GET", "/metrics", None, control.monitor)).text
+            left = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+        assert [v["name"] for v in left] == ["Lee"]
+        assert (shown["nodes"][0]["connections"], shown["summary"]["current_load"]) == (1, 1)
+        assert 'airclass_active_connections{type="student"} 1.0' in text.splitlines()
         assert trio.current_time() - began_s < 1.0
         assert not relay.take(joined["token"], made["id"])
         assert relay.take(other["token"], made["id"])
