@@ -110,11 +110,17 @@ def advise_teacher(
     video_codec: str,
     audio_codec: str,
     is_publishing: bool,
+    taken_over_by: str = "",
 ) -> list[str]:
     """Return what the teacher should change in OBS; empty when everything looks right."""
     if not is_publishing:
         return []
     advice = []
+    if taken_over_by:
+        advice.append(
+            f"Another encoder ({taken_over_by}) took over with this class's key: "
+            "if it is not yours, make a new stream key."
+        )
     if not video_codec:
         advice.append("No picture arrives: add a source in OBS and check that it is visible.")
     elif video_codec not in GOOD_VIDEO:

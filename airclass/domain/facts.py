@@ -47,6 +47,7 @@ class Facts:
     keyframe_s: float | None
     video_codec: str
     audio_codec: str
+    taken_over_by: str
     advice: list[str]
 
 
@@ -72,7 +73,12 @@ def read_path(item: dict[str, Any], before: Intake | None, now_s: float) -> Inta
 
 
 def gather(
-    variants: Sequence[Variant], segment_s: float, intake: Intake | None, *, is_publishing: bool
+    variants: Sequence[Variant],
+    segment_s: float,
+    intake: Intake | None,
+    *,
+    is_publishing: bool,
+    taken_over_by: str = "",
 ) -> Facts | None:
     """Return a class's facts; None when nothing is known."""
     if intake is None and not variants:
@@ -96,12 +102,14 @@ def gather(
         keyframe_s=keyframe_s,
         video_codec=video,
         audio_codec=audio,
+        taken_over_by=taken_over_by,
         advice=advise_teacher(
             bitrate_bps=rate,
             keyframe_s=keyframe_s,
             video_codec=video,
             audio_codec=audio,
             is_publishing=is_publishing,
+            taken_over_by=taken_over_by,
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 PATH_PREFIX = "live/"
 MAX_QUERY_CHARS = 2048
 MAX_FIELDS = 20
+TAKEOVER_SHOWN_S = 600.0
+MAX_PUBLISHERS = 10_000
 KEY_FIELDS = ("token", "key", "pass", "password", "jwt")
 
 
@@ -27,6 +30,35 @@ class Verdict:
     allowed: bool
     reason: str = ""
     classroom_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Who sends a class's picture; `until_s` is how long its teacher is told that it took another's place."""
+
+    address: str
+    until_s: float
+
+
+class Publishers:
+    """Who publishes each class: a second encoder with the key takes over, and its teacher is told."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Publisher] = OrderedDict()
+
+    def began(self, classroom_id: str, address: str, now_s: float, *, is_live: bool) -> None:
+        """Note a publisher; the same address once more is a teacher whose line had dropped."""
+        before = self._known.pop(classroom_id, None)
+        if before is None or before.address != address:
+            before = Publisher(address, now_s + TAKEOVER_SHOWN_S if is_live else now_s)
+        self._known[classroom_id] = before
+        while len(self._known) > MAX_PUBLISHERS:
+            self._known.popitem(last=False)
+
+    def taken_over_by(self, classroom_id: str, now_s: float) -> str:
+        """Return the address of an encoder that took a live class over lately; empty: none did."""
+        now = self._known.get(classroom_id)
+        return now.address if now is not None and now_s < now.until_s else ""
 
 
 def decide(

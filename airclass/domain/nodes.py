@@ -159,7 +159,7 @@ class Nodes:
         return changes
 
     def dismiss(self, subject: str) -> None:
-        """Count somebody no more who was taken out: their relay turns them away, and says so when it beats."""
+        """Count somebody no more who was taken out: their relay turns them away and says so when it beats."""
         for node in self.all.values():
             token_ids = list(node.tokens_of.get(subject, ()))
             self._drop(node, token_ids)

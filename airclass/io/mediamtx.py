@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from airclass.domain.facts import Intake, read_path
-from airclass.domain.ingest import PATH_PREFIX
+from airclass.domain.ingest import PATH_PREFIX, Publishers
 from airclass.io.http import CallFailed
 from relay.base.signing import derive
 
@@ -38,6 +38,7 @@ class Ingest:
         cdn = settings.hls_cdn_secret
         self.cluster_tokens = (self.api_token, *([cdn.get_secret_value()] if cdn else []))
         self.intakes: dict[str, Intake] = {}
+        self.publishers = Publishers()
         self.problem = ""
         self.notes: list[Event] = []
         self._url = settings.ingest_api_url

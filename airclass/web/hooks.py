@@ -45,8 +45,9 @@ async def auth(call: Call) -> Reply:
         raise Problem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
     if ask.action == "publish":
         classroom = services.cluster.view.classrooms[verdict.classroom_id]
-        takeover = services.cluster.state(classroom) is StreamState.LIVE
-        event = "ingest.takeover" if takeover else "ingest.publish"
+        is_live = services.cluster.state(classroom) is StreamState.LIVE
+        services.ingest.publishers.began(classroom.id, address, services.clock.now_s(), is_live=is_live)
+        event = "ingest.takeover" if is_live else "ingest.publish"
         services.ingest.note(services.event("ingest", event, verdict.classroom_id, address))
         log.info("%s stream=%s address=%s", event, verdict.classroom_id, address)
     return Reply(None, 204)

@@ -168,7 +168,13 @@ def _teacher_state(services: Services, caller: Caller, stream: str, base_url: st
     variants, _ = cluster.stream_shape(stream)
     intake = services.ingest.intakes.get(stream)
     state = cluster.state(classroom)
-    facts = gather(variants, cluster.segment_s(stream), intake, is_publishing=state == "live")
+    facts = gather(
+        variants,
+        cluster.segment_s(stream),
+        intake,
+        is_publishing=state == "live",
+        taken_over_by=services.ingest.publishers.taken_over_by(stream, services.clock.now_s()),
+    )
     return {
         "classroom": msgspec.to_builtins(words.class_out(services, classroom, base_url)),
         "state": str(state),

@@ -67,6 +67,8 @@ export interface Facts {
   keyframe_s: number | null;
   video_codec: string;
   audio_codec: string;
+  /** The address of another encoder that took the class over lately; empty: none did. */
+  taken_over_by: string;
   advice: string[];
 }
 

@@ -16,6 +16,7 @@ export interface Advice {
 /** The most important thing to change; null when everything looks right. */
 export function adviseTeacher(facts: Facts): Advice | null {
   const { video_codec: video, audio_codec: audio, keyframe_s, bitrate_bps } = facts;
+  if (facts.taken_over_by) return { key: 'adviceTakenOver', values: { address: facts.taken_over_by } };
   if (video === '') return { key: 'adviceNoPicture' };
   if (!/^H\.?264$/.test(video)) return { key: 'adviceVideo', values: { codec: video } };
   if (audio === '') return { key: 'adviceNoSound' };

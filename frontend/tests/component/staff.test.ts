@@ -74,7 +74,7 @@ describe('the teacher’s page', () => {
 
   it('shows who is here, and advice in words', async () => {
     await open();
-    const facts = { bitrate_bps: 2e6, width: 1280, height: 720, fps: 30, keyframe_s: 9, video_codec: 'H264', audio_codec: 'AAC', advice: [] };
+    const facts = { bitrate_bps: 2e6, width: 1280, height: 720, fps: 30, keyframe_s: 9, video_codec: 'H264', audio_codec: 'AAC', taken_over_by: '', advice: [] };
     FakeSocket.last.says({ type: 'snapshot', viewers: [viewer(1), viewer(2, { quality: 'poor', latency_ms: -1 })], facts, state: 'waiting' });
     const row = within(await screen.findByRole('row', { name: /Student 2/ }));
     expect(row.getByText('Poor')).toBeVisible();

@@ -62,10 +62,10 @@ describe('times below a chart', () => {
 });
 
 describe('advice to the teacher', () => {
-  const good = { bitrate_bps: 2_500_000, width: 1280, height: 720, fps: 30, keyframe_s: 2, video_codec: 'H264', audio_codec: 'AAC', advice: [] };
+  const good = { bitrate_bps: 2_500_000, width: 1280, height: 720, fps: 30, keyframe_s: 2, video_codec: 'H264', audio_codec: 'AAC', taken_over_by: '', advice: [] };
   it.each([
     [{}, undefined], [{ keyframe_s: 8 }, 'adviceKeyframe'], [{ audio_codec: '' }, 'adviceNoSound'], [{ audio_codec: 'Opus' }, 'adviceAudio'],
     [{ video_codec: '' }, 'adviceNoPicture'], [{ video_codec: 'H265' }, 'adviceVideo'], [{ bitrate_bps: 90_000 }, 'adviceThin'],
-    [{ bitrate_bps: 12_000_000 }, 'adviceFat'], [{ bitrate_bps: null, keyframe_s: null }, undefined],
+    [{ bitrate_bps: 12_000_000 }, 'adviceFat'], [{ taken_over_by: '10.0.0.66', audio_codec: '' }, 'adviceTakenOver'], [{ bitrate_bps: null, keyframe_s: null }, undefined],
   ])('%j', (change, key) => expect(adviseTeacher({ ...good, ...change })?.key).toBe(key));
 });

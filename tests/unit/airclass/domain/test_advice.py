@@ -83,6 +83,7 @@ GOOD = {
         ({"audio_codec": ""}, "microphone"),
         ({"bitrate_bps": 50_000.0}, "50 kb/s"),
         ({"bitrate_bps": 20e6}, "20.0 Mb/s"),
+        ({"taken_over_by": "10.0.0.66"}, "Another encoder (10.0.0.66) took over"),
     ],
 )
 def test_one_sentence_for_each_thing_to_change(change: dict[str, object], word: str) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airclass.domain import ingest as module
 from airclass.domain.classrooms import Classroom, ClassStatus, hash_key
-from airclass.domain.ingest import Verdict, decide
+from airclass.domain.ingest import TAKEOVER_SHOWN_S, Publishers, Verdict, decide
 from airclass.domain.view import View
 
 VIEW = View(
@@ -69,3 +70,25 @@ def test_the_cluster_may_read_and_configure(action: str) -> None:
 @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=50), st.text(max_size=80))
 def test_no_guess_gets_in(path: str, password: str, token: str, query: str) -> None:
     assert not ask(path="live/" + path, password=password, token=token, query=query).allowed
+
+
+def test_another_encoder_in_a_live_class_is_shown_for_a_while() -> None:
+    seen = Publishers()
+    assert seen.taken_over_by("c1", 0.0) == ""
+    seen.began("c1", "10.0.0.9", 0.0, is_live=False)
+    seen.began("c1", "10.0.0.9", 5.0, is_live=True)
+    assert seen.taken_over_by("c1", 5.0) == "", "the teacher's own line had dropped"
+    seen.began("c1", "10.0.0.66", 10.0, is_live=True)
+    seen.began("c1", "10.0.0.66", 11.0, is_live=True)
+    assert seen.taken_over_by("c1", 12.0) == "10.0.0.66"
+    assert seen.taken_over_by("c1", 10.0 + TAKEOVER_SHOWN_S) == ""
+    seen.began("c2", "10.0.0.9", 0.0, is_live=False)
+    assert seen.taken_over_by("c2", 0.0) == ""
+
+
+def test_publishers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PUBLISHERS", 1)
+    seen = Publishers()
+    for stream in ("c1", "c2"):
+        seen.began(stream, "10.0.0.66", 0.0, is_live=True)
+    assert [seen.taken_over_by(stream, 1.0) for stream in ("c1", "c2")] == ["", "10.0.0.66"]

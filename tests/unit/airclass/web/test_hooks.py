@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
 import trio
+from trio_websocket import open_websocket_url
 
 from tests.fakes.control import running_master
 
@@ -50,7 +52,9 @@ async def test_right_keys_open_and_everything_else_does_not(tmp_path: Path) -> N
         assert odd.status_code == 400
 
 
-async def test_a_second_publisher_with_the_key_takes_over_and_it_is_written_down(tmp_path: Path) -> None:
+async def test_a_second_publisher_with_the_key_takes_over_is_written_down_and_shown(
+    tmp_path: Path,
+) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         relay = await control.node()
@@ -63,6 +67,12 @@ async def test_a_second_publisher_with_the_key_takes_over_and_it_is_written_down
         await control.until(lambda: any(e.action == "ingest.takeover" for e in recent))
         (event,) = [e for e in recent if e.action == "ingest.takeover"]
         assert (event.target, event.detail) == (made["id"], "10.0.0.66")
+        url = f"{control.url.replace('http', 'ws')}/ws/teacher?classroom={made['id']}"
+        admin = [(name.encode(), value.encode()) for name, value in control.admin.items()]
+        async with open_websocket_url(url, extra_headers=admin) as ws:
+            facts = json.loads(await ws.get_message())["facts"]
+        assert facts["taken_over_by"] == "10.0.0.66"
+        assert "Another encoder (10.0.0.66) took over" in facts["advice"][0]
 
 
 async def test_the_hook_does_not_wait_for_the_database(tmp_path: Path) -> None:
