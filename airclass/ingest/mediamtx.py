@@ -43,7 +43,7 @@ CALL_S = 2.0
 PAUSE_FIRST_S = 0.5
 PAUSE_MAX_S = 10.0
 STEADY_S = 30.0
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 WHERE_FROM = "get MediaMTX 1.20 or newer from its releases, put it on PATH or set MEDIAMTX_PATH"
 
 

@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -77,7 +78,10 @@ async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Fin
         findings.append(await trio.to_thread.run_sync(mediamtx, program))
     if settings.mode != "slave":
         findings.append(backup(settings.data_dir))
-    async with httpx.AsyncClient(timeout=CALL_S, follow_redirects=False, trust_env=False) as client:
+    trusted = ssl.create_default_context()
+    async with httpx.AsyncClient(
+        verify=trusted, timeout=CALL_S, follow_redirects=False, trust_env=False
+    ) as client:
         findings += await master(settings, client)
         if settings.bearer():
             findings += await nodes(settings, client)
