@@ -19,6 +19,7 @@ ORIGIN := tests/origin
 FIREFOX := tests/browsers/test_firefox.py
 # results of the test runners, for the report; with GO_ON=1 a failing runner does not end the others
 LEFT := $(CURDIR)/build/report
+BY_HAND := $(CURDIR)/build/by-hand
 GO_ON ?=
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path 'frontend/tests/*')
 
@@ -69,7 +70,7 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 	step pytest --junitxml=$(LEFT)/calm.xml -m calm tests/contract tests/integration tests/e2e $(FIREFOX)
 	exit $$failed
 
-report: ## run all tests, also after a failure, and write docs/TEST_REPORT_KR.md of them
+report: ## run all tests, also after a failure, and write docs/TEST_REPORT_KR.md of them and of the last test-compose and test-install
 	@$(MAKE) test GO_ON=1 || echo "some tests failed: the report says which"
 	python -m tests.report
 
@@ -117,11 +118,11 @@ chaos: setup pages ## break relays, teacher, ingest, master under viewers; write
 
 test-compose: setup ## compose on a Docker engine of its own, scaled under 100 viewers, its profiles; by hand: as root, 8 to 12 minutes; MEDIAMTX_PATH= a real one
 	@deploy/setup/need.sh go dockerd debootstrap iptables ip
-	pytest -o faulthandler_timeout=0 -s tests/compose
+	pytest -o faulthandler_timeout=0 -s --junitxml=$(BY_HAND)/compose.xml tests/compose
 
 test-install: setup pages ## install.sh on machines of its own with systemd, upgraded under viewers; by hand: as root, 5 minutes; MEDIAMTX_PATH= a real one
 	@deploy/setup/need.sh go debootstrap iptables ip unshare
-	pytest -o faulthandler_timeout=0 -s tests/machine
+	pytest -o faulthandler_timeout=0 -s --junitxml=$(BY_HAND)/machine.xml tests/machine
 
 conformance: setup frontend/node_modules/.installed ## other people's players at the relay, by hand; writes docs/conformance.md
 	@deploy/setup/need.sh go chromium ffmpeg nginx

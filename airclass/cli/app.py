@@ -10,6 +10,7 @@ from cyclopts import App
 from relay import __version__
 from relay.base import logs
 from relay.base.errors import AirclassError, ConfigError
+from relay.base.settings import environment
 
 app = App(
     name="airclass",
@@ -41,8 +42,8 @@ for _name, _where, _help in (
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command; what the operator can repair is one sentence and exit code 2."""
-    logs.set_up("info", "text")
     try:
+        logs.set_up_by(environment())
         code = app(argv)
         sys.stdout.flush()
     except ConfigError as exc:

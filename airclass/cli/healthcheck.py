@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import sys
 from urllib.parse import urlsplit
 
@@ -20,7 +21,12 @@ def healthcheck(url: str = "") -> int:
         The server's address; by default the master's or, with MODE=slave, the relay's own port.
     """
     target = urlsplit(url or _local())
-    connection = http.client.HTTPConnection(target.hostname or "127.0.0.1", target.port, timeout=WAIT_S)
+    host = target.hostname or "127.0.0.1"
+    connection = http.client.HTTPConnection(host, target.port, timeout=WAIT_S)
+    if target.scheme == "https":
+        anybody = ssl.create_default_context()  # it asks itself, by an address that no certificate names
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, target.port, timeout=WAIT_S, context=anybody)
     try:
         connection.request("GET", "/readyz")
         status = connection.getresponse().status
@@ -36,11 +42,12 @@ def healthcheck(url: str = "") -> int:
 def _local() -> str:
     environ = environment()
     if environ.get("MODE") == "slave":
-        bind = environ.get("RELAY_ADMIN_BIND") or "127.0.0.1:8081"
+        scheme, bind = "http", environ.get("RELAY_ADMIN_BIND") or "127.0.0.1:8081"
     else:
+        scheme = "https" if environ.get("TLS_CERT") or environ.get("TLS_CERT_FILE") else "http"
         bind = environ.get("MASTER_BIND") or "0.0.0.0:8000"  # noqa: S104  read, not bound
     host, _, port = bind.rpartition(":")
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{port}"  # noqa: S104  read, not bound
+    return f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{port}"  # noqa: S104  read, not bound
 
 
 def say(text: str) -> None:

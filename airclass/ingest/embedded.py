@@ -21,11 +21,11 @@ from airclass.ingest.door import Door
 from airclass.ingest.origin import Origin, Publication
 from airclass.ingest.ports import LOOPBACK
 from airclass.ingest.window import Flavour
-from relay.base import settings
+from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError, OriginError, StartError
 from relay.base.process import write_ready_file
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("airclass.ingest.embedded")  # it is also run as __main__
 
 
 def _receive(origin: Origin, url: str) -> None:
@@ -140,7 +140,7 @@ def _address(text: str) -> tuple[str, int]:
 
 def main() -> None:
     """Run `embedded` with the command line of this process; exit code 2 when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logs.set_up_by(settings.environment())
     reasons: list[str] = []
     try:
         cyclopts.run(embedded)

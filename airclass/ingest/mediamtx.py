@@ -24,7 +24,7 @@ from airclass.ingest import leash
 from airclass.ingest.config import IngestSettings
 from airclass.ingest.ports import LOOPBACK, Reservation
 from airclass.ingest.window import Flavour
-from relay.base import settings
+from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError, StartError
 from relay.base.process import write_ready_file
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("airclass.ingest.mediamtx")  # it is also run as __main__
 
 CONFIGURATION = Path(__file__).with_name("mediamtx.yml")
 OLDEST = (1, 20)
@@ -43,7 +43,7 @@ CALL_S = 2.0
 PAUSE_FIRST_S = 0.5
 PAUSE_MAX_S = 10.0
 STEADY_S = 30.0
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 WHERE_FROM = "get MediaMTX 1.20 or newer from its releases, put it on PATH or set MEDIAMTX_PATH"
 
 
@@ -96,7 +96,8 @@ def variables(
     else:
         own["MTX_AUTHMETHOD"] = "internal"
     kept = {k: v for k, v in environ.items() if k in KEPT_VARIABLES or k.startswith("MTX_")}
-    return {**kept, **own}
+    form = {"MTX_LOGSTRUCTURED": "yes"} if environ.get("LOG_FORMAT") == "json" else {}
+    return {**form, **kept, **own}
 
 
 def mediamtx(
@@ -194,7 +195,7 @@ def _answers(process: subprocess.Popen[bytes], api_url: str) -> bool:
 
 def main() -> None:
     """Run `mediamtx` with the command line of this process; exit code 2 when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logs.set_up_by(settings.environment())
     try:
         cyclopts.run(mediamtx)
     except AirclassError as exc:

@@ -24,6 +24,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from airclass.ingest.clock import Stamp
 from airclass.ingest.picture import Picture
+from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("airclass.ingest.teacher")  # it is also run as __main__
 
 AUDIO_HZ = 48_000
 AUDIO_SAMPLES = 1024
@@ -253,7 +254,7 @@ def _reason(exc: OSError | AirclassError) -> str:
 
 def main() -> None:
     """Run `teach` with the command line of this process; exit code 2 for arguments that cannot work."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logs.set_up_by(settings.environment())
     try:
         cyclopts.run(teach)
     except AirclassError as exc:

@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -70,14 +71,17 @@ async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Fin
         *disk(settings.data_dir),
         files(),
         *ports(settings.mode, environ),
-        *certificate(settings.tls_cert),
+        *certificate(settings.tls_cert, time.time()),
     ]
     program = environ.get("MEDIAMTX_PATH", "")
     if settings.mode == "standalone" or (program and settings.mode == "master"):
         findings.append(await trio.to_thread.run_sync(mediamtx, program))
     if settings.mode != "slave":
-        findings.append(backup(settings.data_dir))
-    async with httpx.AsyncClient(timeout=CALL_S, follow_redirects=False, trust_env=False) as client:
+        findings.append(backup(settings.data_dir, time.time()))
+    trusted = ssl.create_default_context()
+    async with httpx.AsyncClient(
+        verify=trusted, timeout=CALL_S, follow_redirects=False, trust_env=False
+    ) as client:
         findings += await master(settings, client)
         if settings.bearer():
             findings += await nodes(settings, client)
@@ -97,12 +101,17 @@ def disk(data_dir: Path) -> list[Finding]:
         return [
             Finding(CRITICAL, f"DATA_DIR {data_dir} cannot be looked at ({exc.strerror}): check its owner.")
         ]
-    text = f"{free / 1e9:.1f} GB are free for DATA_DIR {data_dir}"
-    if free < MIN_DISK_BYTES:
-        return [Finding(CRITICAL, f"{text}: make room now, or the database cannot be written.")]
-    if free < WARN_DISK_BYTES:
-        return [Finding(WARNING, f"{text}: make room soon.")]
-    return [Finding(OK, f"{text}.")]
+    return [room(free, data_dir)]
+
+
+def room(free_bytes: int, data_dir: Path) -> Finding:
+    """Judge what is free."""
+    text = f"{free_bytes / 1e9:.1f} GB are free for DATA_DIR {data_dir}"
+    if free_bytes < MIN_DISK_BYTES:
+        return Finding(CRITICAL, f"{text}: make room now, or the database cannot be written.")
+    if free_bytes < WARN_DISK_BYTES:
+        return Finding(WARNING, f"{text}: make room soon.")
+    return Finding(OK, f"{text}.")
 
 
 def files() -> Finding:
@@ -151,11 +160,11 @@ def _taken(name: str, bind: str, problem: Exception) -> Finding:
     return Finding(CRITICAL, f"{name} {bind} is held by {who}: stop that, or choose another port.")
 
 
-def certificate(path: Path | None) -> list[Finding]:
-    """Look when the certificate ends."""
+def certificate(path: Path | None, now_s: float) -> list[Finding]:
+    """Look when the certificate ends; `now_s` is Unix time."""
     if path is None:
         return []
-    left_s = certificate_end_s(path) - time.time()
+    left_s = certificate_end_s(path) - now_s
     if left_s < -1e9:
         return [Finding(CRITICAL, f"TLS_CERT {path} cannot be read: it must be a PEM file.")]
     if left_s < 0:
@@ -166,9 +175,9 @@ def certificate(path: Path | None) -> list[Finding]:
     ]
 
 
-def backup(data_dir: Path) -> Finding:
-    """Look how old the last backup is."""
-    age_s = time.time() - read_note(data_dir).at_s
+def backup(data_dir: Path, now_s: float) -> Finding:
+    """Look how old the last backup is; `now_s` is Unix time."""
+    age_s = now_s - read_note(data_dir).at_s
     if age_s > 1e9:
         return Finding(
             WARNING, "There has never been a backup: run `airclass backup`, and plan it for every night."

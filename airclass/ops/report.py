@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,7 +22,7 @@ WORDS = {OK: "ok", WARNING: "warning", CRITICAL: "critical"}
 
 
 class NodeLook(msgspec.Struct, frozen=True):
-    """One node; `load` in percent, `last_seen_s` since its last beat."""
+    """One node; `load` in percent, `last_seen_s` since its last beat, `lag_s` behind the teacher if known."""
 
     id: str
     url: str = ""
@@ -35,6 +35,9 @@ class NodeLook(msgspec.Struct, frozen=True):
     version: str = ""
     reason: str = ""
     zone: list[str] = []
+    reason_code: str = ""
+    reason_figures: dict[str, int] = {}
+    lag_s: float | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -46,6 +49,11 @@ class Summary(msgspec.Struct, frozen=True):
     current_load: int = 0
     average_load: float = 0.0
     recommendation: str = ""
+    recommendation_code: str = ""
+    recommendation_figures: dict[str, str | int] = {}
+
+
+T = TypeVar("T", NodeLook, Summary)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -101,10 +109,7 @@ def read(master_url: str, status: int, body: bytes) -> Report:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Report(url, up=False, problem="what answers there is not an AIRClass master")
     nodes = tuple(_cleaned(node) for node in answer.nodes[:MAX_NODES])
-    advice = clean(answer.summary.recommendation)
-    return Report(
-        url, up=True, nodes=nodes, summary=msgspec.structs.replace(answer.summary, recommendation=advice)
-    )
+    return Report(url, up=True, nodes=nodes, summary=_cleaned(answer.summary))
 
 
 def as_json(report: Report, at: str) -> dict[str, Any]:
@@ -126,16 +131,16 @@ def clean(text: str) -> str:
     return "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
-def _cleaned(node: NodeLook) -> NodeLook:
-    return msgspec.structs.replace(
-        node,
-        id=clean(node.id),
-        url=clean(node.url),
-        status=clean(node.status),
-        version=clean(node.version),
-        reason=clean(node.reason),
-        zone=[clean(z) for z in node.zone],
-    )
+def _cleaned(look: T) -> T:
+    return msgspec.convert(_texts_cleaned(msgspec.to_builtins(look)), type(look))
+
+
+def _texts_cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {clean(name): _texts_cleaned(kept) for name, kept in value.items()}
+    if isinstance(value, list):
+        return [_texts_cleaned(kept) for kept in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def _troubles(report: Report) -> list[Trouble]:

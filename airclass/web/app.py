@@ -101,7 +101,7 @@ def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> Ma
 def _begin(services: Services) -> Callable[[], Any]:
     async def begin() -> WerkzeugResponse | None:
         g.began_s = services.clock.now_s()
-        logs.request_id.set(logs.id_for(request.headers.get("X-Request-Id", "")))
+        logs.begin(request.headers.get("X-Request-Id", ""))
         if request.method == "OPTIONS" and request.headers.get("Access-Control-Request-Method"):
             return WerkzeugResponse(status=204)
         return None

@@ -130,7 +130,7 @@ def complete(
     services: Services, routes: Mapping[str, Route], method: str, origin: str, headers: Headers
 ) -> None:
     """Add what every answer carries: the request's id, safety, and leave for other sites to read it."""
-    headers["X-Request-Id"] = logs.request_id.get()
+    headers["X-Request-Id"] = logs.request_id()
     for name, value in SAFETY_HEADERS.items():
         headers.setdefault(name, value)
     if origin and any(r.cors is Cors.CONFIGURED for r in routes.values()):

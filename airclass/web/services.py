@@ -12,7 +12,7 @@ import trio
 from airclass.domain.limits import Buckets, Patience
 from airclass.domain.tally import Tally
 from airclass.io.store import Event
-from relay.base.logs import request_id
+from relay.base import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Services:
         """Bring the memory view up to date with the database."""
         view = await self.store.load(self.clock.wall_s())
         if view.revision > self.cluster.view.revision:
-            self.desk.cause = request_id.get()
+            self.desk.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
 
     def judge(self) -> None:

@@ -48,7 +48,7 @@ async def serve(
     """Answer one request."""
     began_s = services.clock.now_s()
     ask, route = Ask(scope), STRAIGHT[scope["path"]]
-    logs.request_id.set(logs.id_for(ask.headers.get("X-Request-Id", "")))
+    logs.begin(ask.headers.get("X-Request-Id", ""))
     try:
         call = Call(services, ask, {}, client_address(services, ask))
         policy.check_rate(services, route, call.address)

@@ -1,83 +1,93 @@
 """How log lines look, and which request a line belongs to: the same for master, relay and commands.
 
-A line keeps its form `noun.verb key=value`; while a request is served, its id is the last pair. The id
-comes in or is made at the master and goes on to the relays with the orders that the request causes.
+Everybody logs by the standard library, in the form `noun.verb key=value`; structlog renders what arrives,
+from Hypercorn and SQLAlchemy too. While a request is served, its id is the last pair. The id comes in or is
+made at the master and goes on to the relays with the orders that the request causes.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import secrets
-from contextlib import contextmanager
-from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars, merge_contextvars
+from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter, plain_traceback
+from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
+from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+Kind = Literal["text", "json"]
 
 MAX_ID_CHARS = 64
-TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+OURS = ("airclass", "relay")
 _ID = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_ID_CHARS}}}")
-
-request_id: ContextVar[str] = ContextVar("request_id", default="")
-
-
-def id_for(told: str) -> str:
-    """Return the id that a caller told, if it is one, else a new one of 64 random bits."""
-    return told if _ID.fullmatch(told) else secrets.token_hex(8)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-@contextmanager
-def serving(told: str) -> Iterator[None]:
+def begin(told: str) -> None:
+    """Let this task's lines carry the id that a caller told; 64 random bits when it is none."""
+    bind_contextvars(request_id=told if _ID.fullmatch(told) else secrets.token_hex(8))
+
+
+def serving(told: str) -> AbstractContextManager[None]:
     """Let the lines of a block carry an id from outside, if it is one."""
-    token = request_id.set(told if _ID.fullmatch(told) else "")
-    try:
-        yield
-    finally:
-        request_id.reset(token)
+    return bound_contextvars(**({"request_id": told} if _ID.fullmatch(told) else {}))
 
 
-class Tag(logging.Filter):
-    """Adds the id of the request that is being served."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record's text; every record passes."""
-        current = request_id.get()
-        if current and not hasattr(record, "request_id"):
-            record.msg, record.args = f"{record.getMessage()} request_id={current}", None
-            record.request_id = current
-        return True
+def request_id() -> str:
+    """Return the id of the request that is being served, or nothing."""
+    return str(get_contextvars().get("request_id", ""))
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON; the message keeps its form."""
-        line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
-        if hasattr(record, "request_id"):
-            line["request_id"] = record.request_id
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+def _one_line(value: object) -> str:
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], str(value))
 
 
-def set_up(level: str, kind: Literal["text", "json"]) -> None:
-    """Make all log lines of this process look as LOG_LEVEL and LOG_FORMAT say; on standard error."""
-    logging.basicConfig(format=TEXT)
-    root = logging.getLogger()
-    root.setLevel(level.upper())
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    for handler in root.handlers:
-        handler.addFilter(Tag())
-        if kind == "json":
-            handler.setFormatter(JsonLines())
+def _column(key: str) -> Column:
+    shown = (lambda level: str(level).upper()) if key == "level" else _one_line
+    return Column(key, KeyValueColumnFormatter(None if key else "", "", "", shown))
+
+
+_TEXT = (
+    TimeStamper("%Y-%m-%d %H:%M:%S.%f", utc=False, key="at"),
+    ConsoleRenderer(
+        columns=[_column(key) for key in ("at", "level", "logger", "event", "")],  # "": all others, key=value
+        exception_formatter=plain_traceback,  # with rich installed the default shows variables, so secrets
+    ),
+)
+_JSON = (TimeStamper("iso", key="at"), format_exc_info, JSONRenderer(sort_keys=True, ensure_ascii=False))
+
+
+def formatter(kind: Kind) -> logging.Formatter:
+    """Return what makes one line of a record; as text, a traceback follows it."""
+    return ProcessorFormatter(
+        foreign_pre_chain=[add_log_level, add_logger_name, merge_contextvars],
+        processors=[ProcessorFormatter.remove_processors_meta, *(_JSON if kind == "json" else _TEXT)],
+    )
+
+
+def set_up(level: str, kind: Kind) -> None:
+    """Make all log lines of this process look as LOG_LEVEL and LOG_FORMAT say; on standard error.
+
+    The level is that of our own lines; libraries are heard from `warning` on, as what they tell below it
+    holds addresses and headers, so secrets.
+    """
+    logging.basicConfig()
+    ours = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(max(ours, logging.WARNING))
+    for name in OURS:
+        logging.getLogger(name).setLevel(ours)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter(kind))
+
+
+def set_up_by(environ: Mapping[str, str]) -> None:
+    """Do the same where nobody has checked the settings yet; a word that is none counts as the default."""
+    level = environ.get("LOG_LEVEL", "")
+    known = level.upper() in logging.getLevelNamesMapping()
+    set_up(level if known else "info", "json" if environ.get("LOG_FORMAT") == "json" else "text")

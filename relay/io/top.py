@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import ssl
 from dataclasses import dataclass
 
 import httpx
@@ -56,7 +57,7 @@ async def scrape(client: httpx.AsyncClient, url: str) -> Scrape:
 async def watch(url: str, console: Console, *, interval_s: float, once: bool = False) -> int:
     """Draw until cancelled, or one screen; returns the exit code (1: the one screen had no figures)."""
     before: Reading | None = None
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as client:
         found = await scrape(client, url)
         if once:
             console.print(screen(url, found, before))

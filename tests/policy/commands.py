@@ -14,6 +14,8 @@ BLOCK = re.compile(r"^(<!-- run -->\n)? *```(\w*)\n(.*?)^ *```", re.M | re.S)
 SHELLS = {"sh", "bash"}
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 CRON = re.compile(r"^(?:[\d*/,-]+ ){5}")
+# Blocks that hold no commands of an operator: what was typed in a run, and notations.
+NO_SHELL = {"", "console", "mermaid", "nft"}
 COMMAND = re.compile(r"^(?:sudo )?(?:airclass|make|python -m|docker compose|\S*deploy/\S+\.sh)(?: |$)")
 NO_COMMAND = re.compile(r"airclass|make|airclass \w+ token|.*(…|\*).*")  # a noun, a key's label, a pattern
 

@@ -12,13 +12,72 @@ import yaml
 from cyclopts import CycloptsError, MissingArgumentError
 
 from airclass.cli.app import app
-from tests.policy.commands import commands, split
-from tests.policy.tree import ROOT
+from tests.policy.commands import BLOCK, COMMAND, NO_SHELL, PLACES, SHELLS, blocks, commands, split
+from tests.policy.tree import ROOT, texts
 
 HELP_S = 60.0
 SYSTEM = {
     *("apt", "apt-get", "cd", "cp", "git", "openssl", "systemctl", "journalctl", "certbot", "df", "crontab"),
     *("chmod", "nft", "scp", "install", "mkdir", "curl", "sh", "bash", "pytest"),
+}
+# Commands in blocks that are not marked as run: what runs them, with other addresses and smaller numbers,
+# and words that show it there. `.ci/run` is CI; tests/machine and tests/compose need root and ten minutes,
+# so they are run by hand (`make test-install`, `make test-compose`).
+BENCHMARKS = "tests/integration/benchmarks/test_runs.py"
+NETWORKS = "tests/integration/network/test_bad_networks.py"
+DEMO = "tests/integration/test_demo.py"
+MACHINE, COMPOSE = "tests/machine/test_install.py", "tests/compose/test_compose.py"
+RUN_ELSEWHERE = {
+    "make setup": (".ci/run", "make setup"),
+    "make lint": (".ci/run", "make lint"),
+    "make test": (".ci/run", "make test"),
+    "make demo": (DEMO, '"demo"'),
+    "make bench VIEWERS=300": (BENCHMARKS, '"benchmarks.viewers"'),
+    "python -m benchmarks.viewers 150": (BENCHMARKS, '"benchmarks.viewers"'),
+    "python -m benchmarks.viewers 150 --ingest origin": (BENCHMARKS, '"--ingest", "origin"'),
+    "python -m benchmarks.viewers 1000 --ingest origin --part-s 0.2": (BENCHMARKS, '"--ingest", "origin"'),
+    "python -m benchmarks.viewers 150 --url http://host:8080/t/TOKEN/CLASS/index.m3u8": (NETWORKS, '"--url"'),
+    "python -m benchmarks.compare": (BENCHMARKS, '"benchmarks.compare"'),
+    "python -m benchmarks.compare mixed --rounds 5": (BENCHMARKS, '"--rounds"'),
+    "python -m benchmarks.joins": (BENCHMARKS, '"benchmarks.joins"'),
+    "python -m benchmarks.joins 500 --seconds 20": (BENCHMARKS, '"benchmarks.joins", "20", "--seconds"'),
+    "python -m benchmarks.sockets 2000 --idle 10000": (BENCHMARKS, '"benchmarks.sockets", "10", "--idle"'),
+    "python -m relay --origin http://127.0.0.1:8888/live/class1/index.m3u8 --public": (
+        *("tests/integration/relay/test_fuzz.py", '"--origin", origin.url, "--public"'),
+    ),
+    "cp .env.example .env": ("tests/compose/school.py", ".env.example"),
+    "airclass standalone": (DEMO, '"standalone"'),
+    "airclass master": ("tests/integration/ops/test_promises.py", '"master"'),
+    "airclass slave": (MACHINE, "airclass-slave"),
+    "airclass user add boss --role admin": ("tests/unit/airclass/cli/test_commands.py", '"--role", "admin"'),
+    "airclass monitor --watch --interval 5": (
+        *("tests/integration/ops/test_monitor.py", '"--watch", "--interval", "1"'),
+    ),
+    "airclass monitor --alert": ("tests/integration/ops/test_monitor.py", '"--alert"'),
+    "airclass restore backups/airclass_backup_20260122_201406.tar.gz": (
+        *("tests/integration/ops/test_backup.py", 'run("restore", archive, folder=school, input="y'),
+    ),
+    "deploy/install.sh": (MACHINE, "run(INSTALL)"),
+    "deploy/install.sh --firewall": (MACHINE, "{INSTALL} --firewall"),
+    "deploy/install.sh --master --firewall --relays 192.168.1.0/24": (MACHINE, "{INSTALL} --master"),
+    "deploy/install.sh --slave --master-url http://192.168.1.10:8000 --cluster-secret-file cluster-secret "
+    "--public-url http://192.168.1.11:8080 --firewall": (MACHINE, "{INSTALL} --slave"),
+    "docker compose up -d": ("tests/compose/school.py", '"up", "--detach"'),
+    "docker compose up -d --scale slave=5": (COMPOSE, '"--scale", "slave=5"'),
+    "docker compose --profile tls --profile monitoring up -d": (COMPOSE, '"--profile", "tls", "up"'),
+    "docker compose stop master": (COMPOSE, 'compose("stop")'),
+    "docker compose run --rm tools backup --auto": (COMPOSE, '"tools", "backup", "--auto"'),
+    "docker compose run --rm tools restore backups/airclass_backup_20260122_201406.tar.gz --yes": (
+        *(COMPOSE, '"tools", "restore"'),
+    ),
+}
+# What no test runs, and why.
+RUN_BY_NOBODY = {
+    "git clone PLACEHOLDER airclass": "the address is the reader's; CI begins on a clean checkout",
+    "cd airclass": "the same",
+    ".venv/bin/pytest tests/unit/relay -k window": "part of make test",
+    "python -m benchmarks.viewers 150 --ingest origin --direct": "measures the ingest without us",
+    "python -m benchmarks.first_frame": "minutes of Chromium, of which tests/e2e plays the same join",
 }
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -122,6 +181,34 @@ def test_the_documents_name_commands() -> None:
 def test_every_command_exists_and_takes_these_flags() -> None:
     wrong = {(where, " ".join(words), said) for where, words in commands() if (said := problem(words))}
     assert wrong == set()
+
+
+def test_every_command_in_a_block_is_run_or_it_is_said_why_not() -> None:
+    told = {
+        " ".join(words)
+        for block in blocks()
+        if not block.runs and not block.where.startswith("docs/ko/")
+        for words in split(block.text)
+    }
+    assert told == RUN_ELSEWHERE.keys() | RUN_BY_NOBODY.keys()
+    missing = [
+        name for name, (file, words) in RUN_ELSEWHERE.items() if words not in (ROOT / file).read_text()
+    ]
+    assert missing == []
+
+
+def test_no_block_of_commands_goes_by_another_name() -> None:
+    found = [match for _, text in texts(*PLACES) for match in BLOCK.finditer(text)]
+    assert {match[2] for match in found} <= SHELLS | NO_SHELL
+    unmarked = [line for match in found if not match[2] for line in match[3].splitlines()]
+    assert [line for line in unmarked if COMMAND.match(line)] == []
+    hidden = [
+        (name, line)
+        for name, text in texts(*PLACES)
+        for line in re.sub(r"^ *```[^`]+?^ *```", "", text, flags=re.M).splitlines()
+        if re.match(r" {4,}\S", line) and COMMAND.match(line.strip())
+    ]
+    assert hidden == []
 
 
 @pytest.mark.parametrize(

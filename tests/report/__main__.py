@@ -1,6 +1,7 @@
 """`python -m tests.report`: write docs/TEST_REPORT_KR.md from the results of a run; `make report` runs both.
 
-The runners leave their results in build/report (Makefile, target test). `--from` takes other files, so
+The runners leave their results in build/report (Makefile, target test); what is too slow for it is taken in
+from build/by-hand, where `make test-compose` and `make test-install` leave it. `--from` takes other files, so
 that the report can be written of a run that was made elsewhere.
 """
 
@@ -26,7 +27,7 @@ from tests.report.read import FAILED, cases
 from tests.report.write import Picture, Run, report
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT = ROOT / "build" / "report"
+LEFT, BY_HAND = ROOT / "build" / "report", ROOT / "build" / "by-hand"
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "TEST_REPORT_KR.md"
 EXPECTED = ("pages.xml", "origin.json", "unit.xml", "integration.xml", "e2e.xml", "calm.xml")
@@ -55,10 +56,11 @@ def write(
         Where to write it.
     """
     paths = source if source is not None else [LEFT / name for name in EXPECTED if (LEFT / name).exists()]
+    by_hand = sorted(BY_HAND.glob("*.xml")) if source is None else []
     if not paths:
         sys.stderr.write("no results: run make test first, or name files with --from\n")
         return 2
-    found = cases(paths)
+    found = cases([*paths, *by_hand])
     run_areas = grouped(found)
     missing = [title for _, title in AREAS if title not in run_areas]
     results = {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
@@ -67,15 +69,20 @@ def write(
     run = Run(
         version=__version__,
         commit=_said("git", "describe", "--always", "--dirty"),
-        date=datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        date=_date(last),
         machine=machine_line(describe()),
         versions=[f"Python {platform.python_version()}", *_versions()],
         missing=missing,
+        by_hand=[f"{path.stem} {_date(path.stat().st_mtime)}" for path in by_hand],
     )
     to.write_text(report(run, found, results, pictures))
     failed = sum(case.result == FAILED for case in found)
     sys.stdout.write(f"{to}: {len(found)} cases, {failed} failed\n")
     return 1 if failed or missing else 0
+
+
+def _date(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _versions() -> list[str]:

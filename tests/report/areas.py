@@ -32,10 +32,6 @@ AREAS = (
     ("frontend/", "화면 — 단위 (vitest)"),
     ("tests/origin", "시험용 수신 서버 (Go)"),
 )
-BY_HAND = (  # too slow for `make test`: in the report only when their results are named
-    ("tests.browsers", "다른 브라우저 — Firefox, WebKit"),
-    ("tests.compose", "Docker Compose — 실제 엔진"),
-)
 OTHER = "그 밖"
 
 PROMISES_PLACE = "tests.integration.ops.test_promises"
@@ -53,7 +49,7 @@ PROMISES = (
 
 def area(case: Case) -> str:
     """Return the title of a case's area."""
-    return next((title for start, title in (*AREAS, *BY_HAND) if case.place.startswith(start)), OTHER)
+    return next((title for start, title in AREAS if case.place.startswith(start)), OTHER)
 
 
 def grouped(cases: Iterable[Case]) -> dict[str, list[Case]]:
@@ -61,5 +57,5 @@ def grouped(cases: Iterable[Case]) -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         found[area(case)].append(case)
-    titles = [*(title for _, title in (*AREAS, *BY_HAND)), OTHER]
+    titles = [*(title for _, title in AREAS), OTHER]
     return {title: found[title] for title in titles if title in found}

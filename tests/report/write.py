@@ -21,7 +21,7 @@ FENCE = "~~~~"
 
 @dataclass(frozen=True)
 class Run:
-    """What was run, on what; `missing` names the areas of which no case was run."""
+    """What was run, on what; `missing`: areas without a case; `by_hand`: parts run apart, and when."""
 
     version: str
     commit: str
@@ -29,6 +29,7 @@ class Run:
     machine: str
     versions: Sequence[str]
     missing: Sequence[str] = ()
+    by_hand: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ def report(
         f"| 결과 | {_totals(cases)} |",
         "",
     ]
+    if run.by_hand:
+        lines += [
+            f"따로 실행한 부분(`make test-compose`, `make test-install`): {', '.join(run.by_hand)}.",
+            "",
+        ]
     if run.missing:
         lines += [f"실행되지 않은 부분: {', '.join(run.missing)}. 이 보고서는 완전하지 않습니다.", ""]
     lines += ["## 2.0의 여덟 가지 확인", "", *_promises(cases), ""]

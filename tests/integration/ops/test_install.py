@@ -133,6 +133,14 @@ async def test_nftables_let_in_what_is_open_and_nothing_else(tmp_path: Path) -> 
             assert [await _lets_in(where, port) for port in (8443, 9000, 8888)] == [True, False, False]
 
 
+@pytest.mark.parametrize("guide", ["docs/PRODUCTION_DEPLOYMENT.md", "docs/ko/PRODUCTION_DEPLOYMENT.md"])
+async def test_nftables_load_the_rules_of_the_guide(guide: str, tmp_path: Path) -> None:
+    (rules,) = re.findall(r"^```nft\n(.*?)^```", (ROOT / guide).read_text(), re.M | re.S)
+    (tmp_path / "guide.nft").write_text(rules)
+    with lab("street") as net:
+        net.inside("nft", "-f", str(tmp_path / "guide.nft"))
+
+
 DOORS = """
 import socket, sys
 doors = [socket.create_server(("0.0.0.0", int(port))) for port in sys.argv[1:]]

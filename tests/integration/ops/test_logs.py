@@ -1,7 +1,11 @@
-"""What a whole system writes while everything is done to it: requests can be followed, secrets never read."""
+"""What a whole system writes while everything is done to it: requests can be followed, secrets never read.
+
+It writes JSON here, so that each line of each process can be read back; tests/unit has the lines of text.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import sys
@@ -41,7 +45,8 @@ async def test_everything_is_done_and_nothing_secret_is_written(tmp_path: Path) 
     driven.secret = {
         name: secrets.token_hex(20) for name in ("JWT_SECRET_KEY", "CLUSTER_SECRET", "HLS_CDN_SECRET")
     }
-    settings = {**driven.secret, "LOG_LEVEL": "debug", "MODE": "standalone", "INGEST": "embedded"}
+    wanted = {"LOG_LEVEL": "debug", "LOG_FORMAT": "json"}
+    settings = {**driven.secret, **wanted, "MODE": "standalone", "INGEST": "embedded"}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     ready = tmp_path / "ready.json"
     airclass = (sys.executable, "-m", "airclass.cli.app")
@@ -53,11 +58,12 @@ async def test_everything_is_done_and_nothing_secret_is_written(tmp_path: Path) 
             driven.secret |= {"link": record["admin_url"].partition("link=")[2].partition("&")[0]}
             async with httpx.AsyncClient(base_url=record["master_url"], timeout=20) as client:
                 await _drive(client, record, driven, child, tmp_path)
-        driven.output += child.output()
+        said = child.output()
+    driven.output += said
     found = [name for name, value in driven.secret.items() if value in driven.output]
     assert found == []
     assert JWT.search(driven.output) is None
-    _check_lines(driven.output)
+    _check_lines(said)
 
 
 async def _drive(
@@ -129,13 +135,20 @@ async def _drive(
     }
 
 
-def _check_lines(output: str) -> None:
-    """Follow the operator's request from the master to the relay; see every privileged action."""
-    tagged = [line for line in output.splitlines() if f"request_id={REQUEST}" in line]
+def _check_lines(said: str) -> None:
+    """Read every line; follow the operator's request from the master to the relay; see privileged actions."""
+    lines = [json.loads(line) for line in said.splitlines() if not line.startswith("AIRClass is at ")]
+    assert all(line.keys() >= {"at", "level", "logger", "event"} for line in lines)
+    assert {"airclass.run.supervisor", "airclass.ingest.embedded", "airclass.web.services", "relay.app"} <= {
+        line["logger"] for line in lines
+    }
+    tagged = [line["event"] for line in lines if line.get("request_id") == REQUEST]
     for words in ("audit.node.drain target=standalone", "relay.draining on=True", "relay.draining on=False"):
-        assert any(words in line for line in tagged), (words, tagged)
+        assert any(event.startswith(words) for event in tagged), (words, tagged)
+    audited = {line["event"].partition(" ")[0]: line for line in lines if line["event"].startswith("audit.")}
     for action in ("user.add", "user.link", "class.add", "class.rotate-key", "class.kick", "token.monitor"):
-        assert re.search(rf"audit\.{action} target=\S+ actor=.+ request_id=\w+", output), action
+        assert re.search(r" target=\S+ actor=.+", audited[f"audit.{action}"]["event"]), action
+        assert audited[f"audit.{action}"]["request_id"], action
 
 
 def _subject(token: str) -> str:

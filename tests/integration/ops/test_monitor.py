@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import trio
 from tests.fakes.control import running_master
 from tests.integration.ops.command import program, python_path, run
 from tests.policy.tree import ROOT
+from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +80,21 @@ async def test_a_dead_master_is_said_with_exit_code_2(tmp_path: Path) -> None:
         assert f"[ERROR] Master is DOWN at {url}" in ran.out
         ran = await run("monitor", "--master", url, "--json", folder=tmp_path, env=ENV)
         assert (ran.code, json.loads(ran.out)["status"]) == (2, "critical")
+
+
+async def test_it_is_shown_again_and_again_until_ctrl_c(tmp_path: Path) -> None:
+    with trio.fail_after(WHOLE_S):
+        async with running_master(tmp_path) as control:
+            await control.node()
+            words = ("monitor", "--watch", "--interval", "1", "--master", control.url)
+            command = (sys.executable, "-m", "airclass.cli.app", *words)
+            async with running(*command, folder=tmp_path, env={**ENV, "PYTHONPATH": str(ROOT)}) as child:
+                while child.output().count("AIRClass Cluster Monitor - 20") < 2:
+                    assert child.returncode is None, child.output()
+                    await trio.sleep(0.05)
+                child.kill(signal.SIGINT)
+                assert await child.wait() == 0
+                assert "Traceback" not in child.output()
 
 
 async def test_changes_reach_the_webhook_once_and_recovery_too(tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_a_part_that_was_not_run_is_said() -> None:
     )
 
 
+def test_parts_that_were_run_apart_are_in_it_with_their_time() -> None:
+    case = Case("tests.machine.test_install", "test_one_pc", PASSED, 150.0)
+    facts = (RUN.version, RUN.commit, RUN.date, RUN.machine, RUN.versions)
+    text = written(GOOD, case, run=Run(*facts, by_hand=["machine 2026-01-01 00:00 UTC"]))
+    assert "따로 실행한 부분(`make test-compose`, `make test-install`): machine 2026-01-01 00:00 UTC." in text
+    assert "| 설치 — 실제 컴퓨터처럼 부팅한 시스템 | 1 | 1 | 0 | 0 | 150 s |" in text
+
+
 def test_the_eight_checks_exist_and_are_shown() -> None:
     tree = ast.parse((ROOT / (PROMISES_PLACE.replace(".", "/") + ".py")).read_text())
     functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}

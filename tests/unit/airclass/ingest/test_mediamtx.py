@@ -119,6 +119,15 @@ def test_it_gets_its_own_secret_and_no_other() -> None:
     assert variables(alone, "s", Flavour.FMP4, {})["MTX_AUTHMETHOD"] == "internal"
 
 
+def test_it_writes_json_when_we_do() -> None:
+    addresses = Addresses("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "")
+    told_json = variables(addresses, "s", Flavour.FMP4, {"LOG_FORMAT": "json"})
+    assert told_json["MTX_LOGSTRUCTURED"] == "yes"
+    assert "MTX_LOGSTRUCTURED" not in variables(addresses, "s", Flavour.FMP4, {})
+    overruled = {"LOG_FORMAT": "json", "MTX_LOGSTRUCTURED": "no"}
+    assert variables(addresses, "s", Flavour.FMP4, overruled)["MTX_LOGSTRUCTURED"] == "no"
+
+
 def test_ready_when_its_api_answers_and_started_again_when_it_ends(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     with ingest(stand_in(tmp_path), ready, "--auth-url", "http://127.0.0.1:1/hook") as process:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
+import time
+from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,17 +18,24 @@ import trio
 from airclass.ops.config import load_ops
 from airclass.ops.doctor import (
     Finding,
+    backup,
     certificate,
     disk,
     examine,
+    files,
     judge_keyframes,
     keyframes,
+    master,
     mediamtx,
     ports,
+    room,
     version_of_mediamtx,
 )
+from airclass.ops.freshness import certificate_end_s
 from airclass.ops.report import CRITICAL, OK, WARNING
+from tests.fakes.certificates import self_signed
 from tests.fakes.control import running_master
+from tests.fakes.http import FakeServer, Request, reply
 from tests.processes import running
 
 
@@ -84,9 +95,69 @@ def test_mediamtx_that_is_not_there() -> None:
 def test_disk_and_certificate(tmp_path: Path) -> None:
     (finding,) = disk(tmp_path / "not/yet/made")
     assert "GB are free" in finding.text
-    assert certificate(None) == []
-    (finding,) = certificate(tmp_path / "none.pem")
+    assert certificate(None, time.time()) == []
+    (finding,) = certificate(tmp_path / "none.pem", time.time())
     assert (finding.level, "PEM" in finding.text) == (CRITICAL, True)
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "words"),
+    [
+        (3 * 10**9, "[OK] 3.0 GB are free for DATA_DIR data."),
+        (10**9, "[WARN] 1.0 GB are free for DATA_DIR data: make room soon."),
+        (10**8, "[ERROR] 0.1 GB are free for DATA_DIR data: make room now"),
+    ],
+)
+def test_a_disk_that_fills_up(free_bytes: int, words: str) -> None:
+    assert str(room(free_bytes, Path("data"))).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("days_left", "words"),
+    [
+        (30, "[OK] The certificate ends in 30 days."),
+        (5, "[WARN] The certificate ends in 5 days: renew it."),
+        (-1, "[ERROR] The certificate has ended: renew it"),
+    ],
+)
+def test_the_end_of_a_certificate(days_left: int, words: str, tmp_path: Path) -> None:
+    cert, _ = self_signed(tmp_path)
+    (finding,) = certificate(cert, certificate_end_s(cert) - days_left * 86400)
+    assert str(finding).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("age_hours", "words"),
+    [(3, "[OK] The last backup is 3 hours old."), (72, "[WARN] The last backup is 3 days old: look at its")],
+)
+def test_the_age_of_the_backup(age_hours: int, words: str, tmp_path: Path) -> None:
+    assert str(backup(tmp_path, time.time())).startswith("[WARN] There has never been a backup")
+    (tmp_path / "backup.json").write_text('{"at_s": 1e9, "size_bytes": 7}')
+    assert str(backup(tmp_path, 1e9 + age_hours * 3600)).startswith(words)
+
+
+def test_a_low_limit_of_open_files() -> None:
+    script = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (1000, 1000)); "
+    script += "from airclass.ops.doctor import files; print(files())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("[WARN] Only 1000 files may be open: raise it")
+    assert files().level == OK
+
+
+@pytest.mark.parametrize(("late_s", "words"), [(0, "[OK] The clocks agree."), (90, "[ERROR] This clock and")])
+async def test_clocks_that_differ(late_s: int, words: str, tmp_path: Path) -> None:
+    async def ready(_: Request, stream: trio.abc.Stream) -> None:
+        date = formatdate(time.time() - late_s, usegmt=True)
+        await stream.send_all(reply(b'{"problems": []}', headers=[("Date", date)]))
+
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as client:
+        fake = FakeServer(ready)
+        await nursery.start(partial(fake.run, sockets=True))
+        settings = load_ops({"MASTER_URL": fake.url, "DATA_DIR": str(tmp_path)})
+        found = [str(finding) for finding in await master(settings, client)]
+        nursery.cancel_scope.cancel()
+    assert found[0] == f"[OK] The master at {fake.url} is ready."
+    assert found[1].startswith(words)
 
 
 async def test_a_cluster_seen_from_a_students_place(tmp_path: Path) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airclass.domain.advice import Next
+from airclass.domain.health import Why
 from airclass.ops.report import CRITICAL, OK, WARNING, as_json, clean, down, read
+from airclass.web.shapes import NodeOut, NodesOut, SummaryOut
+from tests.policy.tree import ROOT
 
 URL = "http://master:8000"
 
@@ -70,11 +75,15 @@ def test_no_answer_breaks_it(body: bytes, status: int) -> None:
 
 
 def test_names_cannot_reach_the_terminal() -> None:
-    evil = "a\x1b[2J\x07\u202eb\nc"
-    report = read(URL, 200, answer({"id": evil, "reason": evil, "url": evil}, recommendation=evil))
-    assert report.nodes[0].id == report.nodes[0].reason == "a[2Jb c"
+    evil, harmless = "a\x1b[2J\x07\u202eb\nc", "a[2Jb c"
+    texts = {name: evil for name in ("id", "url", "status", "version", "reason", "reason_code")}
+    advice = {"recommendation": evil, "recommendation_code": evil, "recommendation_figures": {evil: evil}}
+    report = read(URL, 200, answer({**texts, "zone": [evil], "reason_figures": {evil: 1}}, **advice))
+    assert {getattr(report.nodes[0], name) for name in texts} == {harmless}
+    assert (report.nodes[0].zone, report.nodes[0].reason_figures) == ([harmless], {harmless: 1})
     assert report.summary is not None
-    assert report.summary.recommendation == "a[2Jb c"
+    assert report.summary.recommendation == report.summary.recommendation_code == harmless
+    assert report.summary.recommendation_figures == {harmless: harmless}
 
 
 @given(st.text(max_size=500))
@@ -92,11 +101,31 @@ def test_the_json_schema_is_stable() -> None:
     assert shown["master"] == {"url": URL, "up": True, "problem": ""}
     assert list(shown["nodes"][0]) == [
         *("id", "url", "status", "connections", "capacity", "load", "egress_mbps", "last_seen_s"),
-        *("version", "reason", "zone"),
+        *("version", "reason", "zone", "reason_code", "reason_figures", "lag_s"),
     ]
     assert list(shown["summary"]) == [
         *("total_nodes", "active_nodes", "total_capacity", "current_load", "average_load"),
-        "recommendation",
+        *("recommendation", "recommendation_code", "recommendation_figures"),
     ]
     assert [p["level"] for p in shown["problems"]] == ["critical", "warning"]
     assert as_json(down(URL, "x"), "now")["summary"] is None
+
+
+def test_nothing_that_the_master_tells_is_left_out() -> None:
+    """A field that `/cluster/nodes` gains is to be seen by the monitor, too; older masters lack some."""
+    reason = {"reason": "is silent", "reason_code": "silent", "reason_figures": {"seconds": 9}}
+    row = NodeOut(
+        **{"id": "a", "url": "http://a:8080", "status": "offline", **reason, "zone": ["10.0.0.0/8"]},
+        **{"connections": 1, "capacity": 150, "load": 0.7, "egress_mbps": 2.5, "lag_s": 0.25},
+        **{"last_seen_s": 9.0, "version": "3.0.0"},
+    )
+    totals = SummaryOut(1, 0, 0, 1, 0.0, "Check a.", "check-node", {"node": "a", "more": 0})
+    shown = as_json(read(URL, 200, msgspec.json.encode(NodesOut([row], totals))), "now")
+    assert shown["nodes"] == [msgspec.to_builtins(row)]
+    assert shown["summary"] == msgspec.to_builtins(totals)
+    for name in ("PRODUCTION_TOOLS.md", "ko/PRODUCTION_TOOLS.md"):
+        guide = (ROOT / "docs" / name).read_text()
+        fields = {*shown["nodes"][0], *shown["summary"], *filter(None, Why), *Next}
+        assert [word for word in fields if f"`{word}`" not in guide] == []
+    old = as_json(read(URL, 200, answer({"id": "a"})), "now")["nodes"][0]
+    assert (old["reason_code"], old["reason_figures"], old["lag_s"]) == ("", {}, None)
