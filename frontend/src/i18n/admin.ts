@@ -134,7 +134,7 @@ const ko: Record<Key, string> = {
   nodes: '노드',
   nodesActive: '{n}개 작동 중',
   capacity: '수용 인원',
-  students: '명',
+  students: '학생',
   load: '현재 인원',
   nodeLoad: '부하',
   average: '평균 부하',
