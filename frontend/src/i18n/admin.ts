@@ -10,7 +10,6 @@ const en = {
   auto: 'Refresh every 5 s',
   refresh: 'Refresh',
   updated: 'Updated {time}',
-  live: 'Live updates',
   nodes: 'Nodes',
   nodesActive: '{n} active',
   capacity: 'Capacity',
@@ -30,7 +29,6 @@ const en = {
   lag: 'Lag',
   version: 'Version',
   lastSeen: 'Last seen',
-  zone: 'Zone',
   actions: 'Actions',
   ago: '{n} s ago',
   statusActive: 'Active',
@@ -113,8 +111,6 @@ const en = {
   setting: 'Setting',
   value: 'Value',
   metrics: 'Metrics for Prometheus',
-  lost: 'No answer from the master. Trying again…',
-  time: 'Time',
   readOnly: 'You may look, but not change anything.',
 };
 
@@ -130,7 +126,6 @@ const ko: Record<Key, string> = {
   auto: '5초마다 새로고침',
   refresh: '새로고침',
   updated: '{time} 기준',
-  live: '실시간 갱신',
   nodes: '노드',
   nodesActive: '{n}개 작동 중',
   capacity: '수용 인원',
@@ -150,7 +145,6 @@ const ko: Record<Key, string> = {
   lag: '지연',
   version: '버전',
   lastSeen: '마지막 응답',
-  zone: '구역',
   actions: '작업',
   ago: '{n}초 전',
   statusActive: '작동 중',
@@ -233,8 +227,6 @@ const ko: Record<Key, string> = {
   setting: '설정',
   value: '값',
   metrics: 'Prometheus 지표',
-  lost: '마스터가 응답하지 않습니다. 다시 시도하는 중…',
-  time: '시각',
   readOnly: '볼 수만 있고 바꿀 수는 없습니다.',
 };
 

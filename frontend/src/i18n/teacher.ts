@@ -38,10 +38,8 @@ const en = {
   droppedCheck3: 'On Wi-Fi? Move closer to the router or plug in a cable.',
   ended: 'This class has ended',
   preview: 'What students see',
-  previewText: 'Preview from a relay, a few seconds behind you.',
-  previewStart: 'Show preview',
+  previewText: 'Through a relay, a few seconds behind you.',
   checkSound: 'Check the sound',
-  stopSound: 'Stop checking',
   soundLevel: 'Sound level',
   soundSilent: 'No sound arrives. Is the microphone on in OBS?',
   soundQuiet: 'Very quiet. Turn the microphone up in OBS.',
@@ -107,7 +105,6 @@ const en = {
   full: 'The class is full. New students wait until somebody leaves.',
   nearlyFull: 'Nearly full: {n} of {max} places are taken.',
   lost: 'Connection to the school’s server lost. Trying again…',
-  time: 'Time',
 };
 
 type Key = keyof typeof en;
@@ -151,9 +148,7 @@ const ko: Record<Key, string> = {
   ended: '끝난 수업입니다',
   preview: '학생이 보는 화면',
   previewText: '릴레이에서 받은 미리보기로, 몇 초 늦게 나옵니다.',
-  previewStart: '미리보기 열기',
   checkSound: '소리 확인하기',
-  stopSound: '소리 확인 끝내기',
   soundLevel: '소리 크기',
   soundSilent: '소리가 들어오지 않습니다. OBS에서 마이크가 켜져 있나요?',
   soundQuiet: '소리가 매우 작습니다. OBS에서 마이크 음량을 올리세요.',
@@ -175,7 +170,7 @@ const ko: Record<Key, string> = {
   obs1: 'OBS에서 설정 → 방송을 열고, 서비스를 “사용자 지정…”으로 고르세요.',
   obs2: '위의 서버와 스트림 키를 복사해 두 칸에 붙여 넣으세요.',
   obs3: '출력에서 인코더는 x264 또는 하드웨어 H.264, 비트레이트 2500 Kbps, 키프레임 간격 2초로 맞추세요.',
-  obs4: '고급 출력 모드에서는 튜닝 “zerolatency”, 프로파일 “baseline” 또는 “main”, B-프레임 없음으로 하세요.',
+  obs4: '고급 출력 모드에서는 튜닝 “zerolatency”, 프로파일 “baseline” 또는 “main”, B‑프레임 없음으로 하세요.',
   obs5: '확인을 누르고 방송을 시작하세요. 몇 초 뒤 이 화면에 “지금 라이브입니다”가 나옵니다.',
   share: '학생 초대하기',
   shareText: '학생은 {host}에서 코드를 입력하거나 QR 코드를 찍으면 됩니다.',
@@ -219,7 +214,6 @@ const ko: Record<Key, string> = {
   full: '수업이 가득 찼습니다. 누군가 나가야 새 학생이 들어올 수 있습니다.',
   nearlyFull: '자리가 거의 찼습니다. {max}자리 중 {n}자리를 쓰고 있습니다.',
   lost: '학교 서버와 연결이 끊겼습니다. 다시 시도하는 중…',
-  time: '시각',
 };
 
 export const tt = translator<Key>(en, ko);

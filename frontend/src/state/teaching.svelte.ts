@@ -38,6 +38,9 @@ export class Teaching {
   busy = $state(false);
   ingest = $state.raw<Ingest | null>(null);
 
+  /** Relays go on listing what they have after a drop: that says nothing of what arrives now. */
+  readonly arriving = $derived(this.stream === 'reconnecting' ? null : this.facts);
+
   readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {
     const capacity = this.classroom?.capacity ?? 0;
     if (capacity === 0) return 'free';
@@ -121,7 +124,7 @@ export class Teaching {
   }
 
   #record(): void {
-    const { facts, figures } = this;
+    const { arriving: facts, figures } = this;
     if (facts === null && figures.bitrate.length === 0) return;
     const now_s = Date.now() / 1000;
     const rate_bps = facts === null ? 0 : facts.bitrate_bps;

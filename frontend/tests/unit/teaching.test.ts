@@ -37,9 +37,9 @@ it('notes what arrives, where nothing is told as well', () => {
   expect(values('bitrate')).toEqual([2, 2, null]);
 });
 
-it('says that nothing comes, but makes up neither size nor key frames', () => {
-  FakeSocket.last.says({ type: 'snapshot', facts });
-  FakeSocket.last.says({ type: 'change', facts: null });
+it.each([{ facts: null }, { state: 'reconnecting' }])('says that nothing comes, but makes up neither size nor key frames: %j', (news) => {
+  FakeSocket.last.says({ type: 'snapshot', facts, state: 'live' });
+  FakeSocket.last.says({ type: 'change', ...news });
   vi.advanceTimersByTime(2_000);
   expect(values('bitrate')).toEqual([2, 0]);
   expect(values('height')).toEqual([720, null]);
