@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 CLASS = "/teach#/c1"
 # How many of the charts have anything but white paper in them.
-DRAWN = """() => [...document.querySelectorAll('canvas')].filter((canvas) =>
-  canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)).length"""
+DRAWN = """() => [...document.querySelectorAll('canvas')].filter((canvas) => {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return data.some((value) => value > 0);
+}).length"""
 
 
 def press(page: Page, name: str) -> None:
