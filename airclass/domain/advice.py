@@ -17,6 +17,9 @@ BALANCED = "Cluster is well-balanced."
 MAX_KEYFRAME_S = 4.0
 MIN_BITRATE_BPS = 150_000
 MAX_BITRATE_BPS = 8_000_000
+MIN_FPS = 10.0
+# of the shorter side: a phone may be held upright
+MAX_LINES = 1080
 GOOD_VIDEO = ("H264",)
 GOOD_AUDIO = ("MPEG-4 Audio", "AAC")
 
@@ -109,6 +112,9 @@ def advise_teacher(
     keyframe_s: float | None,
     video_codec: str,
     audio_codec: str,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
     is_publishing: bool,
     taken_over_by: str = "",
 ) -> list[str]:
@@ -136,7 +142,15 @@ def advise_teacher(
             f"Only {bitrate_bps / 1000:.0f} kb/s arrive: check the network cable, "
             "or lower the picture size in OBS."
         )
-    elif bitrate_bps is not None and bitrate_bps > MAX_BITRATE_BPS:
+    if fps is not None and fps < MIN_FPS:
+        advice.append(
+            f"Only {fps:.0f} frames a second arrive: set 30 FPS in OBS under Video, or close other programs."
+        )
+    if width is not None and height is not None and min(width, height) > MAX_LINES:
+        advice.append(
+            f"The picture is {width} x {height}, more than phones show: choose 1280 x 720 in OBS under Video."
+        )
+    if bitrate_bps is not None and bitrate_bps > MAX_BITRATE_BPS:
         advice.append(
             f"{bitrate_bps / 1e6:.1f} Mb/s is more than a class needs: 2.5 Mb/s saves everybody's Wi-Fi."
         )

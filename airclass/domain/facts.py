@@ -94,11 +94,14 @@ def gather(
         rate = intake.bitrate_bps if intake.bitrate_bps is not None else rate
     # A segment ends at the first key frame after the set length, so a long one means rare key frames.
     keyframe_s = segment_s if segment_s > 0 else None
+    lines = (intake.height if intake else None) or _int(height)
+    columns = (intake.width if intake else None) or _int(width)
+    fps = _float(listed.get("FRAME-RATE", ""))
     return Facts(
         bitrate_bps=None if rate is None else round(rate),
-        width=(intake.width if intake else None) or _int(width),
-        height=(intake.height if intake else None) or _int(height),
-        fps=_float(listed.get("FRAME-RATE", "")),
+        width=columns,
+        height=lines,
+        fps=fps,
         keyframe_s=keyframe_s,
         video_codec=video,
         audio_codec=audio,
@@ -108,6 +111,9 @@ def gather(
             keyframe_s=keyframe_s,
             video_codec=video,
             audio_codec=audio,
+            width=columns,
+            height=lines,
+            fps=fps,
             is_publishing=is_publishing,
             taken_over_by=taken_over_by,
         ),

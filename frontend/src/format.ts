@@ -7,9 +7,11 @@ export function clock(at: string | number | Date): string {
   return new Intl.DateTimeFormat(locale.lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
 }
 
+export const hourAndMinute = (at: string | number | Date): string => clock(at).slice(0, 5);
+
 /** Times below a chart: with seconds where the next one may be less than a minute on. */
 export function clockMarks(at_s: number[], every_s: number): string[] {
-  return at_s.map((s) => (every_s < 60 ? clock(s * 1000) : clock(s * 1000).slice(0, 5)));
+  return at_s.map((s) => (every_s < 60 ? clock(s * 1000) : hourAndMinute(s * 1000)));
 }
 
 export function dayAndClock(at: string): string {
@@ -25,6 +27,9 @@ export function whole(value: number): string {
 export function tenth(value: number): string {
   return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(value);
 }
+
+/** An address in pieces: one too long for its line breaks between them, where people would break it. */
+export const pieces = (address: string): string[] => address.match(/:?[^/:.?=&]+[/.?=&]*|[/:.?=&]+/g) ?? [];
 
 /** A size on disk in MB, with one decimal. */
 export const megabytes = (bytes: number): string => tenth(bytes / 1_000_000);

@@ -82,8 +82,8 @@ export interface Viewer {
   latency_ms: number;
 }
 
-/** One point of a history: [seconds since 1970, value]. */
-export type Point = [number, number];
+/** One point of a history: [seconds since 1970, value, or null where nothing is known]. */
+export type Point = [number, number | null];
 
 export interface ClusterNode {
   id: string;

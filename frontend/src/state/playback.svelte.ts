@@ -55,6 +55,15 @@ export class Playback {
     return this.options.video;
   }
 
+  /** The newest pictures are on the screen. */
+  get atEdge(): boolean {
+    return this.playing && this.following;
+  }
+
+  get behind_s(): number {
+    return Math.max(0, Math.round(this.latency_s ?? 0));
+  }
+
   constructor(private readonly options: PlaybackOptions) {
     const { video } = options;
     video.addEventListener('playing', this.#onPlaying);

@@ -15,19 +15,31 @@ export interface Ingest {
   key: string | null;
 }
 
+/** What arrived over time. The rate falls to 0 when nothing comes; the others then have no value. */
+export interface Figures {
+  /** Mbit/s. */
+  bitrate: Point[];
+  /** Lines of the picture. */
+  height: Point[];
+  fps: Point[];
+  /** Seconds from one key frame to the next. */
+  keyframe: Point[];
+}
+
 export class Teaching {
   classroom = $state.raw<Classroom | null>(null);
   stream = $state<StreamState>('waiting');
   facts = $state.raw<Facts | null>(null);
   viewers = $state.raw<Viewer[]>([]);
   history = $state.raw<Point[]>([]);
-  bitrate = $state.raw<Point[]>([]);
-  fps = $state.raw<Point[]>([]);
-  keyframe = $state.raw<Point[]>([]);
+  figures = $state.raw<Figures>({ bitrate: [], height: [], fps: [], keyframe: [] });
   connected = $state(true);
   problem = $state('');
   busy = $state(false);
   ingest = $state.raw<Ingest | null>(null);
+
+  /** Relays go on listing what they have after a drop: that says nothing of what arrives now. */
+  readonly arriving = $derived(this.stream === 'reconnecting' ? null : this.facts);
 
   readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {
     const capacity = this.classroom?.capacity ?? 0;
@@ -112,11 +124,16 @@ export class Teaching {
   }
 
   #record(): void {
-    if (this.facts === null && this.bitrate.length === 0) return;
+    const { arriving: facts, figures } = this;
+    if (facts === null && figures.bitrate.length === 0) return;
     const now_s = Date.now() / 1000;
-    this.bitrate = append(this.bitrate, [now_s, (this.facts?.bitrate_bps ?? 0) / 1_000_000]);
-    this.fps = append(this.fps, [now_s, this.facts?.fps ?? 0]);
-    this.keyframe = append(this.keyframe, [now_s, this.facts?.keyframe_s ?? 0]);
+    const rate_bps = facts === null ? 0 : facts.bitrate_bps;
+    this.figures = {
+      bitrate: append(figures.bitrate, [now_s, rate_bps === null ? null : rate_bps / 1_000_000]),
+      height: append(figures.height, [now_s, facts?.height ?? null]),
+      fps: append(figures.fps, [now_s, facts?.fps ?? null]),
+      keyframe: append(figures.keyframe, [now_s, facts?.keyframe_s ?? null]),
+    };
   }
 }
 

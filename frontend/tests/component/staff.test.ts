@@ -9,7 +9,10 @@ import type { ReasonCode } from '../../src/api/types';
 import { classroom, node, viewer } from '../builders';
 import { FakeMaster, FakeSocket } from '../fakes';
 
-vi.mock('uplot', () => ({ default: class { setData(): void {} setSize(): void {} destroy(): void {} } }));
+vi.mock('uplot', () => ({
+  default: class { static paths = {}; setData(): void {} setSize(): void {} redraw(): void {} destroy(): void {} },
+}));
+vi.stubGlobal('matchMedia', () => new EventTarget());
 vi.stubGlobal('ResizeObserver', class { observe(): void {} disconnect(): void {} });
 
 let master: FakeMaster;

@@ -82,6 +82,7 @@ describe('the student page', () => {
     FakeSocket.last.says({ type: 'change', state: 'reconnecting' });
     expect(await screen.findByText('Teacher is reconnecting')).toBeVisible();
     expect(document.querySelector('video')).toBe(video);
+    expect(screen.getByText('The teacher’s line is slow. It is not your device.')).toBeVisible();
     expect(screen.getByText('12 students here')).toBeVisible();
   });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeFromPath, loginLink, safeNext } from '../../src/state/address';
 import { adviseTeacher } from '../../src/state/advice';
-import { clockMarks } from '../../src/format';
+import { clockMarks, pieces } from '../../src/format';
 import { fill } from '../../src/i18n/locale.svelte';
 import { loudness } from '../../src/player/level';
 import { pauseMs } from '../../src/api/socket';
@@ -49,6 +49,15 @@ it('loudness is said in words', () => {
   expect([-90, -45, -20, -2].map(loudness)).toEqual(['silent', 'quiet', 'good', 'loud']);
 });
 
+it.each([
+  ['rtmp://class.school.example:1935/live', ['rtmp', '://', 'class.', 'school.', 'example', ':1935/', 'live']],
+  ['c1?token=3f9a', ['c1?', 'token=', '3f9a']],
+  ['', []],
+])('%s breaks where people would break it', (address, wanted) => {
+  expect(pieces(address)).toEqual(wanted);
+  expect(pieces(address).join('')).toBe(address);
+});
+
 describe('times below a chart', () => {
   const from_s = Date.parse('2026-11-23T00:00:00') / 1000;
   const marks = (every_s: number): string[] => clockMarks([0, 1, 2, 3].map((n) => from_s + n * every_s), every_s);
@@ -66,6 +75,8 @@ describe('advice to the teacher', () => {
   it.each([
     [{}, undefined], [{ keyframe_s: 8 }, 'adviceKeyframe'], [{ audio_codec: '' }, 'adviceNoSound'], [{ audio_codec: 'Opus' }, 'adviceAudio'],
     [{ video_codec: '' }, 'adviceNoPicture'], [{ video_codec: 'H265' }, 'adviceVideo'], [{ bitrate_bps: 90_000 }, 'adviceThin'],
-    [{ bitrate_bps: 12_000_000 }, 'adviceFat'], [{ taken_over_by: '10.0.0.66', audio_codec: '' }, 'adviceTakenOver'], [{ bitrate_bps: null, keyframe_s: null }, undefined],
+    [{ bitrate_bps: 12_000_000 }, 'adviceFat'], [{ bitrate_bps: null, keyframe_s: null, fps: null, width: null, height: null }, undefined],
+    [{ taken_over_by: '10.0.0.66', audio_codec: '' }, 'adviceTakenOver'],
+    [{ fps: 5 }, 'adviceSlow'], [{ fps: 10 }, undefined], [{ width: 3840, height: 2160 }, 'adviceBig'], [{ width: 1080, height: 1920 }, undefined],
   ])('%j', (change, key) => expect(adviseTeacher({ ...good, ...change })?.key).toBe(key));
 });

@@ -111,6 +111,16 @@ def offline(page: Page, master: FakeMaster) -> None:
     page.locator(".banner").wait_for()
 
 
+def behind(page: Page, master: FakeMaster) -> None:
+    """Pause until the class has gone on, then play from there."""
+    playing(page, master)
+    pause = page.locator(".bar button").first
+    pause.click()
+    stagehand.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) > 6.5")
+    pause.click()
+    stagehand.moving(page, 0.5)
+
+
 def refused(page: Page, _: FakeMaster) -> None:
     """Sign in with a wrong password."""
     page.locator("#username").fill("kim")
@@ -132,6 +142,14 @@ def previewing(page: Page, master: FakeMaster) -> None:
         rate = 2_480_000 + 90_000 * (second % 3)
         master.set(push_teacher={"type": "change", "facts": cast.facts(bitrate_bps=rate)})
     stagehand.moving(page, 2)
+
+
+def hearing(page: Page, master: FakeMaster) -> None:
+    """Let the page measure the sound for some seconds."""
+    previewing(page, master)
+    page.locator("[role=group] .button.small").click()
+    page.locator("[role=group] figure").wait_for()
+    stagehand.moving(page, 3)
 
 
 def dropped(page: Page, master: FakeMaster) -> None:
@@ -231,6 +249,7 @@ SCENES = [
     Scene("student-sound", ROOM, {"state": "live"}, silent),
     Scene("student-reconnecting", ROOM, {"state": "live"}, reconnecting),
     Scene("student-offline", ROOM, {"state": "live"}, offline),
+    Scene("student-behind", ROOM, {"state": "live"}, behind),
     Scene("student-ended", ROOM, {}, ended),
     Scene("student-removed", ROOM, {}, removed),
     Scene("login", "/login"),
@@ -246,6 +265,7 @@ SCENES = [
         whole=True,
     ),
     Scene("teacher-live", "/teach#/c1", _live(), previewing, whole=True),
+    Scene("teacher-sound", "/teach#/c1", _live(), hearing, whole=True),
     Scene("teacher-dropped", "/teach#/c1", _live(facts=None), dropped),
     Scene(
         "teacher-full",
@@ -254,11 +274,13 @@ SCENES = [
         previewing,
         whole=True,
     ),
+    Scene("teacher-over", "/teach#/c1", _teaching(classroom=cast.classroom(status="ended")), ready),
     Scene("teacher-projector", "/teach#/c1", {}, projecting),
     Scene("teacher-options", "/teach#/c1", {}, press(".head .quiet")),
     Scene("teacher-end", "/teach#/c1", {}, press(".head .danger")),
     Scene("admin", "/admin", {}, ready, whole=True),
     Scene("admin-trouble", "/admin", SICK, ready, whole=True),
+    Scene("admin-no-nodes", "/admin", {"nodes": [], "summary": cast.summary([])}, ready),
     Scene("admin-drain", "/admin", {}, press("td.end .button")),
     Scene("admin-classes", "/admin#/classrooms", {}, ready),
     Scene("admin-people", "/admin#/users", {}, ready),

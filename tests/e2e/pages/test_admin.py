@@ -74,6 +74,20 @@ def test_reasons_are_said_in_the_language_of_the_page(open_page: Open, master: F
     expect(row).to_contain_text("Nothing heard for 42 s")
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_shows_all_tabs_and_the_refresh_in_one_line_each(width: int, open_page: Open) -> None:
+    page = open_page("/admin", width=width)
+    expect(page.get_by_role("row", name="relay-3")).to_be_visible()
+    tabs = page.get_by_role("navigation").get_by_role("link").all()
+    assert len(tabs) == 5
+    for group in (tabs, [page.get_by_role("switch"), page.get_by_role("button", name="Refresh")]):
+        boxes = [box for each in group if (box := each.bounding_box()) is not None]
+        assert len(boxes) == len(group)
+        assert max(box["x"] + box["width"] for box in boxes) <= width
+        middles = [box["y"] + box["height"] / 2 for box in boxes]
+        assert max(middles) - min(middles) < 4
+
+
 def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> None:
     page = open_page("/admin")
     expect(page.get_by_role("row", name="relay-3")).to_be_visible()

@@ -160,6 +160,19 @@ def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], m
     assert data(page, "stalls") == "0"
 
 
+def test_without_websockets_the_steering_manifest_moves(
+    watching: Callable[..., Page], master: FakeMaster
+) -> None:
+    master.set(sockets=False, renew_problem={"status": 503, "slug": "failed"})
+    page = watching()
+    assert data(page, "pathway") == "r1"
+    page.evaluate("document.querySelector('video').dataset.mark = 'same'")
+    master.set(priority=["r2", "r1"])
+    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
+    stagehand.moving(page, 2)
+    assert data(page, "mark") == "same"
+
+
 def test_both_relays_gone_and_back_without_a_hand(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     master.set(relays_down=["r1", "r2"])

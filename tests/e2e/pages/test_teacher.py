@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     Open = Callable[..., Page]
 
 CLASS = "/teach#/c1"
+# How many of the charts have anything but white paper in them.
+DRAWN = """() => [...document.querySelectorAll('canvas')].filter((canvas) => {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return data.some((value) => value > 0);
+}).length"""
 
 
 def press(page: Page, name: str) -> None:
@@ -66,12 +71,32 @@ def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -
     expect(page.locator("figcaption", has_text="Sound level")).to_contain_text("dB")
 
 
+def test_what_arrives_is_drawn_and_one_sentence_says_what_to_change(
+    open_page: Open, master: FakeMaster
+) -> None:
+    page = open_page(CLASS)
+    expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="Your signal")).to_have_count(0)
+    master.set(push_teacher={"type": "change", "facts": cast.facts()})
+    expect(page.get_by_text("Everything looks right.")).to_be_visible()
+    for figure in ("2.5 Mbit/s", "1280 × 720", "30", "2.0 s"):
+        expect(page.locator("figcaption strong", has_text=figure)).to_be_visible()
+    assert page.evaluate(DRAWN) == 4
+    master.set(push_teacher={"type": "change", "facts": cast.facts(width=640, height=360, keyframe_s=8.0)})
+    expect(page.locator("figcaption", has_text="Picture size")).to_contain_text("640 × 360")
+    expect(page.get_by_text("A key frame comes only every 8 s.")).to_be_visible()
+    master.set(push_teacher={"type": "change", "facts": None})
+    expect(page.locator("figcaption", has_text="Picture size")).to_contain_text("–")
+
+
 def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
     page = open_page(CLASS)
-    master.set(state="live")
+    master.set(state="live", push_teacher={"type": "change", "facts": cast.facts()})
+    expect(page.get_by_text("Everything looks right.")).to_be_visible()
     stagehand.moving(page)
     master.set(state="reconnecting")
     expect(page.get_by_role("heading", name="Your picture has stopped arriving")).to_be_visible()
+    expect(page.get_by_text("Everything looks right.")).to_have_count(0)
     expect(page.get_by_text("Is OBS still streaming?")).to_be_visible()
     expect(page.locator("video")).to_be_visible()
 

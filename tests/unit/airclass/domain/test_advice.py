@@ -84,6 +84,8 @@ GOOD = {
         ({"bitrate_bps": 50_000.0}, "50 kb/s"),
         ({"bitrate_bps": 20e6}, "20.0 Mb/s"),
         ({"taken_over_by": "10.0.0.66"}, "Another encoder (10.0.0.66) took over"),
+        ({"fps": 5.0}, "Only 5 frames a second arrive: set 30 FPS"),
+        ({"width": 2160, "height": 3840}, "2160 x 3840"),
     ],
 )
 def test_one_sentence_for_each_thing_to_change(change: dict[str, object], word: str) -> None:
@@ -93,5 +95,8 @@ def test_one_sentence_for_each_thing_to_change(change: dict[str, object], word: 
 
 def test_nothing_to_say_when_all_is_well_or_nobody_publishes() -> None:
     assert advise_teacher(**GOOD) == []  # type: ignore[arg-type]
+    usual = {"fps": 10.0, "width": 1920, "height": 1080}
+    assert advise_teacher(**{**GOOD, **usual}) == []  # type: ignore[arg-type]
+    assert advise_teacher(**{**GOOD, "width": 4000}) == []  # type: ignore[arg-type]
     assert advise_teacher(**{**GOOD, "bitrate_bps": None, "keyframe_s": None}) == []  # type: ignore[arg-type]
     assert advise_teacher(**{**GOOD, "video_codec": "", "is_publishing": False}) == []  # type: ignore[arg-type]
