@@ -65,9 +65,9 @@ class Admission:
                 now_s=now_s,
                 wall_s=wall_s,
             )
-            viewer.refused = self._refusal(viewer)
-            if viewer.refused is not None:
-                raise viewer.refused
+            refusal = self._refusal(viewer)
+            if refusal is not None:
+                raise refusal
             if not self.ledger.knows(claims.token_id):
                 self._room()  # a renewed token takes no second seat
             self.ledger.enter(viewer)
@@ -106,8 +106,6 @@ class Admission:
 
     def check(self, viewer: Viewer, stream: str, address: str, now_s: float) -> None:
         """Check what may change while someone watches."""
-        if viewer.refused is not None:
-            raise viewer.refused
         if viewer.stream != stream:
             raise TokenError(403, "this token is for another class: join this class with its code")
         if now_s >= viewer.expires_s:
@@ -129,15 +127,19 @@ class Admission:
             raise RequestError(503, "this relay's line is full: try again, or ask for another one")
 
     def revoke(self, token_ids: Iterable[str], closed_streams: Iterable[str]) -> list[Viewer]:
-        """Take the master's lists; return the viewers who are turned away from now on."""
+        """Take the master's lists; return the viewers who are turned away from now on.
+
+        They are out of the ledger and its figures: whoever comes back is refused like a stranger.
+        """
         self._revoked = frozenset(token_ids)
         self._closed = frozenset(closed_streams)
         turned_away = []
         for viewer in self.ledger:
-            before = viewer.refused
             viewer.refused = self._refusal(viewer)
-            if viewer.refused is not None and before is None:
+            if viewer.refused is not None:
                 turned_away.append(viewer)
+        for viewer in turned_away:
+            self.ledger.leave(viewer)
         return turned_away
 
     def _refusal(self, viewer: Viewer) -> TokenError | None:

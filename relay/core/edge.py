@@ -148,7 +148,7 @@ class Edge:
             stream_name = pieces[3].decode("latin-1")
             if viewer is None or address not in viewer.addresses:
                 viewer = self.admission.admit(pieces[2], stream_name, address, now_s=now_s, wall_s=wall_s)
-            elif viewer.refused is not None or viewer.stream != stream_name or now_s >= viewer.expires_s:
+            elif viewer.stream != stream_name or now_s >= viewer.expires_s:
                 self.admission.check(viewer, stream_name, address, now_s)
         elif len(pieces) == 3 and pieces[1] and pieces[2]:
             stream_name = pieces[1].decode("latin-1")

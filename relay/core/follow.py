@@ -5,6 +5,7 @@ Decides pace and identity. The shell in `relay.io.puller` only waits, asks and r
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,14 +19,22 @@ if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist, Segment
     from relay.core.timeline import Timeline
 
-# A blocking request that brings nothing for this long is given up: the origin may have gone.
+# A new part is due within one part's length (RFC 8216bis §6.2.1). After so many without an answer the origin
+# is asked plainly whether it is still there; sooner where another one could take its place.
 MIN_BLOCK_S = 1.0
 BLOCK_PARTS = 4
+STAND_BY_BLOCK_PARTS = 2
+# A plain question is answered at once by whoever is there. What an origin alone may take is what is left of
+# the 1.5 target durations after which it stands still in any case, within these bounds.
 PLAIN_FIRST_BYTE_S = 3.0
+MIN_PLAIN_S = 1.0
+MIN_STAND_BY_CHECK_S = 0.5
 # An index may wait for the first segments to exist (MediaMTX holds it that long).
 INDEX_FIRST_BYTE_S = 10.0
 INDEX_RETRY_MIN_S = 0.25
 INDEX_RETRY_MAX_S = 1.0
+# The next address is asked without a wait, unless the last one was left as recently as this.
+TURN_AGAIN_S = 1.0
 STALLED_TARGETS = 1.5
 _MUXER_PREFIX = re.compile(r"(?:^|/)([0-9a-f]{12})_[^/]*$")
 
@@ -40,28 +49,40 @@ class Poll:
 
 
 class Follower:
-    """The pace of one rendition's playlist."""
+    """The pace of one rendition's playlist; `stand_by` when another origin could take over."""
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, now_s: float, *, stand_by: bool = False) -> None:
         self._playlist: MediaPlaylist | None = None
         self._next_s = now_s
         self._advanced_s = now_s
+        self._stand_by = stand_by
         self._block = False
         self._checks = False
+        self._checked = False  # since the last news
 
     def next_poll(self, asked_s: float) -> Poll:
         """Return the next request; `asked_s` is now."""
-        playlist = self._playlist
+        playlist, at_s = self._playlist, max(self._next_s, asked_s)
         if playlist is None or not self._block:
-            return Poll(max(self._next_s, asked_s), "", PLAIN_FIRST_BYTE_S)
+            return Poll(at_s, "", self._plain_s(at_s))
         msn, part = _next(playlist)
         query = f"_HLS_msn={msn}"
         if playlist.part_target_s:
             query += f"&_HLS_part={part}"
-            first_byte_s = max(MIN_BLOCK_S, BLOCK_PARTS * playlist.part_target_s)
+            block_s = (STAND_BY_BLOCK_PARTS if self._stand_by else BLOCK_PARTS) * playlist.part_target_s
         else:
-            first_byte_s = max(MIN_BLOCK_S, 2.0 * playlist.target_duration_s)
-        return Poll(max(self._next_s, asked_s), query, first_byte_s)
+            block_s = STALLED_TARGETS * playlist.target_duration_s
+        return Poll(at_s, query, max(MIN_BLOCK_S, block_s))
+
+    def _plain_s(self, at_s: float) -> float:
+        """Return how long a plain question may stay unanswered."""
+        playlist = self._playlist
+        if playlist is None or not (self._checks or self._stand_by):
+            return PLAIN_FIRST_BYTE_S
+        if self._checks and self._stand_by:
+            return max(MIN_STAND_BY_CHECK_S, playlist.part_target_s or 0.0)
+        left_s = self._advanced_s + STALLED_TARGETS * playlist.target_duration_s - at_s
+        return min(PLAIN_FIRST_BYTE_S, max(MIN_PLAIN_S, left_s))
 
     def received(self, playlist: MediaPlaylist, asked_s: float, now_s: float) -> None:
         """Take in an answer to the request made at `asked_s`.
@@ -75,6 +96,7 @@ class Follower:
         self._playlist = playlist
         if advanced:
             self._advanced_s = now_s
+            self._checked = False
         if self._block:
             # an origin that answers a blocking request early is not asked in a tight loop
             pause_s = (playlist.part_target_s or playlist.target_duration_s) / 2
@@ -88,15 +110,19 @@ class Follower:
         """Note that a request brought nothing in time; returns whether to ask once more, for what there is.
 
         A teacher's line that hiccups keeps a blocking request waiting: that is no fault of the origin, and
-        whoever took it for one would fetch anew what is under way.
+        whoever took it for one would fetch anew what is under way. With another origin at hand there is
+        time for one such question, and for none where a whole segment was waited for.
         """
-        self._checks, self._block = self._block, False
+        playlist = self._playlist
+        hurry = self._stand_by and (self._checked or playlist is None or not playlist.part_target_s)
+        self._checks, self._block = self._block and not hurry, False
+        self._checked = self._checks
         return self._checks
 
     def stalled(self, now_s: float) -> bool:
-        """Tell whether the origin has listed nothing new for 1.5 target durations."""
+        """Tell whether the origin has listed nothing new for 1.5 target durations (RFC 8216bis §6.2.1)."""
         target_s = self._playlist.target_duration_s if self._playlist else 1
-        return now_s - self._advanced_s > STALLED_TARGETS * target_s
+        return now_s - self._advanced_s >= STALLED_TARGETS * target_s
 
     @property
     def ended(self) -> bool:
@@ -214,19 +240,28 @@ class Origins:
         self.urls = urls
         self._index = 0
         self._failures = 0
+        self._turned_s = -math.inf
 
     @property
     def current(self) -> str:
         """The address to ask now."""
         return self.urls[self._index]
 
+    @property
+    def stand_by(self) -> bool:
+        """Whether there is another one to turn to."""
+        return len(self.urls) > 1
+
     def worked(self) -> None:
         """Note that the current address serves the stream."""
         self._failures = 0
 
-    def failed(self) -> float:
+    def failed(self, now_s: float) -> float:
         """Turn to the next address; returns the seconds to wait before asking it."""
         self._index = (self._index + 1) % len(self.urls)
         rounds = self._failures // len(self.urls)
         self._failures += 1
+        turned_s, self._turned_s = self._turned_s, now_s
+        if self.stand_by and now_s - turned_s >= TURN_AGAIN_S:
+            return 0.0
         return float(min(INDEX_RETRY_MAX_S, INDEX_RETRY_MIN_S * 2 ** min(rounds, 8)))

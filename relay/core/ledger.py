@@ -1,6 +1,7 @@
 """Who watches: by token, since when, how much, how well.
 
-A viewer is gone after three target durations of silence. Holds no rule of admission.
+A viewer is gone after three target durations of silence, or at once when turned away. Holds no rule of
+admission.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MAX_LEFT_NOTED = 10_000
 
 
 class Viewer:
-    """One token in use. `refused` holds why its requests are turned away, once they are."""
+    """One token in use. `refused` holds why it was turned away, for requests that were held meanwhile."""
 
     __slots__ = (
         "_reported",
@@ -161,25 +162,29 @@ class Ledger:
         """Return how many anonymous viewers of one network are watching."""
         return self._per_network.get(network, 0)
 
+    def leave(self, viewer: Viewer) -> None:
+        """Take a viewer out; their token id has left with the last of its texts."""
+        del self._by_key[viewer.key]
+        if viewer.network:
+            self._per_network[viewer.network] -= 1
+            if not self._per_network[viewer.network]:
+                del self._per_network[viewer.network]
+        self._texts_of[viewer.token_id] -= 1
+        if self._texts_of[viewer.token_id]:
+            return
+        del self._texts_of[viewer.token_id]
+        self._per_stream[viewer.stream] -= 1
+        if not self._per_stream[viewer.stream]:
+            del self._per_stream[viewer.stream]
+        self._left[viewer.token_id] = None
+        if len(self._left) > MAX_LEFT_NOTED:
+            del self._left[next(iter(self._left))]
+
     def sweep(self, silent_since_s: float) -> list[Viewer]:
         """Take out, and return, the viewers who have asked for nothing since that time."""
         gone = [v for v in self._by_key.values() if v.last_s < silent_since_s]
         for viewer in gone:
-            del self._by_key[viewer.key]
-            if viewer.network:
-                self._per_network[viewer.network] -= 1
-                if not self._per_network[viewer.network]:
-                    del self._per_network[viewer.network]
-            self._texts_of[viewer.token_id] -= 1
-            if self._texts_of[viewer.token_id]:
-                continue
-            del self._texts_of[viewer.token_id]
-            self._per_stream[viewer.stream] -= 1
-            if not self._per_stream[viewer.stream]:
-                del self._per_stream[viewer.stream]
-            self._left[viewer.token_id] = None
-            if len(self._left) > MAX_LEFT_NOTED:
-                del self._left[next(iter(self._left))]
+            self.leave(viewer)
         return gone
 
     def changes(self, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:

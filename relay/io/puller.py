@@ -120,7 +120,7 @@ class Puller:
                 log.exception("stream.failed stream=%s", self.stream.name)
                 problem = OriginError("the relay could not go on with it: see its log")
             self._lost(problem)
-            await trio.sleep(self._origins.failed())
+            await trio.sleep(self._origins.failed(trio.current_time()))
 
     async def run_on_demand(self) -> None:
         """Pull only while viewers ask, and for half a minute longer; until cancelled."""
@@ -189,7 +189,7 @@ class Puller:
         self, upstream: Upstream, window: Window, url: str, changed: Callable[[], None]
     ) -> None:
         """Ask for a rendition's playlist at its pace; ends when another origin should be tried."""
-        follower = Follower(trio.current_time())
+        follower = Follower(trio.current_time(), stand_by=self._origins.stand_by)
         counting = self._counting.setdefault(window.rendition, Counting())
         while True:
             poll = follower.next_poll(trio.current_time())
@@ -201,8 +201,7 @@ class Puller:
                     target, first_byte_s=poll.first_byte_s, max_bytes=self._limits.max_playlist_bytes
                 )
             except OriginError as exc:
-                # with another origin at hand there is no time for a second question
-                if exc.kind == "timeout" and len(self._origins.urls) == 1 and follower.unanswered():
+                if exc.kind == "timeout" and follower.unanswered():
                     continue
                 raise
             playlist = pl.parse(_text(answer.status, answer.body, "playlist"))
@@ -227,7 +226,7 @@ class Puller:
             if window.rendition in self._ended:  # it goes on after all: look at the whole index anew
                 self._resume()
                 return
-            if len(self._origins.urls) > 1 and follower.stalled(trio.current_time()):
+            if self._origins.stand_by and follower.stalled(trio.current_time()):
                 return
 
     async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
@@ -385,8 +384,8 @@ class Puller:
         self._problems[server] = problem
         stream.fault_kind = problem.kind
         stream.session_lost = True
-        several = len(self._origins.urls) > 1
-        told = (f"{where}: {p.reason}" if several else p.reason for where, p in self._problems.items())
+        named = self._origins.stand_by
+        told = (f"{where}: {p.reason}" if named else p.reason for where, p in self._problems.items())
         stream.problem = "; ".join(told)
         # one that works and has nothing to follow is enough
         stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())

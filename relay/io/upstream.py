@@ -159,7 +159,8 @@ class Upstream:
                     if ask.reader.started or exc.kind != "truncated":
                         raise
                     self._counters.retries += 1
-            with _wire(self._limits.connect_s, "the origin does not accept a connection", "connect"):
+            connect_s = min(self._limits.connect_s, ask.first_byte_s)  # who has no time to wait for a byte
+            with _wire(connect_s, "the origin does not accept a connection", "connect"):
                 fresh = _Connection(await self._connect(ask.target))
             self._counters.connections += 1
             return await self._exchange(fresh, ask)

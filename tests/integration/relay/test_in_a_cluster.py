@@ -104,6 +104,7 @@ async def test_a_relay_does_what_it_is_told(tmp_path: Path) -> None:
         await relay.until(reported)
         assert await relay.metric("master_connected") == 1
 
+        beats = len(master.seen("heartbeat"))
         master.set(replace_orders(master.orders, revoked=("id-ann",)))
 
         async def refused() -> bool:
@@ -112,6 +113,16 @@ async def test_a_relay_does_what_it_is_told(tmp_path: Path) -> None:
         told_s = trio.current_time()
         await relay.until(refused)
         assert trio.current_time() - told_s < 1.0
+        assert await relay.metric("viewers") == 0
+
+        async def left() -> bool:
+            """Whether the master has heard of it; one heartbeat may have been under way."""
+            since = master.seen("heartbeat")[beats:][:3]
+            return any(
+                b.connections == 0 and b.gone == ("id-ann",) for b in since if isinstance(b, Heartbeat)
+            )
+
+        await relay.until(left)
         assert await status(relay, "bob") == 200
 
         master.set(replace_orders(master.orders, drain=True))

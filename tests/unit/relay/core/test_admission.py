@@ -105,7 +105,22 @@ def test_a_token_id_or_a_subject_can_be_revoked_and_let_in_again() -> None:
     assert admission.revoke(["t1", "s2"], []) == [two]
     assert refused(admission, second) == 403
     assert admission.revoke([], []) == []
-    assert admit(admission, first) is one
+    assert admit(admission, first) is not one
+    assert refused(admission, token("t1", subject="s9", classroom="class2")) == 403
+
+
+def test_the_revoked_are_out_of_the_numbers_at_once() -> None:
+    admission = door(max_viewers=2)
+    one = admit(admission, token("t1"))
+    admit(admission, token("t1", lifetime_s=7200))  # renewed: another text, the same viewer
+    admit(admission, token("t2", subject="s2"))
+    assert len(admission.revoke(["t1"], [])) == 2
+    assert one.refused is not None  # what it asked before, and is held, is answered with this
+    assert (len(admission.ledger), admission.ledger.count("class1")) == (1, 1)
+    assert admission.ledger.changes(full=False)[1] == ("t1",)
+    assert refused(admission, token("t1")) == 403
+    assert len(admission.ledger) == 1
+    admit(admission, token("t3", subject="s3"))  # the seat is free
 
 
 def test_a_revoked_token_is_refused_at_first_sight() -> None:

@@ -48,7 +48,7 @@ def test_blocking_requests_ask_for_the_next_part() -> None:
 def test_blocking_requests_without_parts_ask_for_the_next_segment() -> None:
     follower = Follower(100.0)
     follower.received(playlist(4, segment(5), blocking=True), 100.0, 100.1)
-    assert follower.next_poll(100.1) == Poll(100.1, "_HLS_msn=6", 8.0)
+    assert follower.next_poll(100.1) == Poll(100.1, "_HLS_msn=6", 6.0)
 
 
 def test_an_early_unchanged_answer_is_not_followed_by_a_tight_loop() -> None:
@@ -74,11 +74,57 @@ def test_a_blocking_request_that_brings_nothing_is_followed_by_a_plain_one() -> 
     assert not follower.unanswered()
     follower.received(listed, 100.0, 100.1)
     assert follower.unanswered()
-    assert follower.next_poll(102.1) == Poll(102.1, "", 3.0)
+    # 1.5 target durations (of 2 s) after the last news it stands still in any case
+    assert follower.next_poll(102.1) == Poll(102.1, "", pytest.approx(1.0))
     follower.received(listed, 102.1, 102.11)
     assert follower.next_poll(102.11) == Poll(102.11, "_HLS_msn=6&_HLS_part=0", 2.0)
     assert follower.unanswered()
+    assert follower.next_poll(104.11).first_byte_s == 1.0
     assert not follower.unanswered()
+
+
+@pytest.mark.parametrize(("target_s", "wait_s"), [(2, 1.0), (3, 2.5), (6, 3.0)])
+def test_the_last_question_ends_with_the_patience_for_news(target_s: int, wait_s: float) -> None:
+    follower = Follower(100.0)
+    follower.received(replace(ll(segment(5, parts=parts(5, 4))), target_duration_s=target_s), 100.0, 100.0)
+    assert follower.unanswered()
+    assert follower.next_poll(102.0).first_byte_s == pytest.approx(wait_s)
+
+
+def test_with_another_origin_at_hand_one_quick_question_decides() -> None:
+    follower, listed = Follower(100.0, stand_by=True), ll(segment(5, parts=parts(5, 4)))
+    assert follower.next_poll(100.0).first_byte_s == 3.0
+    follower.received(listed, 100.0, 100.1)
+    assert follower.next_poll(100.1).first_byte_s == 1.0
+    assert follower.unanswered()
+    assert follower.next_poll(101.1) == Poll(101.1, "", 0.5)
+    follower.received(listed, 101.1, 101.15)  # it is there: the teacher's line hiccups
+    assert follower.next_poll(101.15).first_byte_s == 1.0
+    assert not follower.unanswered()  # for too long
+    follower.received(ll(segment(6, parts=parts(6, 4))), 102.1, 102.2)
+    assert follower.unanswered()  # news: the count begins again
+
+
+@pytest.mark.parametrize(("part_target_s", "block_s", "check_s"), [(0.2, 1.0, 0.5), (1.0, 2.0, 1.0)])
+def test_the_quick_question_has_one_part_of_time(
+    part_target_s: float, block_s: float, check_s: float
+) -> None:
+    follower = Follower(100.0, stand_by=True)
+    listed = replace(ll(segment(5, parts=parts(5, 4))), part_target_s=part_target_s)
+    follower.received(listed, 100.0, 100.0)
+    assert follower.next_poll(100.0).first_byte_s == block_s
+    assert follower.unanswered()
+    assert follower.next_poll(100.0 + block_s).first_byte_s == check_s
+
+
+def test_with_another_origin_at_hand_polling_waits_no_longer_than_for_news() -> None:
+    follower = Follower(100.0, stand_by=True)
+    follower.received(playlist(2, segment(5)), 100.0, 100.0)
+    assert follower.next_poll(100.0) == Poll(102.0, "", pytest.approx(1.0))
+    blocking = Follower(100.0, stand_by=True)
+    blocking.received(playlist(2, segment(5), blocking=True), 100.0, 100.0)
+    assert blocking.next_poll(100.0).first_byte_s == 3.0
+    assert not blocking.unanswered()
 
 
 def test_an_ended_list_is_over() -> None:
@@ -91,12 +137,12 @@ def test_an_ended_list_is_over() -> None:
 
 def test_a_list_stands_still_after_one_and_a_half_target_durations() -> None:
     follower = Follower(100.0)
-    assert not follower.stalled(101.5)
-    assert follower.stalled(101.6)
+    assert not follower.stalled(101.4)
+    assert follower.stalled(101.5)
     follower.received(PLAIN, 101.0, 102.0)
     follower.received(PLAIN, 106.0, 106.0)
-    assert not follower.stalled(108.0)
-    assert follower.stalled(108.1)
+    assert not follower.stalled(107.9)
+    assert follower.stalled(108.0)
 
 
 # -- sessions -------------------------------------------------------------------------------------
@@ -206,11 +252,25 @@ def test_a_stand_by_origin_begins_where_viewers_are(seen_until_s: float, wanted:
 
 def test_the_next_origin_is_asked_whenever_one_fails() -> None:
     origins = Origins(("a", "b"))
-    assert origins.current == "a"
+    assert (origins.current, origins.stand_by) == ("a", True)
     waits = []
     for wanted in ("b", "a", "b", "a", "b", "a"):
-        waits.append(origins.failed())
+        waits.append(origins.failed(100.0))
         assert origins.current == wanted
-    assert waits == [0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
+    assert waits == [0.0, 0.25, 0.5, 0.5, 1.0, 1.0]
     origins.worked()
-    assert origins.failed() == 0.25
+    assert origins.failed(100.9) == 0.25  # they fail in turn: not as fast as they answer
+
+
+def test_one_that_has_served_for_a_while_is_followed_by_the_next_at_once() -> None:
+    origins = Origins(("a", "b"))
+    assert origins.failed(100.0) == 0.0
+    origins.worked()
+    assert origins.failed(101.0) == 0.0
+    assert origins.current == "a"
+
+
+def test_a_single_origin_is_never_asked_again_at_once() -> None:
+    origins = Origins(("a",))
+    assert [origins.failed(100.0 * n) for n in range(4)] == [0.25, 0.5, 1.0, 1.0]
+    assert (origins.current, origins.stand_by) == ("a", False)

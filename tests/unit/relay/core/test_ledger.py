@@ -75,6 +75,20 @@ def test_the_silent_leave_and_are_reported_as_gone_once() -> None:
     assert ledger.changes(full=False) == ((), ())
 
 
+def test_one_who_is_turned_away_leaves_at_once_and_with_the_last_of_their_tokens() -> None:
+    ledger = Ledger()
+    first, renewed, other = viewer("a"), viewer("a"), viewer("b")
+    renewed.key = b"another text"
+    for one in (first, renewed, other):
+        ledger.enter(one)
+    ledger.leave(first)
+    assert ledger.get(first.key) is None
+    assert (len(ledger), ledger.count("class1")) == (2, 2)
+    ledger.leave(renewed)
+    assert (len(ledger), ledger.count("class1")) == (1, 1)
+    assert ledger.changes(full=False)[1] == ("id of a",)
+
+
 def test_one_who_comes_back_has_not_left() -> None:
     ledger = Ledger()
     one = viewer("a")

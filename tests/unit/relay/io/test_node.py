@@ -116,6 +116,8 @@ async def test_the_revoked_and_the_closed_are_turned_away() -> None:
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
         rig.node.obey(orders(2, order(origin), revoked=("t1",)))
+        beat = rig.node.heartbeat(full=False)
+        assert (beat.connections, beat.streams[0].viewers, beat.gone) == (0, 0, ("t1",))
         assert refused(rig) == 403
         assert get(rig, token_id="t2").status == 200
         rig.node.obey(orders(3, order(origin), revoked=("t1",), closed=("class1",)))

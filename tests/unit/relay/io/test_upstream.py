@@ -199,14 +199,17 @@ async def test_no_answer_in_time(autojump_clock: MockClock) -> None:
         assert trio.current_time() - started_s == pytest.approx(2.5)
 
 
-async def test_a_connection_that_never_comes(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("first_byte_s", [0.5, 60.0])
+async def test_a_connection_that_never_comes(first_byte_s: float, autojump_clock: MockClock) -> None:
+    """It may take no longer than the first byte may."""
+
     async def never(origin: object) -> trio.abc.Stream:
         await trio.sleep_forever()
         raise AssertionError
 
     async with bench(hello, connect=never) as it:
-        assert await it.kind() == "connect"
-        assert trio.current_time() == pytest.approx(Limits().connect_s)
+        assert await it.kind(first_byte_s=first_byte_s) == "connect"
+        assert trio.current_time() == pytest.approx(min(first_byte_s, Limits().connect_s))
 
 
 async def test_silence_within_an_answer(autojump_clock: MockClock) -> None:
