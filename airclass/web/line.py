@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 448  # a page says no more than "ping"; Python has room for so much without asking the system
 MAX_MESSAGE_BYTES = 4 * 1024
+WRITE_S = 5.0  # for one message to a page, which is small
 REFUSED = b"HTTP/1.1 403 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 

@@ -4,12 +4,14 @@ Hypercorn 0.18 lets an exception of one connection cancel all of them, waits for
 does not read, keeps a connection for the whole idle time after its peer has gone, lets every browser's
 socket have a compressor of 90 kB, and starts a task for each request. `GuardedServer` contains, bounds
 and ends them; `PlainSocket` takes no extension; `Tasks` saves the task where the connection's own will
-do. All replace private names, so the tests hold one request per known killer.
+do; `StrictReader` refuses what can be read in two ways. All replace private names, so the tests hold one
+request per known killer.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from airclass.web import line
 from airclass.web.line import MAX_MESSAGE_BYTES, Line
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ MAX_HEAD_BYTES = 16 * 1024
 READ_BYTES = 16 * 1024
 BACKLOG = 2048
 SWITCHING = 101
+_ODD_LINE = re.compile(rb"(?<!\r)\n|\r\n[ \t]")
+_FRAMINGS = {b"content-length", b"transfer-encoding"}
 _THREADS = (trio.to_thread.run_sync, trio.from_thread.run)  # for applications that are not ours
 ACCEPTORS = 16  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
@@ -130,11 +135,31 @@ async def _ignore(event: Any) -> None:
     pass
 
 
+class StrictReader(h11.Connection):
+    """Refuses what h11 forgives, and what a proxy before the master may read as another request than it."""
+
+    def next_event(self) -> Any:
+        """Return what came next; RemoteProtocolError for bare line feeds, folded lines, length and chunks."""
+        if self.their_state is h11.IDLE:
+            head = self.trailing_data[0].partition(b"\r\n\r\n")[0]
+            if _ODD_LINE.search(head):
+                raise h11.RemoteProtocolError("a line ends or goes on in a way that is not ours")
+        event = super().next_event()
+        if isinstance(event, h11.Request) and _FRAMINGS <= {name for name, _ in event.headers}:
+            raise h11.RemoteProtocolError("a length and chunks at once")
+        return event
+
+
 class GatheredAnswers(H11Protocol):
-    """HTTP/1.1 whose head goes out together with the body: half the calls to the kernel."""
+    """HTTP/1.1, strictly read; an answer's head goes out with its body: half the calls to the kernel."""
 
     _held = b""
     connection: Any
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        most = self.config.h11_max_incomplete_size
+        self.connection = StrictReader(h11.SERVER, max_incomplete_event_size=most)
 
     async def _send_h11_event(self, event: Any) -> None:
         try:
@@ -200,8 +225,8 @@ class GuardedServer(TCPServer):
         try:
             taken = await self._speak_http()
             if taken is not None:
-                scope, line = taken
-                await self._app(scope, line.receive, line.send, *_THREADS)
+                scope, wire = taken
+                await self._app(scope, wire.receive, wire.send, *_THREADS)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError):
             pass  # the peer has gone, or never shook hands
         finally:
@@ -227,8 +252,8 @@ class GuardedServer(TCPServer):
             )
             await self.protocol.initiate()
             self._rest()
-            line = await self._read_all(tasks)
-        return None if line is None else (tasks.socket, line)
+            wire = await self._read_all(tasks)
+        return None if wire is None else (tasks.socket, wire)
 
     def _rest(self) -> None:
         self._reading.deadline = trio.current_time() + KEEP_ALIVE_S
@@ -251,7 +276,7 @@ class GuardedServer(TCPServer):
                     if not isinstance(stream, PlainSocket) or stream.closed:
                         break
                     del self.protocol  # HTTP is over on this connection
-                    return Line(stream.handshake, self._read, self._write)
+                    return Line(stream.handshake, self._read, self._write_message)
                 await tasks.let_go()
                 if not data:
                     break
@@ -288,10 +313,13 @@ class GuardedServer(TCPServer):
             await self.protocol.handle(Closed())
             await self.stream.aclose()
 
-    async def _write(self, data: bytes) -> bool:
+    async def _write_message(self, data: bytes) -> bool:
+        return await self._write(data, line.WRITE_S)
+
+    async def _write(self, data: bytes, within_s: float = WRITE_DEADLINE_S) -> bool:
         """Write under a deadline; False when the peer has gone or does not read."""
         async with self.send_lock:
-            deadline = min(trio.current_time() + WRITE_DEADLINE_S, self.open.until_s)
+            deadline = min(trio.current_time() + within_s, self.open.until_s)
             scope = trio.CancelScope(deadline=deadline, shield=True)
             self.open.writing.add(scope)
             try:

@@ -1,7 +1,7 @@
 """WebSockets of the pages: a snapshot, then only what changed, until somebody falls silent.
 
 The page sends a ping every 10 s; who is silent for SILENT_S is gone, who cannot take a message
-within WRITE_S is too slow. A page that reconnects gets a new snapshot.
+within `line.WRITE_S` is too slow. A page that reconnects gets a new snapshot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import trio
 from airclass.domain.classrooms import Classroom, ClassStatus, may_manage
 from airclass.domain.facts import gather
 from airclass.domain.people import Caller, Role
-from airclass.web import words
+from airclass.web import line, words
 from airclass.web.ask import Ask
 from airclass.web.call import Call, check_same_site, identify, read_caller, read_viewer
 from airclass.web.problems import Problem
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from relay.base.tokens import ViewerClaims
 
 SILENT_S = 30.0
-WRITE_S = 5.0
 MAX_SOCKETS = 20_000
 DIGEST_BYTES = 8
 EVENTS_SHOWN = 50
@@ -108,7 +107,7 @@ async def serve(
         code, last = NOT_ALLOWED, {"type": "refused", "detail": problem.reason}
     finally:
         services.sockets.value -= 1
-    with trio.move_on_after(WRITE_S):
+    with trio.move_on_after(line.WRITE_S):
         if last is not None:
             await socket.send(msgspec.json.encode(last))
         await socket.close(code)
@@ -267,8 +266,9 @@ def _changed(now: State, sent: dict[str, bytes]) -> dict[str, msgspec.Raw]:
 
 
 async def _send(ws: Socket, message: bytes) -> None:
+    """Send, under a deadline also over HTTP/2, where room in a window is waited for without one."""
     try:
-        with trio.fail_after(WRITE_S):
+        with trio.fail_after(line.WRITE_S):
             await ws.send(message)
     except trio.TooSlowError:
         raise _Over from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio_websocket import ConnectionClosed, open_websocket_url
 
-from airclass.web import sockets
+from airclass.web import line, sockets
 from tests.fakes.control import running_master
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.fakes.control import Control
 
 WAIT_S = 8.0
+LONG_CHARS = 200_000
 
 
 class Page:
@@ -156,6 +157,42 @@ async def test_a_silent_page_is_let_go(tmp_path: Path, monkeypatch: pytest.Monke
         await control.node()
         async with page(control, student(await joined(control, made))) as p:
             assert await p.closed() == 1000
+
+
+async def test_a_page_that_does_not_read_is_let_go_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its messages pile up in the kernel alone, and only until the deadline of one write."""
+    monkeypatch.setattr(line, "WRITE_S", 0.3)
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        path, address = f"/ws/teacher?classroom={made['id']}", control.url.removeprefix("http://")
+        open_pages = control.services.sockets
+        history: Any = control.services.cluster.ledger(made["id"]).history
+        head = (
+            f"GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {control.admin['Authorization']}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        with trio.socket.socket() as slow:
+            slow.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+            await slow.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+            await slow.send(head.encode())
+            await control.until(lambda: open_pages.value == 1)
+            async with page(control, path, control.admin) as quick:
+                await quick.next()
+                assert open_pages.value == 2
+                number = 0
+                with trio.fail_after(WAIT_S):
+                    while open_pages.value == 2:
+                        number += 1
+                        history.clear()
+                        history.append((number, "x" * LONG_CHARS))
+                        control.services.hub.notify(f"class:{made['id']}")
+                        assert (await quick.next())["history"][0][0] == number
+                await quick.ws.send_message("{}")
+                assert (await quick.next())["type"] == "pong"
+                assert open_pages.value == 1
 
 
 async def test_a_teacher_sees_who_is_there_and_what_arrives(tmp_path: Path) -> None:
