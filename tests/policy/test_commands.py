@@ -42,6 +42,8 @@ RUN_ELSEWHERE = {
     "python -m benchmarks.joins": (BENCHMARKS, '"benchmarks.joins"'),
     "python -m benchmarks.joins 500 --seconds 20": (BENCHMARKS, '"benchmarks.joins", "20", "--seconds"'),
     "python -m benchmarks.sockets 2000 --idle 10000": (BENCHMARKS, '"benchmarks.sockets", "10", "--idle"'),
+    "python -m benchmarks.sockets 2000 --idle 10000 --tls": (BENCHMARKS, '"--idle", "0", "--tls"'),
+    "python -m benchmarks.routing": ("tests/unit/benchmarks/test_routing.py", '"benchmarks.routing"'),
     "python -m relay --origin http://127.0.0.1:8888/live/class1/index.m3u8 --public": (
         *("tests/integration/relay/test_fuzz.py", '"--origin", origin.url, "--public"'),
     ),

@@ -83,6 +83,12 @@ def test_a_few_pages_wait_and_a_few_connections_say_nothing(tmp_path: Path) -> N
     assert seen["rss_mb"] > 50
 
 
+def test_pages_wait_over_tls_too(tmp_path: Path) -> None:
+    code, output, record = run(tmp_path / "x.json", "benchmarks.sockets", "10", *("--idle", "0", "--tls"))
+    assert code == 0, output
+    assert (record["result"]["pages"], record["setup"]["tls"]) == (10, True)
+
+
 def test_a_target_that_is_not_there_is_said_in_a_sentence() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.viewers", "1", "--ingest", "mediamtx", "--mediamtx", "nowhere"],
