@@ -61,6 +61,8 @@ owner() { [ -n "$root" ] || chown "$@"; }
 [ -n "$root" ] || [ -d /run/systemd/system ] || fail "This machine does not run systemd: use Docker, see docs/QUICKSTART.md."
 # shellcheck source=setup/firewall.sh
 . "$source/deploy/setup/firewall.sh"
+# shellcheck source=setup/ingest.sh
+. "$source/deploy/setup/ingest.sh"
 
 # ------------------------------------------------------------------------------------ take away
 if [ "$mode" = uninstall ]; then
@@ -154,14 +156,6 @@ if [ "$mode" != slave ]; then
 fi
 if [ "$mode" = master ] && [ -n "$mediamtx" ]; then
     [ -f "$etc/mediamtx.yml" ] || install -m 0644 "$source/deploy/mediamtx/mediamtx.yml" "$etc/mediamtx.yml"
-    (
-        umask 077
-        {
-            echo "MTX_HLSCDNSECRET=$(cat "$etc/secrets/hls-cdn-secret")"
-            echo "MTX_AUTHHTTPADDRESS=http://127.0.0.1:8000/hooks/mediamtx/auth"
-            echo "MTX_HLSADDRESS=:8888"
-        } >"$etc/secrets/mediamtx.env"
-    )
 fi
 
 # ------------------------------------------------------------------------------------ settings
@@ -195,6 +189,9 @@ else
         echo "MEDIAMTX_PATH=${opt#"$root"}/bin/mediamtx" >>"$etc/.env"
     fi
     say "Settings in $etc/.env are kept."
+fi
+if [ "$mode" = master ] && [ -n "$mediamtx" ]; then
+    (umask 077 && ingest_environment "$etc" >"$etc/secrets/mediamtx.env")
 fi
 chmod 0640 "$etc/.env" "$etc"/secrets/*
 owner root:airclass "$etc/.env" "$etc"/secrets/*

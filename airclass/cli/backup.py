@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from airclass.cli.desk import note, say
+from airclass.cli.desk import end_in_order, note, say
 from airclass.io.http import CallFailed, open_client
 from airclass.ops.backup import make_backup
 from airclass.ops.config import OpsSettings, load_ops
@@ -27,6 +27,7 @@ def backup(dest: Path = DEFAULT_DEST, *, auto: bool = False) -> None:
     auto
         For cron: delete backups older than 7 days, but never the last one.
     """
+    end_in_order()
     settings = load_ops()
     cluster = trio.run(_nodes, settings)
     made = make_backup(settings, Path.cwd(), dest, cluster=cluster, auto=auto)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -17,6 +18,7 @@ from relay.base.errors import AirclassError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import FrameType
 
     from airclass.config import MasterSettings
 
@@ -65,3 +67,13 @@ def say(text: str) -> None:
 def say_json(value: Any) -> None:
     """Print a value as JSON."""
     say(json.dumps(value, ensure_ascii=False))
+
+
+def end_in_order() -> None:
+    """Let SIGTERM and SIGHUP (a closed terminal) end this command as Ctrl-C does: things are put back."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

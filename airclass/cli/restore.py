@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airclass.cli.backup import size
-from airclass.cli.desk import note, say
+from airclass.cli.desk import end_in_order, note, say
 from airclass.ops import running
 from airclass.ops.config import load_ops
 from airclass.ops.restore import plan
@@ -30,6 +30,7 @@ def restore(path: Path, *, yes: bool = False, verify: bool = False) -> int:
     verify
         Only check that the backup is whole and can be read.
     """
+    end_in_order()
     secret = load_ops().backup_passphrase
     folder = Path.cwd()
     with tempfile.TemporaryDirectory(prefix=".airclass-restore-", dir=_roomy(folder)) as work:

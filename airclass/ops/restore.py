@@ -132,7 +132,7 @@ def restore(
 ) -> Path | None:
     """Put the backup in place and start the services again; returns the dump of a former PostgreSQL.
 
-    Raises AirclassError or OSError after putting the former state back.
+    Whatever ends it, also Ctrl-C, is raised after putting the former state back.
     """
     swap = Swap(stamp)
     dump: Path | None = None
@@ -152,8 +152,8 @@ def restore(
         swap.commit(changes)
         for service in reversed(stopped):
             service.start()
-    except (AirclassError, OSError) as exc:
-        log.warning("restore.failed reason=%s", exc)
+    except BaseException as exc:
+        log.warning("restore.failed reason=%s", str(exc) or type(exc).__name__)
         _halt(stopped)
         swap.undo()
         if touched_database and dump is not None and database.url is not None:

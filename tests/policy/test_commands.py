@@ -79,6 +79,10 @@ RUN_BY_NOBODY = {
     "cd airclass": "the same",
     ".venv/bin/pytest tests/unit/relay -k window": "part of make test",
     "python -m benchmarks.viewers 150 --ingest origin --direct": "measures the ingest without us",
+    "certbot certonly --standalone -d class.school.example --deploy-hook install -D -m 0640 -g airclass -t "
+    "/etc/airclass/tls $RENEWED_LINEAGE/*.pem; systemctl try-restart airclass-master": (
+        "needs a name on the internet"
+    ),
     "python -m benchmarks.first_frame": "minutes of Chromium, of which tests/e2e plays the same join",
 }
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -235,6 +236,24 @@ async def test_it_asks_first_and_shows_what_is_inside(school: Path, deadline: No
     assert (ran.code, (school / ".env").read_text()) == (0, SETTINGS)
     kept = list(school.glob(".env.before-restore-*"))
     assert [p.read_text() for p in kept] == [SETTINGS + "LOG_LEVEL=debug\n"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_closed_terminal_leaves_nothing_behind(
+    school: Path, number: signal.Signals, deadline: None
+) -> None:
+    """What was unpacked holds every secret, and waits in the folder for the operator's answer."""
+    _, archive = await backup(school)
+    command = ("env", "-C", school, sys.executable, "-m", "airclass.cli.app", "restore", archive)
+    async with running(*command, folder=school.parent, env={"PYTHONPATH": str(ROOT)}) as child:
+        while "This replaces" not in child.output():
+            assert child.returncode is None, child.output()
+            await trio.sleep(0.05)
+        assert len(list(school.glob(".airclass-restore-*"))) == 1
+        child.kill(number)
+        assert await child.wait() == 128 + number
+    assert list(school.rglob(".airclass-*")) == []
+    assert "Traceback" not in child.output()
 
 
 async def test_a_running_master_is_stopped_and_its_database_replaced(

@@ -118,6 +118,25 @@ async def test_the_firewall_opens_what_the_settings_name(
     assert re.findall(r"dport \{ (.*) \} accept", rules) == [ports]
 
 
+@pytest.mark.parametrize(
+    ("settings", "hook"),
+    [
+        ("", "http://127.0.0.1:8000"),
+        ("MASTER_BIND=0.0.0.0:80\nMASTER_BIND=[::]:8443\n", "http://127.0.0.1:8443"),
+        ("TLS_CERT=/c\nMASTER_URL=https://class.example:8000/\n", "https://class.example:8000"),
+    ],
+)
+async def test_mediamtx_asks_the_master_where_it_listens(settings: str, hook: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(settings)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/hls-cdn-secret").write_text("s" * 40)
+    script = ROOT / "deploy/setup/ingest.sh"
+    words = ("bash", "-euo", "pipefail", "-c", '. "$1"; ingest_environment "$2"', "ingest")
+    ran = await program(*words, script, tmp_path, folder=tmp_path)
+    told = [f"MTX_HLSCDNSECRET={'s' * 40}", f"MTX_AUTHHTTPADDRESS={hook}/hooks/mediamtx/auth"]
+    assert (ran.code, ran.out.splitlines()) == (0, [*told, "MTX_HLSADDRESS=:8888"]), ran.err
+
+
 async def test_nftables_let_in_what_is_open_and_nothing_else(tmp_path: Path) -> None:
     relays = "192.0.2.0/24,fd00::/8"
     await written_rules(tmp_path, "master", "/bin/mediamtx", relays)

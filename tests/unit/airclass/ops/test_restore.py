@@ -85,6 +85,23 @@ def test_a_service_that_does_not_start_brings_the_old_state_back(
     assert service.calls == ["stop", "start", "stop", "start"]
 
 
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
+def test_whatever_ends_it_brings_the_old_state_back(
+    tmp_path: Path, changes: list[Change], ending: type[BaseException]
+) -> None:
+    class Interrupted(FakeService):
+        def start(self) -> None:
+            super().start()
+            if self.calls.count("start") == 1:
+                raise ending
+
+    service = Interrupted()
+    with pytest.raises(ending):
+        run(tmp_path, changes, service)
+    assert tree(tmp_path / "old") == {"a": "old a", "wal": "old wal"}
+    assert service.calls == ["stop", "start", "stop", "start"]
+
+
 def test_a_missing_source_changes_nothing_and_stops_nobody(tmp_path: Path, changes: list[Change]) -> None:
     service = FakeService()
     with pytest.raises(FileNotFoundError):
