@@ -55,6 +55,7 @@ def shoot(browser: Browser, master: FakeMaster, scene: Scene, width: int, look: 
             scene.act(page, master)
         else:
             page.locator("h1").first.wait_for()
+        page.mouse.move(0, 0)  # away from whatever lies where the last button was
         if page.locator("video").count() == 0:
             page.wait_for_timeout(150)
         if scene.whole:

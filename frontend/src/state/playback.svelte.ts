@@ -34,6 +34,8 @@ export class Playback {
   latency_s = $state<number | null>(null);
   window_s = $state.raw<{ start_s: number; end_s: number } | null>(null);
   position_s = $state(0);
+  /** The newest position that playing can go on from: beyond it nothing is loaded yet. */
+  live_s = $state(0);
   quality = $state<Quality>('unknown');
   cause = $state<Cause | null>(null);
   /** The student did not rewind: new pictures are followed as they come. */
@@ -197,6 +199,7 @@ export class Playback {
     this.latency_s = this.started ? sample.latency_s : null;
     this.window_s = sample.window;
     this.position_s = sample.position_s;
+    if (sample.window !== null) this.live_s = Math.max(sample.position_s, sample.window.end_s - (sample.target_s ?? 0));
     ({ quality: this.quality, cause: this.cause } = this.stats.verdict());
     if (!this.following && sample.latency_s !== null && sample.latency_s < (sample.target_s ?? 0) + 1) this.following = true;
     this.#publish(sample);

@@ -204,3 +204,16 @@ describe('following', () => {
     expect(video.dataset).toMatchObject({ latencyS: '2.00', stalls: '0', pathway: 'relay-1' });
   });
 });
+
+it('offers to seek only to where something is loaded', async () => {
+  await playback.setLive(true);
+  player().now = sample({ position_s: 20, window: { start_s: 0, end_s: 30 }, target_s: 1.75 });
+  await pass(250);
+  expect(playback.live_s).toBe(28.25);
+  player().now = sample({ position_s: 28.5, window: { start_s: 0, end_s: 30 }, target_s: null });
+  await pass(250);
+  expect(playback.live_s).toBe(30);
+  player().now = sample({ position_s: 29, window: { start_s: 0, end_s: 30 }, target_s: 1.75 });
+  await pass(250);
+  expect(playback.live_s).toBe(29); // never behind what is on the screen
+});

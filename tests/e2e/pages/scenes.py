@@ -147,7 +147,7 @@ def previewing(page: Page, master: FakeMaster) -> None:
 def hearing(page: Page, master: FakeMaster) -> None:
     """Let the page measure the sound for some seconds."""
     previewing(page, master)
-    page.locator("[role=group] .button.small").click()
+    page.locator("[role=group] .button.small").first.click()
     page.locator("[role=group] figure").wait_for()
     stagehand.moving(page, 3)
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.pages import cast, stagehand
-from tests.e2e.pages.scenes import FORBID_SOUND
+from tests.e2e.pages.scenes import FORBID_SOUND, behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -372,6 +372,14 @@ def test_the_page_asks_no_other_host(open_page: Open, master: FakeMaster) -> Non
     enter(page)
     stagehand.moving(page)
     assert hosts == {master.url.removeprefix("http://")}
+
+
+def test_the_way_back_to_live_fits_a_narrow_phone(open_page: Open, master: FakeMaster) -> None:
+    master.set(state="live")
+    page = open_page(ROOM, lang="ko", width=320, height=568)  # the longer words
+    behind(page, master)
+    expect(page.get_by_role("button", name="라이브로 이동")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 @pytest.mark.parametrize("size", [(320, 568), (667, 375)])
