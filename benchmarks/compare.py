@@ -6,6 +6,7 @@ relay checks a token of each viewer and counts them; nginx does neither. CPU is 
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -256,6 +257,7 @@ def show(name: str, found: dict[str, Any]) -> None:
         out.print(
             f"relay: {own['long_turns']:.0f} of {own['turns']:.0f} turns longer than "
             f"{1000 * scrape.LONG_TURN_S:.0f} ms (p99 ≤ {report.number(own['turn_p99_ms'], 1)} ms), "
+            f"{own.get('long_turns_cpu', math.nan):.0f} by their CPU, "
             f"{own['media_mb']:.1f} MB of media"
         )
     if found["relay"]["ratio_to_nginx"] is None:

@@ -17,7 +17,11 @@ PREFIX = "airclass_relay_"
 MEDIA_KINDS = ('kind="part"', 'kind="segment"', 'kind="hint"')
 LONG_TURN_S = 0.005
 RELAY_AGENT = "AIRClass-relay"
-HISTOGRAMS = ("turn_duration_seconds", "push_duration_seconds")
+HISTOGRAMS = {
+    "turn": "turn_duration_seconds",
+    "turn_cpu": "turn_cpu_seconds",
+    "push": "push_duration_seconds",
+}
 
 
 def figures(relay: Relay) -> dict[str, float]:
@@ -49,7 +53,8 @@ def samples(text: str) -> dict[str, float]:
 
 def between(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
     """Return media objects and requests fetched from the origin, 99th percentiles in milliseconds, turns
-    of the reactor and how many of them took longer than LONG_TURN_S, and the media held at the end.
+    of the reactor, how many of them took longer than LONG_TURN_S by the clock and how many so much CPU, and
+    the media held at the end.
 
     A percentile is the upper bound of the bucket that holds it.
     """
@@ -63,13 +68,18 @@ def between(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]
         "media_fetched": sum(fetched),
         "origin_requests": grown.get("origin_requests_total", 0.0),
     }
-    turns = grown.get("turn_duration_seconds_count", 0.0)
-    found["turns"] = turns
-    found["long_turns"] = turns - grown.get(f'turn_duration_seconds_bucket{{le="{LONG_TURN_S}"}}', turns)
+    found["turns"] = grown.get("turn_duration_seconds_count", 0.0)
+    found["long_turns"] = _longer(grown, "turn_duration_seconds")
+    found["long_turns_cpu"] = _longer(grown, "turn_cpu_seconds")
     found["media_mb"] = after.get("cache_bytes", 0.0) / 1e6
-    for name in HISTOGRAMS:
-        found[f"{name.partition('_')[0]}_p99_ms"] = _p99_ms(grown, name)
+    for short, name in HISTOGRAMS.items():
+        found[f"{short}_p99_ms"] = _p99_ms(grown, name)
     return found
+
+
+def _longer(grown: dict[str, float], name: str) -> float:
+    count = grown.get(f"{name}_count", 0.0)
+    return count - grown.get(f'{name}_bucket{{le="{LONG_TURN_S}"}}', count)
 
 
 def _p99_ms(grown: dict[str, float], name: str) -> float | None:

@@ -76,8 +76,9 @@ class StreamFigures:
 class Counters:
     """All figures of one relay process.
 
-    `requests` is keyed by (kind, status), `refused` by reason. Gauges are set by their owners,
-    at the latest when the admin port asks for a snapshot.
+    `requests` is keyed by (kind, status), `refused` by reason. `turn_s` is by the clock,
+    `turn_cpu_s` what of it was work. Gauges are set by their owners, at the latest when the admin port
+    asks for a snapshot.
     """
 
     requests: defaultdict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
@@ -87,6 +88,7 @@ class Counters:
     slow_readers_cut: int = 0
     idle_closed: int = 0
     turn_s: Histogram = field(default_factory=lambda: Histogram(TURN_BOUNDS_S))
+    turn_cpu_s: Histogram = field(default_factory=lambda: Histogram(TURN_BOUNDS_S))
     push_s: Histogram = field(default_factory=lambda: Histogram(PUSH_BOUNDS_S))
     connections: int = 0
     viewers: int = 0

@@ -78,6 +78,9 @@ def _serving(counters: Counters) -> Iterator[Metric]:
         "turn_duration_seconds", "Time that one turn of the reactor held the process.", counters.turn_s
     )
     yield _histogram(
+        "turn_cpu_seconds", "CPU that one turn took; a longer turn waited for its core.", counters.turn_cpu_s
+    )
+    yield _histogram(
         "push_duration_seconds", "Time from new media to the last waiting viewer's socket.", counters.push_s
     )
 

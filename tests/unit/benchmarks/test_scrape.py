@@ -16,6 +16,9 @@ airclass_relay_turn_duration_seconds_bucket{le="0.005"} 90.0
 airclass_relay_turn_duration_seconds_bucket{le="0.01"} 100.0
 airclass_relay_turn_duration_seconds_bucket{le="+Inf"} 100.0
 airclass_relay_turn_duration_seconds_count 100.0
+airclass_relay_turn_cpu_seconds_bucket{le="0.005"} 99.0
+airclass_relay_turn_cpu_seconds_bucket{le="+Inf"} 100.0
+airclass_relay_turn_cpu_seconds_count 100.0
 airclass_relay_cache_bytes 2000000.0
 airclass_relay_push_duration_seconds_bucket{le="0.001"} 98.0
 airclass_relay_push_duration_seconds_bucket{le="0.05"} 199.0
@@ -39,8 +42,10 @@ def test_what_happened_since_the_first_look() -> None:
         "origin_requests": 2.0,
         "turns": 100.0,
         "long_turns": 10.0,
+        "long_turns_cpu": 1.0,
         "media_mb": 2.0,
         "turn_p99_ms": 10.0,
+        "turn_cpu_p99_ms": 5.0,
         "push_p99_ms": 50.0,
     }
 

@@ -14,6 +14,7 @@ def busy() -> Counters:
     counters.refused["capacity"] += 2
     counters.turn_s.observe(0.0007)
     counters.turn_s.observe(7.0)
+    counters.turn_cpu_s.observe(0.0004)
     counters.origin.requests = 9
     counters.origin.failed["timeout"] += 1
     live = counters.streams["class1"] = StreamFigures("live", 3, 0.4, 1000, 2, 1)
@@ -44,6 +45,7 @@ def test_what_was_counted_is_shown() -> None:
         'turn_duration_seconds_bucket{le="0.001"}': 1,
         'turn_duration_seconds_bucket{le="+Inf"}': 2,
         "turn_duration_seconds_count": 2,
+        'turn_cpu_seconds_bucket{le="0.0005"}': 1,
         "turn_duration_seconds_sum": 7.0007,
         "origin_requests_total": 9,
         'origin_failures_total{kind="timeout"}': 1,

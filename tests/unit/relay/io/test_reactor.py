@@ -560,8 +560,17 @@ async def test_a_busy_relay_gathers_requests_and_a_new_part_does_not_wait_for_it
 
 async def test_turns_are_measured() -> None:
     async with relay() as rig:
-        await (await rig.connect()).get("v0.m3u8")
-        assert sum(rig.counters.turn_s.counts) > 0
+        viewer = await rig.connect()
+        await viewer.get("v0.m3u8")
+        await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+        await rig.until(lambda: rig.edge.held)
+        taken, working = rig.counters.turn_s, rig.counters.turn_cpu_s
+        assert 0 < sum(taken.counts) == sum(working.counts)
+        assert 0 < working.sum <= taken.sum + 0.001  # two clocks
+        turns = sum(taken.counts)
+        rig.extend(1, 3)  # a new part is answered at once: that holds the process like a turn
+        assert sum(taken.counts) == turns + 1
+        assert (await viewer.read()).status == 200
 
 
 async def test_egress_is_measured_and_the_silent_are_swept() -> None:
