@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
 from quart import current_app, g, request
 from quart_trio import QuartTrio
@@ -22,12 +23,14 @@ from airclass.web import (
     ops,
     pages,
     policy,
+    routes,
     sockets,
     straight,
 )
 from airclass.web.call import Call, client_address
+from airclass.web.openapi import describe
 from airclass.web.problems import Problem
-from airclass.web.routes import CLUSTER_BYTES, FORM_BYTES, Open, Reply, Route
+from airclass.web.routes import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Reply, Route
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -36,7 +39,19 @@ if TYPE_CHECKING:
     from airclass.web.services import Services
 
 BLUEPRINTS = (join, accounts, classrooms, cluster, live, hooks, ops, pages)
-ROUTES: tuple[Route, ...] = tuple(route for blueprint in BLUEPRINTS for route in blueprint.ROUTES)
+
+
+async def openapi(_: Call) -> Reply:
+    """Describe the API."""
+    return Reply(msgspec.json.encode(describe(ROUTES)), headers={"Content-Type": "application/json"})
+
+
+_route = routes.family(access=Open.ANYONE, limit=routes.PAGES, max_bytes=0, cors=Cors.NONE)
+
+ROUTES: tuple[Route, ...] = (
+    *(route for blueprint in BLUEPRINTS for route in blueprint.ROUTES),
+    _route("GET", "/api/openapi.json", openapi, "This description.", answer=dict),
+)
 
 
 class SizedRequest(TrioRequest):

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from airclass.web.app import ROUTES
 from airclass.web.problems import CONTENT_TYPE, ProblemBody
 from airclass.web.routes import Cors, Open, Route
 from relay import __version__
@@ -18,9 +17,9 @@ _PARAMETER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 
 
 @lru_cache(maxsize=1)
-def describe() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document."""
-    shown = [r for r in ROUTES if not r.hidden]
+def describe(all_routes: tuple[Route, ...]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these routes."""
+    shown = [r for r in all_routes if not r.hidden]
     types = [t for r in shown for t in (r.body, r.answer) if t not in (None, str, dict)] + [ProblemBody]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(types, schemas, strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import trio
 from prometheus_client.exposition import choose_encoder
 
@@ -56,13 +55,6 @@ async def metrics(call: Call) -> Reply:
     return Reply(encode(services.metrics.registry), headers={"Content-Type": content_type})
 
 
-async def openapi(call: Call) -> Reply:
-    """Describe the API."""
-    from airclass.web.openapi import describe  # it imports every blueprint, this one too
-
-    return Reply(msgspec.json.encode(describe()), headers={"Content-Type": "application/json"})
-
-
 async def jwks(call: Call) -> Reply:
     """Return the public keys that check viewer tokens; none with TOKEN_ALG=HS256."""
     return Reply(call.services.tokens.jwks, headers={"Content-Type": "application/json"})
@@ -84,5 +76,4 @@ ROUTES = (
         problems=(401, 403),
     ),
     _route("GET", "/.well-known/jwks.json", jwks, "Public keys of viewer tokens.", answer=Jwks),
-    _route("GET", "/api/openapi.json", openapi, "This description.", answer=dict),
 )

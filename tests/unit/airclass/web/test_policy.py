@@ -190,7 +190,7 @@ async def test_other_sites_are_answered_only_where_and_when_configured(tmp_path:
 
 
 async def test_the_description_is_the_table() -> None:
-    document = describe()
+    document = describe(ROUTES)
     described = {(m.upper(), p) for p, methods in document["paths"].items() for m in methods}
     assert described == {(r.method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", r.path)) for r in API}
 
