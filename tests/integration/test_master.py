@@ -31,6 +31,8 @@ NODES = ("slave-1", "slave-2", "slave-3")
 WHOLE_S = 420.0
 SOON_S = 90.0
 POLL_S = 4.0
+BEAT_S = 2.0
+KNOWN_AGAIN_S = 5.0
 ARMS = (("sqlite", "HS256", 450), ("postgresql", "EdDSA", 450))
 SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40, "HLS_CDN_SECRET": ingests.SECRET}
 
@@ -141,6 +143,18 @@ class School:
         figures = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", counted[-1] if counted else "")}
         return figures, dict(re.findall(r"node\.changed node=(\S+) before=\S+ after=(\S+)", output))
 
+    async def counted(self, classroom_id: str) -> dict[str, float]:
+        """Return how many students each place names that shows their number at once."""
+        listing = await self.nodes()
+        path = f"{self.url}/api/classrooms/{classroom_id}"
+        return {
+            "nodes": sum(n["connections"] for n in listing["nodes"]),
+            "summary": listing["summary"]["current_load"],
+            "metrics": await self.metric("airclass_cluster_connections"),
+            "students": await self.metric('airclass_active_connections{type="student"}'),
+            "class": (await self.http.get(path, headers=self.admin)).json()["viewers"],
+        }
+
     async def agree(self, students: int, active: int, classroom_id: str) -> None:
         """Wait until every number that is shown says the same: in the API, the metrics and the log."""
         shown: dict[str, float] = {}
@@ -160,13 +174,8 @@ class School:
             while shown != wanted:
                 listing = await self.nodes()
                 figures, statuses = self.logged()
-                path = f"{self.url}/api/classrooms/{classroom_id}"
                 shown = {
-                    "nodes": sum(n["connections"] for n in listing["nodes"]),
-                    "summary": listing["summary"]["current_load"],
-                    "metrics": await self.metric("airclass_cluster_connections"),
-                    "students": await self.metric('airclass_active_connections{type="student"}'),
-                    "class": (await self.http.get(path, headers=self.admin)).json()["viewers"],
+                    **await self.counted(classroom_id),
                     "active": listing["summary"]["active_nodes"],
                     "active metric": await self.metric('airclass_cluster_nodes_total{status="active"}'),
                     "logged students": figures.get("students", -1),
@@ -282,8 +291,11 @@ async def kick_one(school: School, made: dict[str, Any], student: Student) -> No
     assert subject in [v["subject"] for v in viewers]
     answer = await school.http.post(f"{path}/kick", json={"subject": subject}, headers=school.admin)
     assert answer.status_code == 204
-    with trio.fail_after(10):
+    left = school.size - 1
+    with trio.fail_after(POLL_S + 2 * BEAT_S):  # the student's next request, and a heartbeat of the relay
         while not student.refused:
+            await trio.sleep(0.05)
+        while set((await school.counted(made["id"])).values()) != {left}:
             await trio.sleep(0.05)
 
 
@@ -292,6 +304,9 @@ async def rotated(school: School, made: dict[str, Any], address: str, students: 
     fresh = {"JWT_SECRET_KEY": "n" * 40, "JWT_SECRET_KEY_PREVIOUS": SECRETS["JWT_SECRET_KEY"]}
     bind = address.removeprefix("http://")
     async with school.master(bind, **fresh) as master:
+        with trio.fail_after(KNOWN_AGAIN_S):
+            while [n["status"] for n in (await school.nodes())["nodes"]] != ["active"] * 3:
+                await trio.sleep(0.05)
         await school.agree(school.size - 1, 3, made["id"])
         assert sum(bool(s.refused) for s in students) == 1, "only the kicked one was sent away"
         old = students[0].joined["token"]

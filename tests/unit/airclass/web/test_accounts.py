@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from argon2 import PasswordHasher
+
 from airclass.domain.people import Role
 from airclass.domain.tokens import Kind
+from airclass.io.store import Event
 from airclass.web.accounts import login_link
 from tests.fakes.control import CHEAP_PASSWORD, running_master
 
@@ -107,6 +110,22 @@ async def test_users_are_made_changed_and_removed_by_admins(tmp_path: Path) -> N
             for e in (await control.call("GET", "/api/events", None, control.admin)).json()["events"]
         ]
         assert {"user.add", "user.change", "user.delete", "user.link", "login"} <= set(actions)
+
+
+async def test_a_cheaply_hashed_password_is_hashed_anew_when_its_owner_signs_in(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        await control.teacher("Lee")
+        cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(CHEAP_PASSWORD)
+        services = control.services
+        await services.store.change_user("ulee", {"password_hash": cheap}, Event(0, "test", "x", "Lee"))
+        await services.reload()
+        assert (await login(control, "Lee", "wrong wrong")).status_code == 401
+        assert services.cluster.view.users["ulee"].password_hash == cheap
+        assert (await login(control, "Lee")).status_code == 200
+        stored = services.cluster.view.users["ulee"].password_hash
+        assert stored != cheap
+        assert not services.passwords.needs_rehash(stored)
+        assert (await login(control, "Lee")).status_code == 200
 
 
 async def test_the_last_admin_cannot_be_lost(tmp_path: Path) -> None:
