@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 4
 MAX_EVENTS = 1000
+CONNECT_S = 10
 KEEP_EVENTS_S = 400 * 86400.0
 KEEP_EPOCHS = 8
 _SQLITE_BUSY_MS = 10_000
@@ -210,7 +211,8 @@ class Store:
         return await self._read(lambda c: [EpochBase(*row) for row in c.execute(query)])
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await self._run(work, begin=self._engine.connect)
+        # A read may be left to its thread when its caller's deadline has passed; a write is waited for.
+        return await self._run(work, begin=self._engine.connect, abandon=True)
 
     async def _write(
         self,
@@ -241,12 +243,14 @@ class Store:
         self,
         work: Callable[[Connection], T],
         begin: Callable[[], AbstractContextManager[Connection]] | None = None,
+        *,
+        abandon: bool = False,
     ) -> T:
         def run() -> T:
             with (begin or self._engine.begin)() as connection:
                 return work(connection)
 
-        return await trio.to_thread.run_sync(run, limiter=self._limiter)
+        return await trio.to_thread.run_sync(run, limiter=self._limiter, abandon_on_cancel=abandon)
 
 
 async def open_store(settings: MasterSettings) -> Store:
@@ -260,8 +264,9 @@ def _open(settings: MasterSettings) -> Store:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # a database without an encoding (SQL_ASCII) would answer in bytes
         url = make_url(settings.database)
-        encoded = {"client_encoding": "utf8"} if url.get_backend_name() == "postgresql" else {}
-        engine = create_engine(url, pool_size=MAX_THREADS, pool_pre_ping=True, connect_args=encoded)
+        is_postgres = url.get_backend_name() == "postgresql"
+        options = {"client_encoding": "utf8", "connect_timeout": CONNECT_S} if is_postgres else {}
+        engine = create_engine(url, pool_size=MAX_THREADS, pool_pre_ping=True, connect_args=options)
     except OSError as error:
         raise StartError(f"DATA_DIR {settings.data_dir} cannot be made: {error.strerror}") from None
     except exc.ArgumentError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airclass.config import MasterSettings
 
 SECRETS = {"JWT_SECRET_KEY": "j" * 32, "CLUSTER_SECRET": "c" * 32}
+WAIT_S = 5.0
 KINDS = ("sqlite", "postgresql")
 DID = Event(5.0, "test", "did", "it")
 USER = User("u1", "Kim", Role.TEACHER, "hash", 0, False, 1.0)
@@ -181,6 +183,17 @@ async def test_the_same_epoch_from_many_at_once_is_one(store: Store) -> None:
         for offset in range(4):
             nursery.start_soon(add, offset)
     assert len(set(kept)) == 1
+
+
+async def test_a_read_that_hangs_is_left_at_its_callers_deadline(store: Store) -> None:
+    """Readiness must be told while the database is silent."""
+    answer = threading.Event()
+    with trio.fail_after(WAIT_S):
+        with trio.move_on_after(0.05) as scope:
+            await store._read(lambda _: answer.wait(2 * WAIT_S))
+        assert scope.cancelled_caught
+        assert await store.revision() == 0, "another thread is free"
+    answer.set()
 
 
 async def test_two_masters_may_start_at_once(settings: MasterSettings) -> None:
