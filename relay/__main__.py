@@ -99,14 +99,16 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     if args.die_with_parent:
         die_with_parent(parent_pid)
-    environ = environment()
-    overrides = {
-        "relay_bind": _bind(environ.get("RELAY_BIND", "0.0.0.0:8080"), args.host, args.port),  # noqa: S104
-        "relay_admin_bind": _bind(environ.get("RELAY_ADMIN_BIND", "127.0.0.1:8081"), None, args.admin_port),
-        "max_connections": args.max_viewers,
-    }
-    options = Options(tuple(args.origin), args.name, args.public, args.on_demand, args.ready_file)
     try:
+        environ = environment()
+        overrides = {
+            "relay_bind": _bind(environ.get("RELAY_BIND", "0.0.0.0:8080"), args.host, args.port),  # noqa: S104
+            "relay_admin_bind": _bind(
+                environ.get("RELAY_ADMIN_BIND", "127.0.0.1:8081"), None, args.admin_port
+            ),
+            "max_connections": args.max_viewers,
+        }
+        options = Options(tuple(args.origin), args.name, args.public, args.on_demand, args.ready_file)
         settings = load(RelaySettings, environ, overrides=overrides)
         logs.set_up(settings.log_level, settings.log_format)
         spare_the_collector()

@@ -26,10 +26,10 @@ COMPOSE_HEAD = """\
 # Docker Compose, as it was typed
 
 What `make test-compose` does on a real Docker engine of its own, with the compose files of this project. No
-image registry is asked: images made from packages stand for Python's, MediaMTX' (`tests/origin`), Caddy's,
-PostgreSQL's and Prometheus' (`tests/compose/images.py`); Grafana cannot be had from packages and was not
-started. Kept from a run; keys and tokens are left out. The tests check what is said here, and more:
-`tests/compose`.
+image registry is asked: images made from packages stand for Python's, Caddy's, PostgreSQL's and Prometheus'
+(`tests/compose/images.py`), `tests/origin` for MediaMTX', or with MEDIAMTX_PATH its own program; Grafana
+cannot be had from packages and was not started. Kept from a run; keys and tokens are left out. The tests
+check what is said here, and more: `tests/compose`.
 
 """
 DOCUMENTS = {

@@ -140,9 +140,9 @@ def _address(text: str) -> tuple[str, int]:
 
 def main() -> None:
     """Run `embedded` with the command line of this process; exit code 2 when it cannot start."""
-    logs.set_up_by(settings.environment())
     reasons: list[str] = []
     try:
+        logs.set_up_by(settings.environment())
         cyclopts.run(embedded)
     except* AirclassError as group:
         reasons = _reasons(group)

@@ -195,8 +195,8 @@ def _answers(process: subprocess.Popen[bytes], api_url: str) -> bool:
 
 def main() -> None:
     """Run `mediamtx` with the command line of this process; exit code 2 when it cannot start."""
-    logs.set_up_by(settings.environment())
     try:
+        logs.set_up_by(settings.environment())
         cyclopts.run(mediamtx)
     except AirclassError as exc:
         sys.stderr.write(exc.reason + "\n")

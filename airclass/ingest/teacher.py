@@ -254,8 +254,8 @@ def _reason(exc: OSError | AirclassError) -> str:
 
 def main() -> None:
     """Run `teach` with the command line of this process; exit code 2 for arguments that cannot work."""
-    logs.set_up_by(settings.environment())
     try:
+        logs.set_up_by(settings.environment())
         cyclopts.run(teach)
     except AirclassError as exc:
         sys.exit(_fail(exc.reason))

@@ -49,7 +49,6 @@ async def auth(call: Call) -> Reply:
         services.ingest.publishers.began(classroom.id, address, services.clock.now_s(), is_live=is_live)
         event = "ingest.takeover" if is_live else "ingest.publish"
         services.ingest.note(services.event("ingest", event, verdict.classroom_id, address))
-        log.info("%s stream=%s address=%s", event, verdict.classroom_id, address)
     return Reply(None, 204)
 
 

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
+    from structlog.typing import EventDict
+
 Kind = Literal["text", "json"]
 
 MAX_ID_CHARS = 64
 OURS = ("airclass", "relay")
 _ID = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_ID_CHARS}}}")
+_NAMED = re.compile(r"(?:(\w+)=)?%[^a-zA-Z]*[a-zA-Z]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -65,10 +68,23 @@ _JSON = (TimeStamper("iso", key="at"), format_exc_info, JSONRenderer(sort_keys=T
 
 def formatter(kind: Kind) -> logging.Formatter:
     """Return what makes one line of a record; as text, a traceback follows it."""
+    as_json = kind == "json"
     return ProcessorFormatter(
-        foreign_pre_chain=[add_log_level, add_logger_name, merge_contextvars],
-        processors=[ProcessorFormatter.remove_processors_meta, *(_JSON if kind == "json" else _TEXT)],
+        foreign_pre_chain=[add_log_level, add_logger_name, merge_contextvars, *([_pairs] if as_json else [])],
+        processors=[ProcessorFormatter.remove_processors_meta, *(_JSON if as_json else _TEXT)],
+        pass_foreign_args=as_json,
     )
+
+
+def _pairs(_logger: object, _level: str, line: EventDict) -> EventDict:
+    """Give each value that a message names, as in `node=%s`, a key of its own, to search by."""
+    values = line.pop("positional_args")
+    names = _NAMED.findall(str(line["_record"].msg).replace("%%", ""))
+    if isinstance(values, tuple) and len(values) == len(names):
+        for name, value in zip(names, values, strict=True):
+            if name:
+                line.setdefault(name, value if isinstance(value, str | int | float) else str(value))
+    return line
 
 
 def set_up(level: str, kind: Kind) -> None:

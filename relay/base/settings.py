@@ -32,7 +32,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def environment(env_file: Path | None = None) -> dict[str, str]:
-    """Return `.env` (or the given file) overlaid with the process environment."""
+    """Return `.env` (or the given file) overlaid with the process environment; ConfigError if unreadable."""
     return {**_from_file(env_file), **os.environ}
 
 
@@ -43,7 +43,14 @@ def sources(env_file: Path | None = None) -> dict[str, str]:
 
 def _from_file(env_file: Path | None) -> dict[str, str]:
     path = env_file or Path(".env")
-    return {k: v for k, v in dotenv_values(path).items() if v is not None} if path.is_file() else {}
+    try:
+        # with a byte order mark or without: Windows' editor writes one
+        found = dotenv_values(path, encoding="utf-8-sig") if path.is_file() else {}
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path} is not written in UTF-8: save it anew as UTF-8"]) from None
+    except OSError as exc:
+        raise ConfigError([f"{path} cannot be read ({exc.strerror}): use the account that owns it"]) from None
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def load(

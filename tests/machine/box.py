@@ -69,13 +69,14 @@ class Box:
         return said
 
     def with_wheels(self) -> None:
-        """Let pip take packages from a folder that all machines share, filled from the registry once."""
+        """Let pip take packages from a folder that all machines share, filled once for each lock."""
         whole = FOLDER / "wheels/whole"
-        if not whole.exists():
+        lock = (ROOT / "constraints.txt").read_text() + (ROOT / "pyproject.toml").read_text()
+        if not whole.exists() or whole.read_text() != lock:
             self.quietly("python3 -m venv /tmp/wheels")
             fetch = "/tmp/wheels/bin/pip download -q -d /opt/wheels -c airclass/constraints.txt"
             self.quietly(f"{fetch} ./airclass hatchling hatch-vcs")
-            whole.touch()
+            whole.write_text(lock)
         self.quietly("printf '[global]\\nno-index = true\\nfind-links = /opt/wheels\\n' >/etc/pip.conf")
 
     def quietly(self, command: str) -> str:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import apprise
 import pytest
 
 from airclass.ops.alerts import Message
@@ -56,6 +57,19 @@ async def test_what_apprise_speaks_gets_title_body_and_kind() -> None:
     assert (got[0]["title"], got[0]["type"]) == (ALERT.title, "failure")
     assert "slave-1 is offline" in got[0]["message"]
     assert got[1]["type"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("webhook", "plugin"),
+    [
+        ("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX", "NotifySlack"),
+        ("https://discord.com/api/webhooks/000000000/XXXXXXXXXXXXXXXXXXXXXXXX", "NotifyDiscord"),
+    ],
+)
+def test_an_address_as_the_chat_shows_it_is_known(webhook: str, plugin: str) -> None:
+    sender = apprise.Apprise()
+    assert sender.add(webhook)
+    assert [type(service).__name__ for service in sender] == [plugin]
 
 
 async def test_a_plain_address_gets_what_chats_read() -> None:

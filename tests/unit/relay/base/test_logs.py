@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from contextvars import copy_context
+from pathlib import Path
 
 import pytest
 
@@ -44,8 +45,28 @@ def test_json_is_one_object_a_line() -> None:
         "level": "warning",
         "logger": "airclass.x",
         "event": "node.changed node=수학\n2",
+        "node": "수학\n2",
         "request_id": "abc-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("message", "args", "pairs"),
+    [
+        ("audit.%s target=%s actor=%.9s", ("login", "kim", "kim"), {"target": "kim", "actor": "kim"}),
+        ("x share=%d%% s=%.1f p=%r", (50, 1.5, Path("/a")), {"share": 50, "s": 1.5, "p": "/a"}),
+        ("x level=%s event=%s", ("high", "y"), {}),
+        ("x a=%(a)s", ({"a": 1},), {}),
+        ("x 100%", (), {}),
+        (ValueError("a=%s"), (), {}),
+    ],
+)
+def test_json_has_a_key_for_each_value_that_is_named(
+    message: str, args: tuple[object, ...], pairs: dict[str, object]
+) -> None:
+    read = json.loads(formatter("json").format(record(message, *args)))
+    assert {name: read[name] for name in read.keys() - {"at", "level", "logger", "event"}} == pairs
+    assert (read["level"], read["event"][:2]) == ("warning", record(message, *args).getMessage()[:2])
 
 
 @pytest.mark.parametrize("control", ["\n", "\r", "\x1b[31m", "\u2028", "\x85"])

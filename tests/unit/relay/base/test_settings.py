@@ -88,3 +88,24 @@ def test_the_environment_lies_over_the_file(tmp_path: Path, monkeypatch: pytest.
     file.rename(".env")
     assert environment()["A_FROM_FILE"] == "1"
     assert Path(".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("utf-8", "한글"), ("utf-8-sig", "한글"), ("cp949", ""), ("utf-16", "")]
+)
+def test_a_file_that_a_windows_editor_wrote(encoding: str, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "some.env"
+    file.write_bytes("NAME=한글\nPORT=81\n".encode(encoding))
+    if name:
+        assert load(Some, environment(file)).name == name
+        return
+    with pytest.raises(ConfigError) as caught:
+        environment(file)
+    assert caught.value.problems == [f"{file} is not written in UTF-8: save it anew as UTF-8"]
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "some.env"
+    file.symlink_to("/proc/self/mem")  # opens, and refuses to be read, even for root
+    with pytest.raises(ConfigError, match="cannot be read"):
+        environment(file)
