@@ -49,7 +49,7 @@ airclass/_pages/.built: frontend/node_modules/.installed $(PAGE_SOURCES)
 demo: setup pages ## a whole class on this machine: ingest, master, relay and a synthetic teacher
 	@exec airclass demo
 
-screenshots: setup pages ## take the gallery anew: every page and state, phone and desk, light and dark, both languages (15 minutes)
+screenshots: setup pages ## take the gallery anew: every page and state, phone and desk, light and dark, both languages (10 minutes)
 	@deploy/setup/need.sh chromium
 	python -m tests.e2e.screenshots
 

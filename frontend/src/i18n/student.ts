@@ -114,7 +114,7 @@ const ko: Record<Key, string> = {
   tapToPlay: '눌러서 재생',
   live: '라이브',
   goLive: '라이브로 이동',
-  behind: '{n}초 뒤',
+  behind: '{n}초 늦음',
   latency: '지연 {n}초',
   play: '재생',
   pause: '일시정지',

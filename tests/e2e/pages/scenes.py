@@ -211,6 +211,7 @@ NODES = [
     ),
     cast.node(5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", **cast.NO_INGEST),
 ]
+OVER = cast.classroom(status="ended", state="ended")
 SICK = {"nodes": NODES, "summary": cast.summary(NODES)}
 
 
@@ -274,7 +275,7 @@ SCENES = [
         previewing,
         whole=True,
     ),
-    Scene("teacher-over", "/teach#/c1", _teaching(classroom=cast.classroom(status="ended")), ready),
+    Scene("teacher-over", "/teach#/c1", {"classrooms": [OVER], **_teaching(classroom=OVER)}, ready),
     Scene("teacher-projector", "/teach#/c1", {}, projecting),
     Scene("teacher-options", "/teach#/c1", {}, press(".head .quiet")),
     Scene("teacher-end", "/teach#/c1", {}, press(".head .danger")),
