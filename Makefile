@@ -125,7 +125,7 @@ test-install: setup pages ## install.sh on machines of its own with systemd, upg
 	pytest -o faulthandler_timeout=0 -s --junitxml=$(BY_HAND)/machine.xml tests/machine
 
 conformance: setup frontend/node_modules/.installed ## other people's players at the relay, by hand; writes docs/conformance.md
-	@deploy/setup/need.sh go chromium ffmpeg nginx
+	@deploy/setup/need.sh go chromium firefox-esr WebKitWebDriver Xvfb mpv cvlc ffmpeg nginx nginx-rtmp
 	python -m tests.conformance
 
 soak: setup ## half an hour of viewers (SOAK_S=1800): stalls, growth of memory and descriptors

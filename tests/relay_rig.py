@@ -62,7 +62,7 @@ class RelayRig:
         )
         self.counters = Counters()
         self.blobs = BlobStore()
-        self.admission = Admission(Ledger(), max_viewers=40)
+        self.admission = Admission(Ledger(), max_viewers=self.settings.max_connections)
         self.edge = Edge(self.admission, Cors(("*",)), self.blobs.new, max_stream_bytes=10**7)
         self.reactor = Reactor(self.edge, self.counters, max_connections=100)
         self.streams = Streams(self.edge, self.reactor, self.counters, decide=decide)

@@ -34,6 +34,8 @@ for tool in "$@"; do
     WebKitWebDriver)
         command -v "$tool" >/dev/null || apt_missing+=(webkit2gtk-driver libwebkit2gtk-4.1-0 gstreamer1.0-{libav,plugins-{good,bad}})
         ;;
+    cvlc) command -v "$tool" >/dev/null || apt_missing+=(vlc-bin vlc-plugin-base) ;;
+    nginx-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] || apt_missing+=(libnginx-mod-rtmp) ;;
     initdb) command -v "$tool" >/dev/null || apt_missing+=(postgresql) ;;
     nft) command -v "$tool" >/dev/null || apt_missing+=(nftables) ;;
     dockerd) command -v "$tool" >/dev/null || apt_missing+=(docker.io) ;;
@@ -61,7 +63,8 @@ for tool in "${apt_missing[@]}"; do
     iproute2) tool=ip ;;
     xvfb) tool=Xvfb ;;
     webkit2gtk-driver) tool=WebKitWebDriver ;;
-    lib* | gstreamer*) continue ;; # no programs
+    vlc-bin) tool=cvlc ;;
+    lib* | gstreamer* | vlc-plugin-base) continue ;; # no programs
     esac
     command -v "$tool" >/dev/null || { echo "apt installed $tool, but it is not on PATH" >&2; exit 1; }
 done

@@ -12,7 +12,7 @@ from relay.base.wire import ViewerReport
 from relay.core import cmcd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from relay.base.errors import TokenError
 
@@ -187,11 +187,18 @@ class Ledger:
             self.leave(viewer)
         return gone
 
-    def changes(self, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:
-        """Return the reports that the master lacks, and the token ids that left."""
+    def gone(self, *, full: bool) -> tuple[str, ...]:
+        """Return the token ids that left since the last call; none when `full`: whoever is not named has."""
         left = () if full else tuple(self._left)
         self._left.clear()
-        reports: Iterable[ViewerReport | None] = (
-            (v.report() for v in self) if full else (v.changed() for v in self)
-        )
-        return tuple(r for r in reports if r is not None), left
+        return left
+
+    def reports(self, *, full: bool) -> Iterator[ViewerReport | None]:
+        """Yield what the master lacks, for each viewer who is here now, None for one without news.
+
+        A report takes some microseconds: the caller lets others run in between. Whoever leaves meanwhile
+        is told as gone the next time, and not reported any more.
+        """
+        for viewer in tuple(self._by_key.values()):
+            if viewer.key in self._by_key:
+                yield viewer.report() if full else viewer.changed()

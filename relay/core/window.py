@@ -2,31 +2,28 @@
 
 Fed with the origin's playlists and objects; answers with what the playlist of viewers shows. Never
 lists what it does not hold: a segment is shown once its bytes are here, or as EXT-X-GAP once it is
-given up. What to fetch next is decided in `fetching`; the bytes are in `cache`.
+given up. The segments themselves are in `sequence`; what to fetch next is decided in `fetching`, the
+bytes are in `cache`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from relay.core.cache import Cache
-from relay.core.entries import Entry, InitEntry, PartEntry, init_name, part_name
+from relay.core.entries import part_name
 from relay.core.fetching import MAX_PART_ATTEMPTS, Fetching, made_of_parts, ticket_holder
-from relay.core.playlist import with_absolute_uri, with_explicit_iv
+from relay.core.sequence import Sequence, Tally
 from relay.core.waiting import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.core.entries import Body, Fetch, Media
+    from relay.core.entries import Body, Entry, Fetch, Media, PartEntry
     from relay.core.fetching import Outlook
-    from relay.core.playlist import Map, MediaPlaylist, Segment
+    from relay.core.playlist import MediaPlaylist
     from relay.core.timeline import Epoch, Timeline
 
-MIN_WINDOW_SEGMENTS = 3
-MAX_WINDOW_SEGMENTS = 1000
 NEWEST_SEGMENTS = 3
 # Segments stay fetchable for another whole window after they left the list (RFC 8216bis §6.2.2).
 RETAINED_WINDOWS = 2
@@ -36,17 +33,6 @@ GIVE_UP_TARGETS = 1.0
 SPENT_TAGS = ("#EXT-X-DEFINE", "#EXT-X-ALLOW-CACHE")
 # An origin may still hint at a part that it lists: the open segment's, or the last one of the segment before.
 HINTED_SEGMENTS = 2
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a window has gone through, in plain counts."""
-
-    fetched: int = 0
-    gaps: int = 0
-    evicted: int = 0
-    long_segments: int = 0
-    long_parts: int = 0
 
 
 class Window:
@@ -76,18 +62,14 @@ class Window:
         self._cache = Cache(rendition, new_body)
         self._fetching = Fetching()
         self._max_bytes = max_bytes
-        self._entries: list[Entry] = []
+        self._sequence = Sequence(rendition, self._cache, self._fetching, self.tally)
+        self._entries = self._sequence.entries
         self._first = 0  # index of the first listed entry
         self._end = 0  # index after the last listed complete entry
         self._parts_shown = 0
-        self._inits: dict[str, InitEntry] = {}
         self._epoch: Epoch | None = None
-        self._floor_msn = 0
-        self._window_segments = MIN_WINDOW_SEGMENTS
         self._backfill_until_s: float | None = None
         self._over: Epoch | None = None  # the session that was finished last
-        self._target_s = 1.0
-        self._part_target_s = 0.0
 
     # -- what viewers ask for -------------------------------------------------------------
 
@@ -148,22 +130,18 @@ class Window:
         elif epoch is self._over:
             return
         pins = self._timeline.pin(playlist)
-        self._target_s, self._part_target_s = pins.target_duration_s, pins.part_target_s
+        line = self._sequence
+        line.target_s, line.part_target_s = pins.target_duration_s, pins.part_target_s
         if self._backfill_until_s is None:
-            self._backfill_until_s = now_s + self._target_s
-        listed = len(playlist.segments)
-        self._window_segments = min(max(self._window_segments, listed), MAX_WINDOW_SEGMENTS)
-        discontinuity_seq = epoch.discontinuity_seq + playlist.discontinuity_sequence
-        segments = [*playlist.segments, *([playlist.open_segment] if playlist.open_segment else [])]
-        for index, segment in enumerate(segments):
-            discontinuity_seq += segment.discontinuity
-            if index >= listed - MAX_WINDOW_SEGMENTS:
-                self._merge(segment, epoch, discontinuity_seq, now_s)
+            self._backfill_until_s = now_s + line.target_s
+        if line.merge(playlist, epoch, self.base_url, now_s):  # as at the first time
+            self._first = self._end = self._parts_shown = 0
+            self._backfill_until_s = now_s + line.target_s
         tags = tuple(tag for tag in playlist.tags if not tag.startswith(SPENT_TAGS))
         if tags != self.tags:
             self.tags = tags
             self.version += 1
-        self._date(epoch, wall_s)
+        line.date(epoch, wall_s)
         here = {p.uri for e in self._entries[-HINTED_SEGMENTS:] for p in e.parts if p.byterange is None}
         self._fetching.hinted(hint for hint in playlist.preload_hints if hint.uri not in here)
         self._settle(now_s)
@@ -175,138 +153,13 @@ class Window:
         """
         keep = self._end
         if self._parts_shown:
-            self._seal(self._entries[self._end])
+            self._sequence.seal(self._entries[self._end])
             keep += 1
-        self._cut(keep, len(self._entries))
+        self._sequence.cut(keep, len(self._entries))
         self._fetching.forget()
         self._over = self._epoch
         self._relist()
-        self._floor_msn = max(self._floor_msn, self.edge.last_msn + 1)
-
-    def _seal(self, entry: Entry) -> None:
-        """Close a segment whose end will not come: with the parts that are here, or as a gap."""
-        entry.closed = True
-        count = entry.arrived() if entry.decodable else 0
-        if not count:
-            entry.duration_s = self._target_s
-            self._give_up(entry)
-            return
-        del entry.parts[count:]
-        entry.sealed_parts = count
-        entry.duration_s = sum(p.duration_s for p in entry.parts)
-        self._cache.join_parts(entry)
-
-    def _merge(self, segment: Segment, epoch: Epoch, discontinuity_seq: int, now_s: float) -> None:
-        msn = segment.msn + epoch.offset
-        if msn < self._floor_msn:
-            return
-        entry = self._entry(msn)
-        if entry is None:
-            if self._entries and msn < self._entries[0].msn:
-                return  # already evicted, or older than where this relay began
-            if segment.gap and not (self._entries and self._entries[-1].epoch is epoch):
-                return  # MediaMTX fills a new low-latency playlist with gaps: they are no media
-            entry = self._append(segment, msn, epoch, discontinuity_seq, now_s)
-        if entry.closed:
-            return
-        self._merge_parts(entry, segment)
-        if entry.pdt_s is None:
-            entry.pdt_s = segment.program_date_time_s
-        if segment.uri:
-            entry.closed = True
-            # a line that hiccups makes a segment late, not its end: patience begins with that
-            entry.first_seen_s = max(entry.first_seen_s, now_s - segment.duration_s)
-            entry.parts_listed = len(segment.parts) == len(entry.parts)
-            entry.uri = segment.uri
-            entry.byterange = segment.byterange
-            entry.duration_s = segment.duration_s
-            entry.gap = segment.gap
-            entry.tags, entry.title = segment.tags, segment.title
-            if round(segment.duration_s) > self._target_s:
-                self.tally.long_segments += 1
-
-    def _append(
-        self, segment: Segment, msn: int, epoch: Epoch, discontinuity_seq: int, now_s: float
-    ) -> Entry:
-        last = self._entries[-1] if self._entries else None
-        discontinuity, anew = segment.discontinuity, False
-        if last is not None:
-            if last.epoch is not epoch:
-                discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq + 1)
-            elif msn == last.msn + 1:
-                discontinuity_seq = last.discontinuity_seq + segment.discontinuity
-            else:
-                discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq)
-            discontinuity = discontinuity_seq > last.discontinuity_seq
-            anew = (
-                discontinuity_seq > last.discontinuity_seq + 1  # one tag cannot say so
-                or msn - last.msn > self._window_segments
-                or (last.init is not None and segment.map is None)  # no tag can say so
-            )
-            if anew:
-                discontinuity = segment.discontinuity
-            else:
-                if not last.closed:
-                    self._seal(last)
-                self._fill_hole(last, msn, now_s)
-        entry = Entry(msn, epoch, discontinuity_seq, discontinuity, now_s)
-        # Numbers and place change here, the encryption must not: implied IVs and key addresses are spelt out.
-        entry.keys = tuple(
-            with_absolute_uri(with_explicit_iv(line, segment.msn), self.base_url) for line in segment.keys
-        )
-        entry.init = self._init(segment.map, epoch)
-        self._entries.append(entry)
-        if anew:
-            self._restart(now_s)
-        return entry
-
-    def _fill_hole(self, last: Entry, msn: int, now_s: float) -> None:
-        """List the segments between two that were never seen as gaps: numbers have no holes."""
-        for missing in range(last.msn + 1, msn):
-            gap = Entry(missing, last.epoch, last.discontinuity_seq, False, now_s)
-            gap.closed = gap.gap = True
-            gap.duration_s = self._target_s
-            gap.init, gap.keys = last.init, last.keys
-            gap.pdt_s = last.pdt_s + last.duration_s if last.pdt_s is not None else None
-            self.tally.gaps += 1
-            self._entries.append(gap)
-            last = gap
-
-    def _merge_parts(self, entry: Entry, segment: Segment) -> None:
-        for index, part in enumerate(segment.parts):
-            if index < len(entry.parts):
-                continue
-            tried, ahead = self._fetching.listed(part.uri, part.byterange)
-            mine = PartEntry(
-                part.uri, part.byterange, part.duration_s, part.independent, part.gap, tried=tried
-            )
-            entry.parts.append(mine)
-            if part.gap:
-                entry.parts_broken = True
-            if part.duration_s > self._part_target_s:
-                self.tally.long_parts += 1
-            if ahead is not None:
-                self._store_part(entry, index, ahead)
-
-    def _init(self, init: Map | None, epoch: Epoch) -> InitEntry | None:
-        if init is None:
-            return None
-        name = init_name(self.rendition, epoch, init)
-        keys = tuple(with_absolute_uri(line, self.base_url) for line in init.keys)
-        return self._inits.setdefault(name, InitEntry(replace(init, keys=keys), name))
-
-    def _date(self, epoch: Epoch, wall_s: float) -> None:
-        """Date every segment; an origin that says no time gets this machine's (PDT on all)."""
-        mine = [e for e in self._entries if e.epoch is epoch]
-        if mine and all(e.pdt_s is None for e in mine):
-            length_s = sum(e.duration_s or sum(p.duration_s for p in e.parts) for e in mine)
-            mine[0].pdt_s = wall_s - length_s
-        for before, after in pairwise(mine):
-            if after.pdt_s is None and before.pdt_s is not None:
-                after.pdt_s = before.pdt_s + before.duration_s
-        for after, before in pairwise(reversed(mine)):
-            if before.pdt_s is None and after.pdt_s is not None:
-                before.pdt_s = after.pdt_s - before.duration_s
+        self._sequence.floor_msn = max(self._sequence.floor_msn, self.edge.last_msn + 1)
 
     # -- objects --------------------------------------------------------------------------
 
@@ -342,15 +195,15 @@ class Window:
         """Take in a fetched object; what is no longer wanted, or of a session that is over, is dropped."""
         self.tally.fetched += 1
         if fetch.kind == "init":
-            init = self._inits.get(fetch.name)
+            init = self._sequence.inits.get(fetch.name)
             if init is not None and init.tried is fetch.tried and init.media is None:
                 self._cache.put_init(init, data)
         elif fetch.kind == "segment":
-            entry = self._entry(fetch.msn)
+            entry = self._sequence.entry(fetch.msn)
             if entry is not None and entry.tried is fetch.tried and not entry.resolved:
                 self._cache.put_segment(entry, data)
         elif (place := ticket_holder(self._entries[self._end :], fetch.tried)) is not None:
-            self._store_part(*place, data)
+            self._sequence.store_part(*place, data)
         else:
             self._fetching.arrived_ahead(fetch, data)
         self._settle(now_s)
@@ -358,24 +211,14 @@ class Window:
     def failed(self, fetch: Fetch, now_s: float, *, gone: bool) -> None:
         """Note that an object could not be had; `gone` when the origin will never have it again."""
         self._fetching.failed(fetch, now_s)
-        entry = self._entry(fetch.msn)
+        entry = self._sequence.entry(fetch.msn)
         if fetch.kind == "part":
             place = ticket_holder(self._entries[self._end :], fetch.tried)
             if place is not None:  # the whole segment may still be had
                 place[0].parts_broken |= gone or fetch.tried.attempts >= MAX_PART_ATTEMPTS
         elif entry is not None and entry.tried is fetch.tried and gone and not entry.resolved:
-            self._give_up(entry)
+            self._sequence.give_up(entry)
         self._settle(now_s)
-
-    def _store_part(self, entry: Entry, index: int, data: bytes) -> None:
-        """Append a part to its segment's body; parts arrive in order or wait for a whole segment."""
-        if index == entry.arrived() and entry.media is None and not entry.parts_broken and not entry.gap:
-            self._cache.put_part(entry, index, data)
-
-    def _give_up(self, entry: Entry) -> None:
-        """Let it be listed as EXT-X-GAP."""
-        entry.gap = True
-        self.tally.gaps += 1
 
     def _borrow_init(self, entry: Entry) -> None:
         """List a gap with the initialization section before it: its own is missing, and may still come."""
@@ -390,14 +233,14 @@ class Window:
         self._settle(now_s)
 
     def _settle(self, now_s: float) -> None:
-        patience_s = GIVE_UP_TARGETS * self._target_s
+        patience_s = GIVE_UP_TARGETS * self._sequence.target_s
         for entry in self._entries[self._end :]:
             if not entry.closed or entry.listable:
                 continue
             if entry.media is None and made_of_parts(entry):
                 self._cache.join_parts(entry)
             if not entry.listable and now_s - entry.first_seen_s > patience_s + entry.duration_s:
-                self._give_up(entry)
+                self._sequence.give_up(entry)
         self._evict()
         if self._may_list(now_s):
             before = (self._first, self.edge.last_msn, self._parts_shown)
@@ -417,7 +260,7 @@ class Window:
             start -= 1
         if start == len(self._entries):
             return False
-        self._cut(0, start)
+        self._sequence.cut(0, start)
         return True
 
     def _playable(self, entry: Entry) -> bool:
@@ -438,7 +281,7 @@ class Window:
                 self._parts_shown = entry.arrived()
                 if self._parts_shown:
                     self._timeline.listed(entry.msn, entry.discontinuity_seq)
-        self._first = max(self._first, self._end - self._window_segments)
+        self._first = max(self._first, self._end - self._sequence.window_segments)
         last = self._entries[self._end - 1] if self._end else None
         edge = Edge(
             last.msn
@@ -473,7 +316,7 @@ class Window:
         return self._parts_of(entry)
 
     def _next_part_name(self) -> str:
-        if not self._part_target_s or self._epoch is None or not self.ready:
+        if not self._sequence.part_target_s or self._epoch is None or not self.ready:
             return ""
         newest = self._entries[self._end] if self._parts_shown else self._entries[self._end - 1]
         if newest.epoch is not self._epoch or not newest.parts:
@@ -485,7 +328,7 @@ class Window:
 
     def _evict(self) -> None:
         """Forget what left the list a window ago, and the oldest at all when bytes run out."""
-        while self._first > (RETAINED_WINDOWS - 1) * self._window_segments:
+        while self._first > (RETAINED_WINDOWS - 1) * self._sequence.window_segments:
             self._drop_oldest()
         while self.size_bytes > self._max_bytes and (
             self._end > 1 or (not self.ready and len(self._entries) > 1)
@@ -493,39 +336,9 @@ class Window:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        entry = self._entries.pop(0)
-        self._forget(entry)
+        self._sequence.cut(0, 1)
         self.tally.evicted += 1
         if self._first == 0:
             self.version += 1
         self._first = max(0, self._first - 1)
         self._end = max(0, self._end - 1)
-
-    def _restart(self, now_s: float) -> None:
-        """Begin anew, with the newest segment, where a playlist could not go on: as at the first time."""
-        self._cut(0, len(self._entries) - 1)  # not before it is in: both may have one initialization section
-        self._first = self._end = self._parts_shown = 0
-        self._backfill_until_s = now_s + self._target_s
-
-    def _cut(self, start: int, stop: int) -> None:
-        dropped = self._entries[start:stop]
-        del self._entries[start:stop]
-        for entry in dropped:
-            self._forget(entry)
-
-    def _forget(self, entry: Entry) -> None:
-        self._cache.forget(entry)
-        self._forget_init(entry.init)
-        self._forget_init(entry.stand_in)
-
-    def _forget_init(self, init: InitEntry | None) -> None:
-        if init is None or any(init in (e.init, e.stand_in) for e in self._entries):
-            return
-        if self._inits.pop(init.name, None) is not None:
-            self._cache.forget_init(init)
-
-    def _entry(self, msn: int) -> Entry | None:
-        if not self._entries:
-            return None
-        index = msn - self._entries[0].msn
-        return self._entries[index] if 0 <= index < len(self._entries) else None

@@ -62,7 +62,7 @@ class Node(Protocol):
     def registration(self) -> Register:
         """Return who this relay is."""
 
-    def heartbeat(self, *, full: bool) -> Heartbeat:
+    async def heartbeat(self, *, full: bool) -> Heartbeat:
         """Return its state; all viewers when `full`, else what changed since the last call."""
 
     def obey(self, orders: Orders) -> None:
@@ -141,7 +141,7 @@ class Control:
         """Say a last time how this relay stands, so that a master knows it left in order."""
         if self.connected:
             with trio.move_on_after(GOODBYE_S), contextlib.suppress(ClusterError):
-                await self._call("heartbeat", node.heartbeat(full=False), Orders, GOODBYE_S)
+                await self._call("heartbeat", await node.heartbeat(full=False), Orders, GOODBYE_S)
 
     async def epoch(self, ask: EpochAsk) -> EpochBase:
         """Return the numbers of a new origin session; raises ClusterError after at most EPOCH_S."""
@@ -173,7 +173,7 @@ class Control:
         due_s = trio.current_time()
         while True:
             full, self._full = self._full, False
-            orders = await self._call("heartbeat", node.heartbeat(full=full), Orders, HEARTBEAT_S)
+            orders = await self._call("heartbeat", await node.heartbeat(full=full), Orders, HEARTBEAT_S)
             if not self._take(node, orders):
                 return
             now_s = trio.current_time()

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EMPTY_POLL_S = 0.2
+# Some 7 µs each where players tell how they fare (CMCD): less than a millisecond at a time.
+REPORTS_A_TURN = 100
 
 
 class Node:
@@ -87,10 +89,19 @@ class Node:
             epochs=tuple(b for s in self._edge.streams.values() for b in s.timeline.bases()),
         )
 
-    def heartbeat(self, *, full: bool) -> wire.Heartbeat:
-        """Return this relay's state; `full` lists every viewer, else the changed ones."""
+    async def heartbeat(self, *, full: bool) -> wire.Heartbeat:
+        """Return this relay's state; `full` lists every viewer, else the changed ones.
+
+        Of thousands of viewers that would hold everybody up: it is done in turns.
+        """
+        gone = self._edge.ledger.gone(full=full)
+        reports = []
+        for number, report in enumerate(self._edge.ledger.reports(full=full), 1):
+            if report is not None:
+                reports.append(report)
+            if number % REPORTS_A_TURN == 0:
+                await trio.lowlevel.checkpoint()
         now_s = trio.current_time()
-        reports, gone = self._edge.ledger.changes(full=full)
         ready, reasons = self.readiness()
         return wire.Heartbeat(
             node_id=self._settings.node_name,
@@ -104,7 +115,7 @@ class Node:
             streams=tuple(
                 s.report(self._edge.ledger.count(s.name), now_s) for s in self._edge.streams.values()
             ),
-            viewers=reports,
+            viewers=tuple(reports),
             gone=gone,
             full=full,
             fault=next((s.fault_kind for s in self._edge.streams.values() if s.fault), ""),

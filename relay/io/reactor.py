@@ -10,10 +10,8 @@ times, so that the code for it stays in the processor's caches.
 
 from __future__ import annotations
 
-import errno
 import logging
 import select
-import socket
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -28,8 +26,10 @@ from relay.core.deadlines import Wheel
 from relay.core.edge import Ask, Edge
 from relay.core.request import Parser
 from relay.io.connection import Connection, State, TlsConnection
+from relay.io.listeners import Listeners
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Hashable, Iterable
 
     from relay.core.counters import Counters
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_EVENTS_PER_TURN = 128
-MAX_ACCEPTS_PER_TURN = 64
 # With one more reply and the housekeeping a turn stays below 5 ms.
 TURN_BUDGET_S = 0.003
 # So many answers are decided before they are sent: more would only make the first one wait.
@@ -53,7 +52,6 @@ MAX_DECIDED = 64
 BUSY_EVENTS_PER_S = 500
 GATHER_S = 0.01
 MAX_UNREAD_BYTES = 64 * 1024
-ACCEPT_PAUSE_S = 0.1
 HOUSEKEEPING_S = 1.0
 _IN = select.EPOLLIN | select.EPOLLRDHUP
 _GONE = select.EPOLLERR | select.EPOLLHUP
@@ -96,8 +94,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._nap = trio.CancelScope()
         self._max_connections = max_connections
-        self._listeners: dict[int, socket.socket] = {}
-        self._accept_again_s: float | None = None
+        self._listeners = Listeners(self._epoll, counters)
         self._connections: dict[int, Connection] = {}
         self._wheel: Wheel[Connection] = Wheel()
         self._ready: deque[Connection] = deque()
@@ -127,19 +124,11 @@ class Reactor:
 
     def listen(self, listener: socket.socket) -> None:
         """Accept viewers on a bound, listening socket."""
-        listener.setblocking(False)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._listeners[listener.fileno()] = listener
-        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._listeners.add(listener)
 
     def stop_listening(self) -> None:
         """Accept nobody any more; those who are connected stay."""
-        for fd, listener in self._listeners.items():
-            if self._accept_again_s is None:
-                self._epoll.unregister(fd)
-            listener.close()
-        self._listeners.clear()
-        self._accept_again_s = None
+        self._listeners.close()
 
     def publish(self, stream: Stream, window: Window) -> None:
         """Answer everyone for whom a playlist has just moved on, all from the same bytes."""
@@ -220,7 +209,7 @@ class Reactor:
             if connection is not None:
                 self._contain(self._hear, connection, mask)
             elif fd in self._listeners:
-                self._accept(self._listeners[fd])
+                self._accept(fd)
             if time.perf_counter() - started_s > TURN_BUDGET_S:
                 self._more = True
                 break
@@ -409,23 +398,11 @@ class Reactor:
 
     # -- sockets --------------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(MAX_ACCEPTS_PER_TURN):
+    def _accept(self, fd: int) -> None:
+        room = self._max_connections - len(self._connections)
+        for sock, address in self._listeners.accept(fd, room, self._now_s):
             try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._pause_accepting()
-                return
-            if len(self._connections) >= self._max_connections:
-                self._counters.refused["connections"] += 1
-                sock.close()
-                continue
-            sock.setblocking(False)
-            try:
-                connection = self._wrap(sock, address[0])
+                connection = self._wrap(sock, address)
             except OSError:  # the peer has gone already
                 sock.close()
                 continue
@@ -435,20 +412,13 @@ class Reactor:
             self._epoll.register(connection.fd, _IN)
             connection.deadline_s = self._now_s + self._deadlines.head_s
             self._wheel.watch(connection)
+        if self._listeners.again_s is not None:
+            self._housekeeping_s = self._listeners.again_s
 
     def _wrap(self, sock: socket.socket, address: str) -> Connection:
         if self._tls is None:
             return Connection(sock, address)
         return TlsConnection(sock, address, self._tls.current(self._now_s))
-
-    def _pause_accepting(self) -> None:
-        """Out of descriptors: leave the rest in the kernel's queue for a moment."""
-        if self._accept_again_s is None:
-            log.warning("accept.paused reason=no descriptors left: raise the file limit")
-            for fd in self._listeners:
-                self._epoll.unregister(fd)
-            self._accept_again_s = self._now_s + ACCEPT_PAUSE_S
-            self._housekeeping_s = self._accept_again_s
 
     def _listen_for(self, connection: Connection, mask: int) -> None:
         if connection.mask != mask and connection.state is not State.CLOSED:
@@ -466,10 +436,7 @@ class Reactor:
 
     def _keep_house(self) -> None:
         """Once a second: the date, the load, the egress, silent viewers, paused listeners."""
-        if self._accept_again_s is not None and self._now_s >= self._accept_again_s:
-            self._accept_again_s = None
-            for fd in self._listeners:
-                self._epoll.register(fd, select.EPOLLIN)
+        self._listeners.resume(self._now_s)
         self._housekeeping_s = self._now_s + HOUSEKEEPING_S
         self.gathers, self._heard = self._heard > self._busy_events_per_s * HOUSEKEEPING_S, 0
         self._date = b"Date: " + formatdate(self._wall_s, usegmt=True).encode() + b"\r\n"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from relay.core.entries import Fetch
 from relay.core.fetching import MAX_PART_ATTEMPTS, RETRY_FIRST_S, Outlook
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
+from relay.core.sequence import MAX_WINDOW_SEGMENTS
 from relay.core.timeline import Epoch, Timeline
-from relay.core.window import MAX_WINDOW_SEGMENTS, Window
 from tests.builders import (
     INIT,
     WALL_S,
@@ -28,6 +29,9 @@ from tests.builders import (
     segment,
     wanted,
 )
+
+if TYPE_CHECKING:
+    from relay.core.window import Window
 
 
 class Rig:

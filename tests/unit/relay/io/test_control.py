@@ -32,7 +32,7 @@ class FakeNode:
     def registration(self) -> Register:
         return Register("n1", "http://n1:8080", "http://n1:8081", (), 150, 0, "1", 0.0)
 
-    def heartbeat(self, *, full: bool) -> Heartbeat:
+    async def heartbeat(self, *, full: bool) -> Heartbeat:
         version = self.obeyed[-1].version if self.obeyed else 0
         return Heartbeat("n1", 0, 0, True, "", False, "1", version, full=full)
 

@@ -15,6 +15,7 @@ from relay.base.jwks import write_jwks
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
 from relay.core.request import Headers, Request
+from relay.io.node import REPORTS_A_TURN
 from tests.relay_rig import SECRET, RelayRig, StillOrigin, running
 
 if TYPE_CHECKING:
@@ -100,13 +101,38 @@ async def test_a_heartbeat_tells_what_is_going_on() -> None:
         rig.node.obey(orders(7, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
-        beat = rig.node.heartbeat(full=True)
+        beat = await rig.node.heartbeat(full=True)
         assert (beat.node_id, beat.connections, beat.orders_version, beat.full) == ("node1", 1, 7, True)
         assert (beat.ready, beat.reason, beat.draining) == (True, "", False)
         assert [v.token_id for v in beat.viewers] == ["t1"]
         (report,) = beat.streams
         assert (report.stream, report.viewers) == ("class1", 1)
         assert [v.uri for v in report.variants] == ["v0.m3u8"]
+
+
+async def test_a_heartbeat_of_many_viewers_lets_others_run_in_between() -> None:
+    origin, ran = StillOrigin(), 0
+    async with running(RelayRig(max_connections=1000), origin) as rig:
+        rig.node.obey(orders(1, order(origin)))
+        await rig.until(lambda: rig.ready("class1"))
+        for number in range(3 * REPORTS_A_TURN):
+            get(rig, token_id=f"t{number}")
+
+        async def others() -> None:
+            nonlocal ran
+            while True:
+                await trio.lowlevel.checkpoint()
+                ran += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            await trio.lowlevel.checkpoint()
+            before = ran
+            beat = await rig.node.heartbeat(full=True)
+            assert ran >= before + 2
+            assert len(beat.viewers) == beat.connections == 3 * REPORTS_A_TURN
+            assert (await rig.node.heartbeat(full=False)).connections == 3 * REPORTS_A_TURN
+            nursery.cancel_scope.cancel()
 
 
 async def test_the_revoked_and_the_closed_are_turned_away() -> None:
@@ -116,7 +142,7 @@ async def test_the_revoked_and_the_closed_are_turned_away() -> None:
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
         rig.node.obey(orders(2, order(origin), revoked=("t1",)))
-        beat = rig.node.heartbeat(full=False)
+        beat = await rig.node.heartbeat(full=False)
         assert (beat.connections, beat.streams[0].viewers, beat.gone) == (0, 0, ("t1",))
         assert refused(rig) == 403
         assert get(rig, token_id="t2").status == 200
@@ -214,7 +240,7 @@ async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
         ready, (reason,) = rig.node.readiness()
         assert not ready
         assert reason.startswith("class1: ")
-        assert rig.node.heartbeat(full=False).fault == "connect"
+        assert (await rig.node.heartbeat(full=False)).fault == "connect"
 
 
 async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
