@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.core.entries import Media, extension, part_name, segment_name
+from relay.core.entries import extension, part_name, segment_name
+from relay.core.response import Media
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.core.entries import Body, Entry, InitEntry
+    from relay.core.entries import Entry, InitEntry
+    from relay.core.response import Body
 
 
 class Cache:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from relay.core.admission import Admission
-    from relay.core.entries import Body
-    from relay.core.response import Cors
+    from relay.core.response import Body, Cors
     from relay.core.window import Window
 
 INDEX = "index.m3u8"

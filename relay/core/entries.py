@@ -9,40 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relay.core.playlist import ByteRange, Map
-    from relay.core.response import Reply
+    from relay.core.response import Body, Media
     from relay.core.timeline import Epoch
 
 _EXTENSION = re.compile(r"\.([a-z0-9]{1,5})$")
 _KNOWN = frozenset("ts mp4 m4s m4v m4a cmfv cmfa cmft aac mp3 ac3 ec3 vtt webvtt ttml m2ts mpegts".split())
-
-
-class Body(Protocol):
-    """Bytes kept outside the heap; grows at its end, is freed with its last reference."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes appended so far."""
-
-    def append(self, data: bytes) -> int:
-        """Add bytes and return the offset at which they start."""
-
-
-@dataclass(slots=True, eq=False)
-class Media:
-    """Something that can be sent: `size_bytes` of a body from `offset` on.
-
-    `reply` is the answer made for the first viewer and given to all the others.
-    """
-
-    body: Body
-    offset: int
-    size_bytes: int
-    extension: str
-    reply: Reply | None = None
 
 
 @dataclass(slots=True, eq=False)

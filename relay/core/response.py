@@ -10,11 +10,10 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from relay.base.errors import RequestError
-    from relay.core.entries import Body, Media
 
 PLAYLIST_TYPE = b"application/vnd.apple.mpegurl"
 MEDIA_TYPES = {
@@ -44,6 +43,17 @@ PREFLIGHT_MAX_AGE_S = 86_400
 RETRY_AFTER_S = 1
 
 
+class Body(Protocol):
+    """Bytes kept outside the heap; grows at its end, is freed with its last reference."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes appended so far."""
+
+    def append(self, data: bytes) -> int:
+        """Add bytes and return the offset at which they start."""
+
+
 @dataclass(slots=True, eq=False)
 class Reply:
     """One answer: `head` up to the connection's own lines, then `text`, or a piece of `body`."""
@@ -56,6 +66,20 @@ class Reply:
     offset: int = 0
     size_bytes: int = 0
     close: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Media:
+    """Something that can be sent: `size_bytes` of a body from `offset` on.
+
+    `reply` is the answer made for the first viewer and given to all the others.
+    """
+
+    body: Body
+    offset: int
+    size_bytes: int
+    extension: str
+    reply: Reply | None = None
 
 
 def _head(status: int, *lines: bytes) -> bytes:

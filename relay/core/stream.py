@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from relay.base import wire
 from relay.base.errors import OriginError
 from relay.core import playlist as pl
-from relay.core.entries import Body, Entry, part_name, segment_name
+from relay.core.entries import Entry, part_name, segment_name
 from relay.core.timeline import Timeline
 from relay.core.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from relay.core.response import Body
 
 MAX_RENDITIONS = 16
 VERSION = 10

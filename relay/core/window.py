@@ -19,9 +19,10 @@ from relay.core.waiting import Edge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.core.entries import Body, Entry, Fetch, Media, PartEntry
+    from relay.core.entries import Entry, Fetch, PartEntry
     from relay.core.fetching import Outlook
     from relay.core.playlist import MediaPlaylist
+    from relay.core.response import Body, Media
     from relay.core.timeline import Epoch, Timeline
 
 NEWEST_SEGMENTS = 3

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from relay.core.entries import (
-    Entry,
-    InitEntry,
-    Media,
-    PartEntry,
-    extension,
-    init_name,
-    part_name,
-    segment_name,
-)
+from relay.core.entries import Entry, InitEntry, PartEntry, extension, init_name, part_name, segment_name
 from relay.core.playlist import ByteRange, Map
+from relay.core.response import Media
 from relay.core.timeline import Epoch
 from tests.builders import MemoryBody
 

@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from relay.core.entries import Entry, Fetch, InitEntry, Media, PartEntry, Try
+from relay.core.entries import Entry, Fetch, InitEntry, PartEntry, Try
 from relay.core.fetching import RETRY_FIRST_S, RETRY_MAX_S, Fetching, Outlook, made_of_parts, ticket_holder
 from relay.core.playlist import ByteRange, Map, PreloadHint
+from relay.core.response import Media
 from relay.core.timeline import Epoch
 from tests.builders import MemoryBody
 

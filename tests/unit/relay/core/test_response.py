@@ -8,8 +8,7 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.core import response
-from relay.core.entries import Media
-from relay.core.response import Cors
+from relay.core.response import Cors, Media
 from tests.builders import MemoryBody
 
 
