@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 from airclass.web import server
+from tests.fakes.certificates import self_signed
 from tests.fakes.control import running_master
 
 if TYPE_CHECKING:
@@ -42,6 +44,20 @@ async def test_server_survives(tmp_path: Path, request_bytes: bytes) -> None:
                     while await stream.receive_some(4096):
                         pass
         assert (await control.call("GET", "/healthz")).status_code == 200
+
+
+async def test_over_tls_browsers_are_offered_what_a_waiting_page_costs_least_with(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    async with running_master(tmp_path, TLS_CERT=str(certificate), TLS_KEY=str(key)) as control:
+        trusting = ssl.create_default_context(cafile=certificate)
+        trusting.set_alpn_protocols(["h2", "http/1.1"])
+        plain = await trio.open_tcp_stream("127.0.0.1", int(control.url.rpartition(":")[2]))
+        stream = trio.SSLStream(plain, trusting, server_hostname="localhost", https_compatible=True)
+        async with stream:
+            with trio.fail_after(5):
+                await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await stream.receive_some(4096)).startswith(b"HTTP/1.1 200 ")
+            assert stream.selected_alpn_protocol() == "http/1.1"
 
 
 async def test_an_early_answer_closes_the_connection_whose_body_is_not_read(tmp_path: Path) -> None:
