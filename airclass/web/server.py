@@ -371,9 +371,7 @@ def config(settings: MasterSettings) -> Config:
     result.include_server_header = False
     result.accesslog = None
     result.errorlog = None
-    result.alpn_protocols = [
-        "http/1.1"
-    ]  # over HTTP/2 a waiting page costs twice as much
+    result.alpn_protocols = ["http/1.1"]  # over HTTP/2 a waiting page costs twice as much
     if settings.tls_cert is not None:
         result.certfile = str(settings.tls_cert)
         result.keyfile = str(settings.tls_key)
