@@ -45,6 +45,18 @@ describe('layers', () => {
     expect(long.map(({ name }) => name)).toEqual([]);
   });
 
+  it('no word is without a place', () => {
+    const inWords = ({ name }: { name: string }): boolean => name.startsWith('i18n/');
+    const words = files.filter(inWords);
+    const pages = files.filter((file) => !inWords(file));
+    const keys = words.flatMap(({ text }) => Array.from((text.split('const ko')[0] ?? '').matchAll(/^  (\w+): '/gm), ([, key]) => key ?? ''));
+    const used = pages.map(({ text }) => text).join('\n');
+    // the questions about a node are put together from what is to be done
+    const made = ['drain', 'undrain', 'remove'].flatMap((action) => [`${action}Ask`, `${action}Text`]);
+    expect(keys.length).toBeGreaterThan(200);
+    expect(keys.filter((key) => !made.includes(key) && !used.includes(`'${key}'`))).toEqual([]);
+  });
+
   it('nothing is put into a page as HTML', () => {
     expect(files.filter(({ text }) => /\{@html|innerHTML|insertAdjacentHTML|document\.write/.test(text))).toEqual([]);
   });
