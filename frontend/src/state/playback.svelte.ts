@@ -10,6 +10,8 @@ export { warmUp } from '../player';
 
 const SAMPLE_MS = 250;
 const BEHIND_LIVE_S = 6;
+/** Whoever is nearer to the newest playable picture has not rewound, or has caught up again. */
+const NEAR_LIVE_S = 1;
 const RELOAD_FIRST_MS = 300;
 const RELOAD_SPREAD_MS = 3_000;
 
@@ -95,8 +97,8 @@ export class Playback {
   }
 
   seek(position_s: number): void {
-    const end_s = this.window_s?.end_s;
-    this.following = end_s !== undefined && end_s - position_s < BEHIND_LIVE_S;
+    this.following = this.live_s - position_s < NEAR_LIVE_S;
+    this.position_s = position_s;
     this.options.video.currentTime = position_s;
   }
 
@@ -201,7 +203,8 @@ export class Playback {
     this.position_s = sample.position_s;
     if (sample.window !== null) this.live_s = Math.max(sample.position_s, sample.window.end_s - (sample.target_s ?? 0));
     ({ quality: this.quality, cause: this.cause } = this.stats.verdict());
-    if (!this.following && sample.latency_s !== null && sample.latency_s < (sample.target_s ?? 0) + 1) this.following = true;
+    // Not by the engine's latency: just after a seek that is still the one before it, and would undo the seek.
+    if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S) this.following = true;
     this.#publish(sample);
     // Before the first picture the watchdog guards the start as well.
     this.#cure(this.#recovery.sampled(sample, this.#live && (wanted || !this.started) && this.needsTap !== 'play', this.following && this.started));

@@ -181,6 +181,21 @@ describe('following', () => {
     expect([playback.following, player().did.at(-1)]).toEqual([true, 'goLive']);
   });
 
+  it('believes where the picture is: just after a rewind the engine still tells the old latency', async () => {
+    player().now = sample({ ...player().now, position_s: 58, window: { start_s: 0, end_s: 60 }, latency_s: 2 });
+    await run(1);
+    playback.seek(40);
+    expect([playback.following, playback.position_s]).toEqual([false, 40]);
+    player().now = sample({ ...player().now, position_s: 40 });
+    await pass(250);
+    player().now = sample({ ...player().now, latency_s: 20 });
+    await run(3);
+    expect([playback.following, player().did.includes('goLive')]).toEqual([false, false]);
+    player().now = sample({ ...player().now, position_s: 59.5, latency_s: 2 });
+    await pass(250);
+    expect(playback.following).toBe(true);
+  });
+
   it('does not jump after a long pause by hand', async () => {
     video.dispatchEvent(new Event('pause'));
     player().now = sample({ ...player().now, latency_s: 12, paused: true });
