@@ -48,9 +48,11 @@ TURN_BUDGET_S = 0.003
 # So many answers are decided before they are sent: more would only make the first one wait.
 MAX_DECIDED = 64
 # Going to sleep and waking up costs more than a request. When more sockets than this speak in a second,
-# a turn is taken every GATHER_S and serves all that has come, as a network card gathers its interrupts.
-BUSY_EVENTS_PER_S = 500
+# a turn is taken every GATHER_S and serves all that has come, as a network card gathers its interrupts;
+# when nobody asked to be held in that second, so that no delay is counted in parts, every GATHER_PLAIN_S.
+BUSY_EVENTS_PER_S = 250
 GATHER_S = 0.01
+GATHER_PLAIN_S = 0.02
 MAX_UNREAD_BYTES = 64 * 1024
 HOUSEKEEPING_S = 1.0
 _IN = select.EPOLLIN | select.EPOLLRDHUP
@@ -102,8 +104,10 @@ class Reactor:
         self._now_s = self._wall_s = 0.0
         self._more = False
         self._busy_events_per_s = busy_events_per_s
-        self._heard = 0
-        self.gathers = False  # whether the last second was busy enough to serve in bundles
+        self._heard = self._held = 0
+        # Whether the last second was busy enough to serve in bundles, and how far apart these are.
+        self.gathers = False
+        self.gathers_s = GATHER_S
         self._tail = b"\r\n"
         self._date = b""
         self._sent_before = 0
@@ -173,7 +177,7 @@ class Reactor:
             return
         until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
         if self.gathers:
-            until_s = min(until_s, self._now_s + GATHER_S)
+            until_s = min(until_s, self._now_s + self.gathers_s)
         with trio.CancelScope(deadline=until_s) as self._nap:
             if self.gathers:
                 await trio.sleep_forever()
@@ -315,6 +319,7 @@ class Reactor:
             connection.ask = result
             connection.state = State.HELD
             connection.deadline_s = float("inf")
+            self._held += 1
             self.edge.hold(connection, result)
             self._listen_for(connection, _IN)
             return
@@ -438,7 +443,9 @@ class Reactor:
         """Once a second: the date, the load, the egress, silent viewers, paused listeners."""
         self._listeners.resume(self._now_s)
         self._housekeeping_s = self._now_s + HOUSEKEEPING_S
-        self.gathers, self._heard = self._heard > self._busy_events_per_s * HOUSEKEEPING_S, 0
+        self.gathers = self._heard > self._busy_events_per_s * HOUSEKEEPING_S
+        self.gathers_s = GATHER_S if self._held else GATHER_PLAIN_S
+        self._heard = self._held = 0
         self._date = b"Date: " + formatdate(self._wall_s, usegmt=True).encode() + b"\r\n"
         self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
         if self._tls is not None:

@@ -23,7 +23,7 @@ from relay.core.ledger import Ledger
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
 from relay.core.response import Cors
 from relay.io.blobs import BlobStore
-from relay.io.reactor import Deadlines, Reactor
+from relay.io.reactor import GATHER_PLAIN_S, GATHER_S, Deadlines, Reactor
 from relay.io.tls import TlsContext
 from tests.builders import begin, ll, opened, parts, segment
 from tests.fakes.certificates import self_signed
@@ -549,11 +549,13 @@ async def test_a_busy_relay_gathers_requests_and_a_new_part_does_not_wait_for_it
         waiter, viewer = await rig.connect(), await rig.connect(token("t2"))
         while not rig.reactor.gathers:
             assert (await viewer.get("index.m3u8")).status == 200
+        assert rig.reactor.gathers_s == GATHER_PLAIN_S  # nobody waits for a part
         await waiter.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
         await rig.until(lambda: rig.edge.held == 1)
         rig.extend(1, 3)
         assert b"-1.2.mp4" in (await waiter.read()).body
         assert (await viewer.get(rig.whole)).body == rig.whole_body
+        await rig.until(lambda: rig.reactor.gathers_s == GATHER_S)
         await rig.until(lambda: not rig.reactor.gathers)
         assert (await viewer.get("index.m3u8")).status == 200
 
