@@ -12,10 +12,13 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Literal
 
-from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars, merge_contextvars
-from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter, plain_traceback
-from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
-from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
+from relay.base.lean import without
+
+with without("rich"):  # 3 MB, for tracebacks in colour that no log has
+    from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars, merge_contextvars
+    from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter, plain_traceback
+    from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
+    from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
