@@ -220,14 +220,16 @@ class Reactor:
 
     def _serve(self, started_s: float) -> None:
         """Decide and send answers, as many as the turn has time for."""
-        ready, decided = self._ready, self._decided
+        ready, decided, end_s = self._ready, self._decided, started_s + TURN_BUDGET_S
         while ready or decided:
             while ready and len(decided) < MAX_DECIDED:
                 self._contain(self._decide, ready.popleft(), None)
+                if time.perf_counter() > end_s:
+                    return
             while decided:
                 connection, reply, request = decided.popleft()
                 self._contain(self._send, connection, (reply, request))
-                if time.perf_counter() - started_s > TURN_BUDGET_S:
+                if time.perf_counter() > end_s:
                     return
         if self._push_since_s is not None:
             self._counters.push_s.observe(time.perf_counter() - self._push_since_s)
