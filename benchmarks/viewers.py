@@ -61,7 +61,9 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     added = report.added_ms([tuple(row) for row in at_origin["arrivals"]], arrivals)
     found = {**merged(seen), **costs, "added_ms": added}
     found["relay"] |= {**own, "fetches_per_object": per_object}
-    found["endurance"] = {"samples": samples, "growth": endurance.growth(samples)}
+    # a look that falls behind the end would find the viewers' connections closed
+    watched = [sample for sample in samples if sample["at_s"] <= found["elapsed_s"]]
+    found["endurance"] = {"samples": watched, "growth": endurance.growth(watched)}
     return found
 
 
