@@ -193,7 +193,9 @@ async def test_a_read_that_hangs_is_left_at_its_callers_deadline(store: Store) -
             await store._read(lambda _: answer.wait(2 * WAIT_S))
         assert scope.cancelled_caught
         assert await store.revision() == 0, "another thread is free"
-    answer.set()
+        answer.set()
+        while store._engine.pool.checkedout():  # type: ignore[attr-defined]  # a queue of connections
+            await trio.sleep(0.01)
 
 
 async def test_two_masters_may_start_at_once(settings: MasterSettings) -> None:
