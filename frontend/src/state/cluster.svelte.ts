@@ -23,12 +23,12 @@ export class ClusterView {
 
   #socket: LiveSocket<MonitorNews> | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #told = false;
+  #told = 0;
 
   watch(): () => void {
     this.#socket = new LiveSocket<MonitorNews>(() => socketUrl('/ws/monitor', {}), {
       news: (news) => {
-        if (this.auto || !this.#told) this.#heard(news);
+        if (this.auto || this.#told === 0) this.#heard(news);
       },
       status: (open) => (this.live = open),
     });
@@ -43,9 +43,11 @@ export class ClusterView {
   }
 
   async refresh(): Promise<void> {
+    const told = this.#told;
     try {
       const [cluster, events] = await Promise.all([getCluster(), this.live ? undefined : listEvents()]);
-      this.#heard({ type: 'change', ...cluster, ...(events && { events }) });
+      // What the socket told meanwhile is newer than an answer that was asked for before.
+      this.#heard({ type: 'change', ...(told === this.#told && cluster), ...(events && { events }) });
       this.problem = '';
     } catch (error) {
       this.problem = explain(error);
@@ -63,7 +65,7 @@ export class ClusterView {
 
   #heard(news: MonitorNews): void {
     if (news.type === 'refused') return;
-    this.#told = true;
+    this.#told += 1;
     this.updatedAt = new Date();
     if (news.nodes !== undefined) this.nodes = [...news.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
     if (news.summary !== undefined) this.#summed(news.summary);
