@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine, Executable
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from airclass.config import MasterSettings
 
@@ -289,8 +290,8 @@ def _short(error: Exception) -> str:
     return str(getattr(error, "orig", error)).splitlines()[0]
 
 
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
+def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
     for pragma in (f"busy_timeout={_SQLITE_BUSY_MS}", "journal_mode=WAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

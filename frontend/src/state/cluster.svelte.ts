@@ -23,12 +23,15 @@ export class ClusterView {
 
   #socket: LiveSocket<MonitorNews> | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #told = 0;
+  #told = false;
+  #pushes = 0;
 
   watch(): () => void {
     this.#socket = new LiveSocket<MonitorNews>(() => socketUrl('/ws/monitor', {}), {
       news: (news) => {
-        if (this.auto || this.#told === 0) this.#heard(news);
+        if (!this.auto && this.#told) return;
+        this.#pushes += 1;
+        this.#heard(news);
       },
       status: (open) => (this.live = open),
     });
@@ -43,11 +46,11 @@ export class ClusterView {
   }
 
   async refresh(): Promise<void> {
-    const told = this.#told;
+    const pushes = this.#pushes;
     try {
       const [cluster, events] = await Promise.all([getCluster(), this.live ? undefined : listEvents()]);
       // What the socket told meanwhile is newer than an answer that was asked for before.
-      this.#heard({ type: 'change', ...(told === this.#told && cluster), ...(events && { events }) });
+      this.#heard({ type: 'change', ...(pushes === this.#pushes && cluster), ...(events && { events }) });
       this.problem = '';
     } catch (error) {
       this.problem = explain(error);
@@ -65,7 +68,7 @@ export class ClusterView {
 
   #heard(news: MonitorNews): void {
     if (news.type === 'refused') return;
-    this.#told += 1;
+    this.#told = true;
     this.updatedAt = new Date();
     if (news.nodes !== undefined) this.nodes = [...news.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
     if (news.summary !== undefined) this.#summed(news.summary);

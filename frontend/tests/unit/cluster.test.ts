@@ -25,3 +25,12 @@ it('an answer does not undo what the socket told since it was asked for', async 
   expect(view.nodes.map(({ id }) => id)).toEqual(['relay-1']);
   stop();
 });
+
+it('what was asked for after an action is shown, whatever came before it', async () => {
+  const view = new ClusterView();
+  const stop = view.watch();
+  master.answers['GET /cluster/nodes'] = { nodes: [node(2)], summary };
+  await view.refresh();
+  expect(view.nodes.map(({ id }) => id)).toEqual(['relay-2']);
+  stop();
+});
