@@ -90,7 +90,15 @@ def test_a_phone_shows_all_tabs_and_the_refresh_in_one_line_each(width: int, ope
 
 def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> None:
     page = open_page("/admin")
+    heard: list[object] = []  # this page's own socket: one of the test before may still be closing
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(frame)))
+    page.reload()
     expect(page.get_by_role("row", name="relay-3")).to_be_visible()
+    for _ in range(250):
+        if heard:
+            break
+        page.wait_for_timeout(20)
+    assert heard, "the snapshot"
     nodes = [cast.node(1), cast.node(9, id=cast.XSS)]
     master.set(push_monitor={"type": "change", "nodes": nodes, "summary": cast.summary(nodes)})
     expect(page.get_by_role("row", name="relay-3")).to_have_count(0)
