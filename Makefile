@@ -64,7 +64,7 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 	step npm --prefix frontend test -- --reporter=default --reporter=junit --outputFile.junit=$(LEFT)/pages.xml
 	step deploy/setup/go-test.sh $(ORIGIN) $(LEFT)/origin.json build/origin
 	step pytest --junitxml=$(LEFT)/unit.xml -n 2 tests/unit tests/property tests/policy
-	step python -m tests.own_coverage
+	step python -m tests.mirror_coverage
 	step pytest --junitxml=$(LEFT)/integration.xml -n 2 --dist loadfile -m "not calm" tests/contract tests/integration
 	step pytest --junitxml=$(LEFT)/e2e.xml -n 2 --dist loadfile -m "not calm" tests/e2e
 	step pytest --junitxml=$(LEFT)/calm.xml -m calm tests/contract tests/integration tests/e2e $(FIREFOX)
@@ -82,7 +82,7 @@ test-mediamtx: setup ## the tests that take an ingest, against a real one: MEDIA
 	@pytest --ingest mediamtx tests/contract tests/integration tests/e2e
 
 coverage: setup ## statements and branches of the two cores, each file by its own test: all of them
-	@python -m tests.own_coverage
+	@python -m tests.mirror_coverage
 
 lint: setup frontend/node_modules/.installed ## style, layers and types of Python, pages and Go
 	@deploy/setup/need.sh node go

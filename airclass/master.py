@@ -19,22 +19,21 @@ from sqlalchemy.exc import DBAPIError
 from airclass.domain.classrooms import make_id
 from airclass.domain.cluster import Cluster, Guest
 from airclass.domain.orders import OrderDesk
-from airclass.domain.people import Role, User
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenDesk
+from airclass.domain.users import Role, User
 from airclass.io.clock import Clock
-from airclass.io.http import open_client
-from airclass.io.hub import Hub
+from airclass.io.http_client import open_client
 from airclass.io.mediamtx import Ingest
+from airclass.io.notifier import Hub
 from airclass.io.passwords import Passwords
 from airclass.io.probe import Prober
 from airclass.io.store import open_store
 from airclass.ops.freshness import Freshness
-from airclass.web.accounts import login_link
+from airclass.web.api.accounts import login_link
 from airclass.web.app import create_app
 from airclass.web.metrics import Metrics
-from airclass.web.server import GRACEFUL_S, serve
+from airclass.web.server.hypercorn_server import GRACEFUL_S, serve
 from airclass.web.services import Services
-from airclass.web.straight import is_straight
 from relay.base.errors import StartError
 from relay.base.process import write_ready_file
 from relay.base.signing import Verifier, derive, seal
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airclass.config import MasterSettings
-    from airclass.io.http import HttpClient
+    from airclass.io.http_client import HttpClient
     from airclass.io.store import Store
 
 log = logging.getLogger(__name__)
@@ -107,7 +106,8 @@ async def _run(
         nursery.start_soon(services.prober.run, services.cluster.nodes)
         nursery.start_soon(services.ingest.run)
         contained = partial(services.metrics.error, "connection")
-        start = partial(serve, app, settings, stop=trigger.wait, on_contained=contained, at_once=is_straight)
+        at_once = app.fast_path.takes
+        start = partial(serve, app, settings, stop=trigger.wait, on_contained=contained, at_once=at_once)
         async with trio.open_nursery() as server:
             try:
                 bound: list[str] = await server.start(start)

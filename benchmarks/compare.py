@@ -21,13 +21,15 @@ import httpx
 from cyclopts import Parameter
 from rich.table import Table
 
-from benchmarks import measure, report, scrape, servers
-from benchmarks.certificate import self_signed
-from benchmarks.crowd import Orders
-from benchmarks.fairness import MAX_BUSY, added_up, kept_pace, ratio
-from benchmarks.machine import describe
-from benchmarks.nginx import nginx
-from benchmarks.pace import Pace
+from benchmarks.load import measure
+from benchmarks.load.fixed_rate_worker import Pace
+from benchmarks.load.viewer_worker import Orders
+from benchmarks.reports import report, scrape
+from benchmarks.reports.machine import describe
+from benchmarks.reports.round_selection import MAX_BUSY, added_up, kept_pace, ratio
+from benchmarks.servers import servers
+from benchmarks.servers.certificate import self_signed
+from benchmarks.servers.nginx import nginx
 from benchmarks.viewers import merged
 from relay.base.errors import AirclassError, StartError
 from relay.core.playlist import MultivariantPlaylist, parse
@@ -203,7 +205,7 @@ def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
         ramp_s=viewers / (HANDSHAKES_PER_S if tls else CONNECTS_PER_S),
         seconds=work.seconds,
     )
-    seen, cost = candidate.measured("benchmarks.pace", pace)
+    seen, cost = candidate.measured("benchmarks.load.fixed_rate_worker", pace)
     return {**seen, **cost, "fair": kept_pace(seen, pace)}
 
 
@@ -220,7 +222,7 @@ def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
     orders = Orders(
         candidate.urls, work.ll_viewers, 5.0, SETTLE_S, work.seconds, headers=dict(candidate.headers)
     )
-    seen, cost = candidate.measured("benchmarks.crowd", orders)
+    seen, cost = candidate.measured("benchmarks.load.viewer_worker", orders)
     facts = {**merged([seen]), **cost}
     return {**facts, "fair": facts["client_busy"] < MAX_BUSY}
 

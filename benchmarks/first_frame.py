@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import trio
 
-from benchmarks.browser import FIRST_FRAME_S, PAINTED, POLL_MS, chromium
-from benchmarks.crowd import Orders
-from benchmarks.glass import END_S, wait_ready
-from benchmarks.machine import describe
-from benchmarks.report import percentile
+from benchmarks.glass_to_glass import END_S, wait_ready
+from benchmarks.load.viewer_worker import Orders
+from benchmarks.player.browser import FIRST_FRAME_S, PAINTED, POLL_MS, chromium
+from benchmarks.reports.machine import describe
+from benchmarks.reports.report import percentile
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -134,7 +134,7 @@ class _Others:
         urls = trio.run(self._joined)
         orders = Orders(urls, self._count, RAMP_S, 0.0, WATCH_S)
         self._crowd = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.crowd"],
+            [sys.executable, "-m", "benchmarks.load.viewer_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,

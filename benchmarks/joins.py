@@ -22,9 +22,9 @@ import trio
 from cyclopts import Parameter
 from rich.table import Table
 
-from benchmarks import report
-from benchmarks.control import Master, master_running
-from benchmarks.machine import cost, describe
+from benchmarks.reports import report
+from benchmarks.reports.machine import cost, describe
+from benchmarks.servers.master_process import Master, master_running
 
 RESULTS = Path(__file__).parent / "results"
 RATES = (200, 400, 600, 800, 1000)

@@ -18,9 +18,9 @@ import cyclopts
 import trio
 from cyclopts import Parameter
 
-from benchmarks import report
-from benchmarks.control import Master, master_running
-from benchmarks.machine import cost, describe
+from benchmarks.reports import report
+from benchmarks.reports.machine import cost, describe
+from benchmarks.servers.master_process import Master, master_running
 from relay.base.process import allow_many_files
 
 RESULTS = Path(__file__).parent / "results"

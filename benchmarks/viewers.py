@@ -18,9 +18,11 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from benchmarks import endurance, measure, report, scrape, servers
-from benchmarks.crowd import Orders
-from benchmarks.machine import describe
+from benchmarks.load import measure
+from benchmarks.load.viewer_worker import Orders
+from benchmarks.reports import leak_check, report, scrape
+from benchmarks.reports.machine import describe
+from benchmarks.servers import servers
 from relay.base.errors import AirclassError
 
 SETTLE_S = 4.0
@@ -45,15 +47,18 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     pids = {name: [process.pid] for name, process in processes_of.items() if process is not None}
     parts = split(orders, processes)
     if target.relay is None or target.ingest is None:
-        seen, costs = measure.run("benchmarks.crowd", parts, pids)
+        seen, costs = measure.run("benchmarks.load.viewer_worker", parts, pids)
         return {**merged(seen), **costs}
     # One more reader, at the origin itself: by how much do the others learn of a new part later?
     bearer = {"Authorization": f"Bearer {target.ingest.secret}"}
     witness = replace(orders, urls=[target.ingest.origin_url], viewers=1, headers=bearer)
     relay, looks = target.relay, list[dict[str, float]]()
-    with endurance.sampled(relay.pid) as samples:
+    with leak_check.sampled(relay.pid) as samples:
         (at_origin, *seen), costs = measure.run(
-            "benchmarks.crowd", [witness, *parts], pids, look=lambda: looks.append(scrape.figures(relay))
+            "benchmarks.load.viewer_worker",
+            [witness, *parts],
+            pids,
+            look=lambda: looks.append(scrape.figures(relay)),
         )
     own = scrape.between(*looks)
     per_object = scrape.fetches_per_object(target.ingest)
@@ -63,7 +68,7 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     found["relay"] |= {**own, "fetches_per_object": per_object}
     # a look that falls behind the end would find the viewers' connections closed
     watched = [sample for sample in samples if sample["at_s"] <= found["elapsed_s"]]
-    found["endurance"] = {"samples": watched, "growth": endurance.growth(watched)}
+    found["endurance"] = {"samples": watched, "growth": leak_check.growth(watched)}
     return found
 
 

@@ -92,9 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the relay; returns the exit code: 0 stopped as told, 2 cannot start as asked."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["top"]:
-        from relay.io import top  # with all that draws its screen: nothing for every relay
+        from relay.top import screen  # with all that draws its screen: nothing for every relay
 
-        return top.main(arguments[1:])
+        return screen.main(arguments[1:])
     parent_pid = os.getppid()
     args = parser().parse_args(arguments)
     if args.die_with_parent:

@@ -18,23 +18,23 @@ from relay.base.errors import ConfigError, StartError
 from relay.base.process import allow_many_files, write_ready_file
 from relay.base.systemd import Systemd
 from relay.config import RelaySettings, split_address
-from relay.core.address import parse_origin
-from relay.core.admission import Admission
 from relay.core.counters import Counters
-from relay.core.edge import Edge
-from relay.core.ledger import Ledger
-from relay.core.response import Cors
-from relay.io.admin import serve_admin
-from relay.io.blobs import BlobStore
-from relay.io.node import Node
-from relay.io.reactor import Reactor
-from relay.io.streams import Streams
-from relay.io.tls import TlsContext
+from relay.core.delivery.delivery import Edge
+from relay.core.delivery.response import Cors
+from relay.core.origin.url import parse_origin
+from relay.core.viewers.admission import Admission
+from relay.core.viewers.registry import Ledger
+from relay.io.admin.server import serve_admin
+from relay.io.cluster.agent import Node
+from relay.io.delivery.memfd import BlobStore
+from relay.io.delivery.reactor import Reactor
+from relay.io.delivery.tls import TlsContext
+from relay.io.origin.stream_manager import Streams
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from relay.io.control import Control
+    from relay.io.cluster.master_client import Control
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,9 @@ async def run(settings: RelaySettings, options: Options) -> None:
 def _control(settings: RelaySettings) -> Control | None:
     if not settings.master_url or settings.cluster_secret is None:
         return None
-    from relay.io.control import Control  # brings httpx, 6 MB: nothing for a relay without a master
+    from relay.io.cluster.master_client import (
+        Control,  # brings httpx, 6 MB: nothing for a relay without a master
+    )
 
     secret = settings.cluster_secret.get_secret_value().encode()
     return Control(settings.master_url, settings.node_name, secret)

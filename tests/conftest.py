@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import calm, ingests
+from tests.harness import ingests, quiet_machine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.ingests import Ingest
+    from tests.harness.ingests import Ingest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,11 +51,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Judge what is marked `calm` by tests.calm; everything else as usual."""
+    """Judge what is marked `calm` by tests.harness.quiet_machine; everything else as usual."""
     if item.get_closest_marker("calm") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in calm.judge(item, nextitem):
+    for report in quiet_machine.judge(item, nextitem):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True

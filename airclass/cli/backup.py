@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trio
 
-from airclass.cli.desk import end_in_order, note, say
-from airclass.io.http import CallFailed, open_client
+from airclass.cli.common import end_in_order, note, say
+from airclass.io.http_client import CallFailed, open_client
 from airclass.ops.backup import make_backup
 from airclass.ops.config import OpsSettings, load_ops
 

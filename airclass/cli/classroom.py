@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import App
 
-from airclass.cli.desk import at_database, entropy, event, say, say_json
+from airclass.cli.common import at_database, entropy, event, say, say_json
 from airclass.cli.user import find
 from airclass.domain.classrooms import (
     CODE_CHARS,
@@ -22,7 +22,7 @@ from airclass.domain.classrooms import (
     make_key,
     read_code,
 )
-from airclass.domain.people import clean_name
+from airclass.domain.users import clean_name
 from airclass.io.passwords import Passwords
 from relay.base.errors import ConfigError
 

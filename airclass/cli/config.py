@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from airclass.cli.desk import say
+from airclass.cli.common import say
 from airclass.config import MasterSettings, StandaloneSettings
 from airclass.ops.config import OpsSettings
 from relay.base.errors import ConfigError

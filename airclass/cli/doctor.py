@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from airclass.cli.desk import say
+from airclass.cli.common import say
 from airclass.ops.config import load_ops
 from airclass.ops.doctor import Finding, examine
 from relay.base.settings import environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airclass.cli.desk import at_database, event, say
+from airclass.cli.common import at_database, event, say
 
 if TYPE_CHECKING:
     from airclass.config import MasterSettings

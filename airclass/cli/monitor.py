@@ -7,11 +7,11 @@ from datetime import datetime
 
 import trio
 
-from airclass.cli.desk import say, say_json
+from airclass.cli.common import say, say_json
 from airclass.ops.config import load_ops
 from airclass.ops.monitor import watch as look_on
+from airclass.ops.monitor_screen import CLEAR, paint, screen
 from airclass.ops.report import Report, as_json
-from airclass.ops.screen import CLEAR, paint, screen
 from relay.base.errors import ConfigError
 from relay.base.settings import environment
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from airclass.cli.backup import size
-from airclass.cli.desk import end_in_order, note, say
-from airclass.ops import running
+from airclass.cli.common import end_in_order, note, say
+from airclass.ops import services
 from airclass.ops.config import load_ops
 from airclass.ops.restore import plan
 from airclass.ops.restore import restore as put_back
@@ -45,9 +45,9 @@ def restore(path: Path, *, yes: bool = False, verify: bool = False) -> int:
         saved = unpacked.folder / "files" / ".env"
         settings = load_ops(environment(saved if saved.is_file() else None))
         changes, database = plan(unpacked, settings, folder)
-        services = running.supervised(folder)
+        running = services.supervised(folder)
         say(f"\nThis replaces {len(changes)} files in {folder} and {settings.data_dir}.")
-        for service in services or running.users_of(database.path):
+        for service in running or services.users_of(database.path):
             say(f"It stops {service.name} meanwhile.")
         if not yes and not _agreed():
             say("Nothing was changed.")
@@ -55,7 +55,7 @@ def restore(path: Path, *, yes: bool = False, verify: bool = False) -> int:
         users = _Users(database.path)
         stamp = f"{datetime.now().astimezone():%Y%m%d_%H%M%S}"
         try:
-            put_back(unpacked, changes, database, [*services, users], stamp=stamp)
+            put_back(unpacked, changes, database, [*running, users], stamp=stamp)
         except OSError as exc:
             raise StartError(f"The restore failed ({exc.strerror}); the former state is back.") from None
         except AirclassError as exc:
@@ -78,7 +78,7 @@ class _Users:
         self.stopped: list[str] = []
 
     def stop(self) -> None:
-        for process in running.users_of(self._database):
+        for process in services.users_of(self._database):
             process.stop()
             self.stopped.append(process.name)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from cyclopts import App
 
-from airclass.cli.desk import at_database, event, say
+from airclass.cli.common import at_database, event, say
 from airclass.cli.user import find
 from airclass.domain.tokens import LINK_S, Kind, TokenDesk
 from relay.base.errors import ConfigError

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
-from airclass.cli.desk import at_database, entropy, event, say, say_json
+from airclass.cli.common import at_database, entropy, event, say, say_json
 from airclass.domain.classrooms import make_id
-from airclass.domain.people import Role, User, clean_name
+from airclass.domain.users import Role, User, clean_name
 from airclass.io.passwords import Passwords
 from relay.base.errors import ConfigError
 

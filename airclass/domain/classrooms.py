@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airclass.domain.people import Caller, Role
+from airclass.domain.users import Caller, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

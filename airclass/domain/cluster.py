@@ -15,14 +15,14 @@ from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.epochs import Epochs
 from airclass.domain.health import Status
 from airclass.domain.nodes import Node, Nodes, StatusChange
+from airclass.domain.snapshot import View
 from airclass.domain.tokens import token_generation
-from airclass.domain.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airclass.domain.routing import Address
-    from relay.base.wire import Rendition, Variant, ViewerReport
+    from relay.base.cluster_protocol import Rendition, Variant, ViewerReport
 
 LEFT_KEEP_S = 60.0
 SETTLE_S = 10.0  # relays have registered and named their viewers by then

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from relay.base.wire import EpochBase
+from relay.base.cluster_protocol import EpochBase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from relay.base.wire import EpochAsk
+    from relay.base.cluster_protocol import EpochAsk
 
 COLLECT_S = 0.3
 KEEP_EPOCHS = 8

@@ -20,7 +20,7 @@ from relay.base.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from relay.base.wire import Heartbeat, Register, StreamReport, ViewerReport
+    from relay.base.cluster_protocol import Heartbeat, Register, StreamReport, ViewerReport
 
 MAX_NODES = 500
 MAX_NODE_CAPACITY = 100_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airclass.domain.classrooms import ClassStatus
-from relay.base.wire import Orders, StreamOrder
+from relay.base.cluster_protocol import Orders, StreamOrder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

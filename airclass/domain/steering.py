@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.base.wire import Rendition, Variant
+    from relay.base.cluster_protocol import Rendition, Variant
 
 STEERING_TTL_S = 5
 

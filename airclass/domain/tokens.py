@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from airclass.domain.people import Role
+from airclass.domain.users import Role
 from relay.base.errors import TokenError
 from relay.base.jwks import PUBLIC_ALGORITHM, write_jwks
 from relay.base.signing import derive

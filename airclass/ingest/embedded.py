@@ -15,12 +15,12 @@ from pathlib import Path
 import cyclopts
 import trio
 
-from airclass.ingest import http, remux
+from airclass.ingest import http_server, remux
 from airclass.ingest.config import IngestSettings
-from airclass.ingest.door import Door
-from airclass.ingest.origin import Origin, Publication
+from airclass.ingest.hls_server import Origin, Publication
+from airclass.ingest.muxer import Flavour
 from airclass.ingest.ports import LOOPBACK
-from airclass.ingest.window import Flavour
+from airclass.ingest.rtmp_gateway import Door
 from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError, OriginError, StartError
 from relay.base.process import write_ready_file
@@ -56,7 +56,7 @@ async def serve(
     urls = {}
     async with trio.open_nursery() as nursery:
         services = (
-            ("hls", "http", hls, partial(http.serve, origin.answer)),
+            ("hls", "http", hls, partial(http_server.serve, origin.answer)),
             ("rtmp", "rtmp", rtmp, door.run),
         )
         for name, scheme, (host, port), service in services:

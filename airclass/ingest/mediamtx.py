@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import cyclopts
 
-from airclass.ingest import leash
+from airclass.ingest import die_with_parent
 from airclass.ingest.config import IngestSettings
+from airclass.ingest.muxer import Flavour
 from airclass.ingest.ports import LOOPBACK, Reservation
-from airclass.ingest.window import Flavour
 from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError, StartError
 from relay.base.process import write_ready_file
@@ -155,7 +155,9 @@ def _keep(command: list[str], env: dict[str, str], urls: dict[str, str], ready_f
     pause_s, first = PAUSE_FIRST_S, True
     while True:
         since_s = time.monotonic()
-        with subprocess.Popen(leash.command(*command), env=env, stdin=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            die_with_parent.command(*command), env=env, stdin=subprocess.DEVNULL
+        ) as process:
             try:
                 if _answers(process, urls["api_url"]):
                     if ready_file:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import av
 
 from airclass.ingest.mp4 import BoxSplitter, run_of
-from airclass.ingest.window import Flavour, Fragment, Shape
+from airclass.ingest.muxer import Flavour, Fragment, Shape
 from relay.base.errors import OriginError
 
 if TYPE_CHECKING:

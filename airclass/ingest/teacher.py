@@ -22,8 +22,8 @@ import cyclopts
 from av.audio.frame import AudioFrame
 from av.video.frame import PictureType, VideoFrame
 
-from airclass.ingest.clock import Stamp
-from airclass.ingest.picture import Picture
+from airclass.ingest.test_pattern.picture import Picture
+from airclass.ingest.test_pattern.timecode import Stamp
 from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from airclass.domain.facts import Intake, read_path
-from airclass.domain.ingest import PATH_PREFIX, Publishers
-from airclass.io.http import CallFailed
+from airclass.domain.publish_auth import PATH_PREFIX, Publishers
+from airclass.domain.stream_info import Intake, read_path
+from airclass.io.http_client import CallFailed
 from relay.base.signing import derive
 
 if TYPE_CHECKING:
     from airclass.config import MasterSettings
     from airclass.io.clock import Clock
-    from airclass.io.http import HttpClient
-    from airclass.io.hub import Hub
+    from airclass.io.http_client import HttpClient
+    from airclass.io.notifier import Hub
     from airclass.io.store import Event
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from airclass.io.http import CallFailed
+from airclass.io.http_client import CallFailed
 
 if TYPE_CHECKING:
     from airclass.domain.nodes import Node, Nodes
     from airclass.io.clock import Clock
-    from airclass.io.http import HttpClient
+    from airclass.io.http_client import HttpClient
 
 log = logging.getLogger(__name__)
 

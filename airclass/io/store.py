@@ -15,12 +15,12 @@ import trio
 from sqlalchemy import create_engine, delete, event, exc, insert, make_url, select, update
 
 from airclass.domain.classrooms import Classroom, ClassStatus
-from airclass.domain.people import Role, User
-from airclass.domain.view import Revocation, View
+from airclass.domain.snapshot import Revocation, View
+from airclass.domain.users import Role, User
 from airclass.io import schema
 from airclass.io.migrate import migrate
+from relay.base.cluster_protocol import EpochBase
 from relay.base.errors import RequestError, StartError
-from relay.base.wire import EpochBase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

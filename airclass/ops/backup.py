@@ -22,9 +22,9 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from airclass.io.note import LAST_FILE
+from airclass.io.backup_record import LAST_FILE
 from airclass.ops import databases
-from airclass.ops.archive import (
+from airclass.ops.backup_archive import (
     FORMAT,
     MANIFEST,
     ArchiveError,
@@ -34,7 +34,7 @@ from airclass.ops.archive import (
     name_for,
     outdated,
 )
-from airclass.ops.crypt import SealWriter
+from airclass.ops.encryption import SealWriter
 from relay import __version__
 from relay.base.errors import StartError
 from relay.base.process import write_ready_file
@@ -241,7 +241,7 @@ def _free_name(dest: Path, name: str, *, sealed: bool) -> Path:
 
 
 def _remember(data_dir: Path, now: datetime, size_bytes: int) -> None:
-    """Leave a note for the master (`airclass/io/note.py`), who is often somebody else than root's timer."""
+    """Record the backup for the master (`airclass/io/backup_record.py`), which runs as another user."""
     if data_dir.is_dir():
         write_ready_file(data_dir / LAST_FILE, {"at_s": now.timestamp(), "size_bytes": size_bytes})
         if os.geteuid() == 0:

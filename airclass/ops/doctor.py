@@ -19,9 +19,9 @@ import httpx
 import trio
 
 from airclass.domain.advice import MAX_KEYFRAME_S
-from airclass.io.note import read_note
+from airclass.io.backup_record import read_note
 from airclass.ops.freshness import certificate_end_s
-from airclass.ops.listeners import holder
+from airclass.ops.port_owner import holder
 from airclass.ops.report import CRITICAL, OK, WARNING, clean
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from cryptography import x509
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from airclass.io.note import read_note
+from airclass.io.backup_record import read_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

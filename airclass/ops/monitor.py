@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from airclass.io.clock import Clock
-from airclass.io.http import CallFailed, open_client
+from airclass.io.http_client import CallFailed, open_client
 from airclass.ops.alerts import AlertDesk, State
 from airclass.ops.notify import Notifier
 from airclass.ops.report import Report, down, read
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from airclass.io.http import HttpClient
+    from airclass.io.http_client import HttpClient
     from airclass.ops.config import OpsSettings
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airclass.ops.config import OpsSettings
     from airclass.ops.databases import Database
-    from airclass.ops.running import Service
+    from airclass.ops.services import Service
     from airclass.ops.unpack import Unpacked
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from airclass.ops import databases
-from airclass.ops.archive import (
+from airclass.ops.backup_archive import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     ArchiveError,
@@ -22,7 +22,7 @@ from airclass.ops.archive import (
     check_path,
     read_manifest,
 )
-from airclass.ops.crypt import SealReader, is_sealed
+from airclass.ops.encryption import SealReader, is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

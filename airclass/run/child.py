@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from airclass.ingest import leash
+from airclass.ingest import die_with_parent
 from relay.base.errors import StartError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Child:
             raise StartError(f"{output} cannot be written: {exc.strerror}") from None
         try:
             self._process = subprocess.Popen(
-                leash.command(*args),
+                die_with_parent.command(*args),
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airclass.config import StandaloneSettings, load_standalone
 from airclass.ingest.mediamtx import find_mediamtx
 from airclass.ingest.ports import ANY, Reservation
-from airclass.run.keeper import Job
+from airclass.run.restarting_process import Job
 from relay.base.errors import ConfigError
 
 if TYPE_CHECKING:

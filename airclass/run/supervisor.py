@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from airclass.run import plan as plans
-from airclass.run.folder import check_writable, temporary_folder
-from airclass.run.keeper import keep
-from airclass.run.office import open_office
+from airclass.run.master_client import open_office
 from airclass.run.plan import Plan
+from airclass.run.restarting_process import keep
+from airclass.run.tempdir import check_writable, temporary_folder
 from relay.base.errors import StartError, told_by
 from relay.base.process import write_ready_file
 from relay.base.systemd import Systemd, without
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airclass.run.office import Classroom, Office
+    from airclass.run.master_client import Classroom, Office
 
 log = logging.getLogger(__name__)
 

@@ -13,24 +13,14 @@ from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from airclass.web import (
-    accounts,
-    classrooms,
-    cluster,
-    hooks,
-    join,
-    live,
-    ops,
-    pages,
-    policy,
-    routes,
-    sockets,
-    straight,
-)
-from airclass.web.call import Call, client_address
-from airclass.web.openapi import describe
-from airclass.web.problems import Problem
-from airclass.web.routes import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Reply, Route
+from airclass.web.api import accounts, classrooms, cluster, health, join, mediamtx_auth, pages, playback, push
+from airclass.web.api.openapi import describe
+from airclass.web.http import policy, route
+from airclass.web.http.auth import client_address
+from airclass.web.http.context import Call
+from airclass.web.http.problems import Problem
+from airclass.web.http.route import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Reply, Route
+from airclass.web.server.fast_path import FastPath
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -38,7 +28,7 @@ if TYPE_CHECKING:
 
     from airclass.web.services import Services
 
-BLUEPRINTS = (join, accounts, classrooms, cluster, live, hooks, ops, pages)
+BLUEPRINTS = (join, accounts, classrooms, cluster, playback, mediamtx_auth, health, pages)
 
 
 async def openapi(_: Call) -> Reply:
@@ -46,7 +36,7 @@ async def openapi(_: Call) -> Reply:
     return Reply(msgspec.json.encode(describe(ROUTES)), headers={"Content-Type": "application/json"})
 
 
-_route = routes.family(access=Open.ANYONE, limit=routes.PAGES, max_bytes=0, cors=Cors.NONE)
+_route = route.family(access=Open.ANYONE, limit=route.PAGES, max_bytes=0, cors=Cors.NONE)
 
 ROUTES: tuple[Route, ...] = (
     *(route for blueprint in BLUEPRINTS for route in blueprint.ROUTES),
@@ -67,14 +57,14 @@ class MasterApp(QuartTrio):
 
     request_class = SizedRequest
     services: Services
-    turns: trio.CapacityLimiter
+    fast_path: FastPath
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve sockets and what comes in crowds ourselves, and leave the rest to Quart."""
         if scope["type"] == "websocket":
-            await sockets.serve(self.services, scope, receive, send)
-        elif straight.is_straight(scope):
-            await straight.serve(self.services, self.turns, scope, receive, send)
+            await push.serve(self.services, scope, receive, send)
+        elif self.fast_path.takes(scope):
+            await self.fast_path.serve(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -83,7 +73,7 @@ def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> Ma
     """Return the application for these services."""
     app = MasterApp("airclass", static_folder=None)
     app.services = services
-    app.turns = trio.CapacityLimiter(straight.TURNS)
+    app.fast_path = FastPath(services, all_routes)
     app.url_map.strict_slashes = False
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
@@ -95,8 +85,8 @@ def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> Ma
         PROPAGATE_EXCEPTIONS=False,
     )
     by_path: dict[str, dict[str, Route]] = {}
-    for route in all_routes:
-        by_path.setdefault(route.path, {})[route.method] = route
+    for entry in all_routes:
+        by_path.setdefault(entry.path, {})[entry.method] = entry
     for path, methods in by_path.items():
         app.add_url_rule(
             path,

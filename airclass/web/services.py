@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from airclass.domain.limits import Buckets, Patience
-from airclass.domain.tally import Tally
+from airclass.domain.load_log import Tally
+from airclass.domain.rate_limits import Buckets, Patience
 from airclass.io.store import Event
 from relay.base import logs
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
     from airclass.domain.orders import OrderDesk
-    from airclass.domain.people import Caller
     from airclass.domain.tokens import TokenDesk
+    from airclass.domain.users import Caller
     from airclass.io.clock import Clock
-    from airclass.io.hub import Hub
     from airclass.io.mediamtx import Ingest
+    from airclass.io.notifier import Hub
     from airclass.io.passwords import Passwords
     from airclass.io.probe import Prober
     from airclass.io.store import Store, Visit

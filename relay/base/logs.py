@@ -12,7 +12,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Literal
 
-from relay.base.lean import without
+from relay.base.import_guard import without
 
 with without("rich"):  # 3 MB, for tracebacks in colour that no log has
     from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars, merge_contextvars

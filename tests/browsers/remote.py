@@ -16,7 +16,7 @@ import trio
 from trio_websocket import open_websocket_url
 
 from tests.conformance.clients import FIREFOX_PREFERENCES, START_S, display, minibrowser
-from tests.processes import running
+from tests.harness.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from trio_websocket import WebSocketConnection
 
-    from tests.processes import Child
+    from tests.harness.processes import Child
 
 VIDEO = "document.querySelector('video')"
 POLL_S = 0.1

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import trio
 
 from tests.browsers.remote import VIDEO, browser
-from tests.e2e.school import school
-from tests.ingests import command, ingest_running, teacher_running
+from tests.harness.cluster import school
+from tests.harness.ingests import command, ingest_running, teacher_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.browsers.remote import Page
-    from tests.e2e.school import School
+    from tests.harness.cluster import School
 
 TEST_S = 90.0
 WATCH_S = 6.0

@@ -20,13 +20,13 @@ from typing import Any
 import cyclopts
 import trio
 
-from benchmarks.machine import describe
-from benchmarks.report import machine_line
+from benchmarks.reports.machine import describe
+from benchmarks.reports.report import machine_line
+from tests.chaos.cluster import rig
 from tests.chaos.faults import PASSWORD, ROWS, Row, Scene
-from tests.chaos.rig import rig
 from tests.chaos.table import notes_of, page
 from tests.chaos.verdict import Outcome, count, judge
-from tests.chaos.watch import Crowd, Window
+from tests.chaos.viewers import Crowd, Window
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "benchmarks" / "results" / "chaos.json"

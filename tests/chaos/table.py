@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report import machine_line
+from benchmarks.reports.report import machine_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ ingest of the tests (the muxer that MediaMTX uses), a synthetic teacher (RTMP), 
 something breaks.
 
 - **Viewers** are HTTP clients that joined by code; they ask, wait and move between relays as hls.js does with
-  our page's settings (`benchmarks/model.py`). They hear nothing by the page's socket: a page moves sooner.
+  our page's settings (`benchmarks/player/hlsjs_model.py`). They get no push from the page socket: a page
+  moves sooner.
 - **Browser** is one real Chromium on our page, beside them; a standstill counts from 250 ms.
 - A viewer's **stall** counts from 0.1 s. *Longest* is the longest one; *last back* is when the last picture
   moved again; *last moved* is when the last viewer first changed the relay: seconds after the fault. *Lost*

@@ -8,8 +8,8 @@ import pytest
 
 from tests.compose import images
 from tests.compose.engine import engine as running_engine
+from tests.harness.transcript import clean
 from tests.policy.tree import ROOT
-from tests.transcript import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,9 +19,9 @@ import httpx
 import pytest
 import trio
 
-from benchmarks.crowd import Orders
+from benchmarks.load.viewer_worker import Orders
 from tests.compose import images
-from tests.compose.school import NODES_S, POLL_S, SECRETS, running_school
+from tests.compose.project import NODES_S, POLL_S, SECRETS, running_school
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.compose.engine import Engine
-    from tests.compose.school import School
+    from tests.compose.project import School
 
 FIRST, LATER = 60, 40
 WHOLE_S = 420.0
@@ -215,7 +215,7 @@ async def _teach(school: School, url: str) -> None:
 async def _watch(school: School, urls: list[str], seconds: float, seen: list[dict[str, Any]]) -> None:
     orders = Orders(urls, len(urls), 5.0, 4.0, seconds, LATENCY_S)
     done = await trio.run_process(
-        [*school.pc.prefix, sys.executable, "-m", "benchmarks.crowd"],
+        [*school.pc.prefix, sys.executable, "-m", "benchmarks.load.viewer_worker"],
         stdin=json.dumps(asdict(orders)).encode() + b"\n",
         capture_stdout=True,
         cwd=ROOT,

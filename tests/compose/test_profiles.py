@@ -14,13 +14,13 @@ import httpx
 import pytest
 import trio
 
-from tests.compose.school import POLL_S, SECRETS, running_school
+from tests.compose.project import POLL_S, SECRETS, running_school
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.compose.engine import Engine
-    from tests.compose.school import School
+    from tests.compose.project import School
 
 WHOLE_S = 240.0
 FIRES_S = 120.0

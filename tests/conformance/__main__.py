@@ -23,11 +23,11 @@ from pathlib import Path
 import cyclopts
 import trio
 
-from benchmarks.machine import describe
-from tests.conformance import clients, control, rigs
+from benchmarks.reports.machine import describe
+from tests.conformance import clients, map_change_file, setups
 from tests.conformance.matrix import Cell, by_source, chosen, events
+from tests.conformance.page_server import Stage, stage_running
 from tests.conformance.scenes import Result, Scene
-from tests.conformance.stage import Stage, stage_running
 from tests.conformance.table import notes_of, page, versions_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def conformance(only: str = "", *, fresh: bool = False, table: bool = False) -> 
         return _fail(
             f"no cell matches {only!r}: give a part of source/scene/client, such as mpegts/restart/mpv"
         )
-    lacking = [*clients.missing({c.client for c in cells}), *rigs.missing({c.source for c in cells})]
+    lacking = [*clients.missing({c.client for c in cells}), *setups.missing({c.source for c in cells})]
     if lacking:
         return _fail(
             f"Missing: {' '.join(lacking)}. Install them first (apt-get install {' '.join(lacking)})."
@@ -93,9 +93,9 @@ async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, re
     async with AsyncExitStack() as stack:
         rig = None
         if source == "control":
-            stage.files |= await control.make(folder)
+            stage.files |= await map_change_file.make(folder)
         else:
-            rig = await stack.enter_async_context(rigs.rig(source, folder))
+            rig = await stack.enter_async_context(setups.rig(source, folder))
         for cell in cells:
             scene = Scene(cell, rig, stage, folder)
             try:

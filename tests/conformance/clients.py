@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.conformance.stage import Stage, hls_js_version
+from tests.conformance.page_server import Stage, hls_js_version
 from tests.conformance.verdict import STALL_LEAST_S, Sample
-from tests.processes import running
+from tests.harness.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from tests.processes import Child
+    from tests.harness.processes import Child
 
 POLL_S = 0.1
 START_S = 30.0

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.conformance import control, verdict
+from tests.conformance import map_change_file, verdict
 from tests.conformance.clients import Watching, watching
-from tests.conformance.rigs import SIZES, Rig, epochs_of, playlist_of
-from tests.conformance.stage import Stage, two_pathways
+from tests.conformance.page_server import Stage, two_pathways
+from tests.conformance.setups import SIZES, Rig, epochs_of, playlist_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -140,12 +140,12 @@ class Scene:
         """Play the file until shortly before its end."""
         asked_s = time.time()
         async with watching(
-            self.cell.client, f"{self.stage.url}/{control.NAME}", self.folder, self.stage
+            self.cell.client, f"{self.stage.url}/{map_change_file.NAME}", self.folder, self.stage
         ) as client:
             with trio.move_on_after(FIRST_PICTURE_S):
                 while verdict.started_s(client.samples) is None:
                     await trio.sleep(POLL_S)
-            await trio.sleep(2 * control.HALF_S - 1.5)
+            await trio.sleep(2 * map_change_file.HALF_S - 1.5)
             seen = verdict.plain(client.samples, asked_s, time.time(), client.least_stall_s)
             self._note("control", seen, client)
 

@@ -13,13 +13,13 @@ import pytest
 import trio
 
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, attribute, parse
-from tests.ingests import teacher_running
+from tests.harness.ingests import teacher_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.ingests import Ingest
+    from tests.harness.ingests import Ingest
 
 TEST_S = 50
 POLL_S = 0.1

@@ -11,12 +11,12 @@ from sqlalchemy import create_engine, text
 
 from airclass.config import load_master
 from airclass.domain.classrooms import Classroom, ClassStatus
-from airclass.domain.people import Role, User
-from airclass.domain.view import Revocation
+from airclass.domain.snapshot import Revocation
+from airclass.domain.users import Role, User
 from airclass.io.store import KEEP_EPOCHS, Conflict, Event, Store, Visit, open_store
+from relay.base.cluster_protocol import EpochBase
 from relay.base.errors import StartError
-from relay.base.wire import EpochBase
-from tests.postgres import Postgres, postgres_running
+from tests.harness.postgres import Postgres, postgres_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness, sample_data
 from tests.e2e.pages.scenes import SCENES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.e2e.pages.harness import FakeMaster
     from tests.e2e.pages.scenes import Scene
-    from tests.e2e.pages.stagehand import FakeMaster
 
 SIZES = {390: 844, 1280: 800}
 LOOKS = ("light", "dark")
@@ -36,7 +36,7 @@ LONGEST_PX = 2600
 def shoot(browser: Browser, master: FakeMaster, scene: Scene, width: int, look: str, lang: str) -> bytes:
     """Return one photograph as PNG."""
     master.set(reset=True)
-    master.set(**cast.school())
+    master.set(**sample_data.school())
     if scene.stage:
         master.set(**scene.stage)
     context = browser.new_context(
@@ -81,7 +81,7 @@ def small(png: bytes) -> bytes:
 def main() -> None:
     """Photograph what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=stagehand.ROOT / "docs" / "images")
+    parser.add_argument("folder", nargs="?", type=Path, default=harness.ROOT / "docs" / "images")
     parser.add_argument("--only", nargs="*", default=[""], help="only scenes whose names begin so")
     parser.add_argument(
         "--few", action="store_true", help="phone, light, Korean and desk, dark, English only"
@@ -93,11 +93,11 @@ def main() -> None:
     total = 0
     with (
         tempfile.TemporaryDirectory() as folder,
-        stagehand.ingest_with_teacher(Path(folder), "lowLatency", lesson=SHARP) as origin_url,
-        stagehand.fake_master(Path(folder), origin_url) as master,
+        harness.ingest_with_teacher(Path(folder), "lowLatency", lesson=SHARP) as origin_url,
+        harness.fake_master(Path(folder), origin_url) as master,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=stagehand.CHROMIUM, args=stagehand.CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=harness.CHROMIUM, args=harness.CHROMIUM_ARGS)
         for scene in SCENES:
             if not scene.name.startswith(tuple(args.only)):
                 continue

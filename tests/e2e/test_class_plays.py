@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from benchmarks.browser import Student, chromium
-from tests.e2e.school import school
-from tests.ingests import teacher_running
+from benchmarks.player.browser import Student, chromium
+from tests.harness.cluster import school
+from tests.harness.ingests import teacher_running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.browser import Seen
-    from tests.ingests import Ingest
+    from benchmarks.player.browser import Seen
+    from tests.harness.ingests import Ingest
 
 pytestmark = pytest.mark.calm
 

@@ -19,12 +19,12 @@ import pytest
 import trio
 
 from airclass.ingest.ports import lan_address
-from tests.processes import running
+from tests.harness.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.processes import Child
+    from tests.harness.processes import Child
 
 TEST_S = 100
 READY_S = 60.0

@@ -12,15 +12,15 @@ import httpx
 import pytest
 import trio
 
-from airclass.ingest import clock
+from airclass.ingest.test_pattern import timecode
 from relay.core.playlist import MediaPlaylist, parse
-from tests import ingests
+from tests.harness import ingests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.ingests import Ingest
+    from tests.harness.ingests import Ingest
 
 TEST_S = 60
 POLL_S = 0.1
@@ -61,7 +61,7 @@ class Player:
             await trio.sleep(POLL_S)
 
 
-def stamps(data: bytes) -> list[clock.Stamp]:
+def stamps(data: bytes) -> list[timecode.Stamp]:
     """Return what the clock shows in each frame."""
     found = []
     with av.open(BytesIO(data)) as container:
@@ -69,7 +69,7 @@ def stamps(data: bytes) -> list[clock.Stamp]:
             picture = frame.reformat(format="rgb24")
             pixels = bytes(picture.planes[0])
             found.append(
-                clock.decode_rgb(pixels, (picture.planes[0].line_size // 3, frame.height), channels=3)
+                timecode.decode_rgb(pixels, (picture.planes[0].line_size // 3, frame.height), channels=3)
             )
     assert None not in found
     return [stamp for stamp in found if stamp]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from tests.processes import running
+from tests.harness.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,9 +19,9 @@ import httpx
 import pytest
 import trio
 
-from tests import ingests
-from tests.postgres import postgres_running
-from tests.processes import Child, running
+from tests.harness import ingests
+from tests.harness.postgres import postgres_running
+from tests.harness.processes import Child, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import trio
 
-from tests.processes import Child, running
-from tests.unit.airclass.web.test_server import KILLERS
+from tests.harness.processes import Child, running
+from tests.unit.airclass.web.server.test_hypercorn_server import KILLERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

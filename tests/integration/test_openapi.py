@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.fakes.control import running_master
+from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path

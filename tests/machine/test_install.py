@@ -1,7 +1,7 @@
 """install.sh for real: machines with systemd, from nothing to a class, upgraded under viewers, taken away.
 
-By hand (`make test-install`), some five minutes; what an operator sees goes to build/machine/*.md, and from
-there into docs/install-log.md by `python -m tests.transcript`. With MEDIAMTX_PATH the cluster's ingest is a
+By hand (`make test-install`), some five minutes; what an operator sees goes to build/machine/*.md. With
+MEDIAMTX_PATH the cluster's ingest is a
 real MediaMTX (else `tests/origin` stands for it), and the one PC gets it, too, after its first days without.
 """
 
@@ -19,16 +19,16 @@ import httpx
 import pytest
 import trio
 
-from benchmarks.crowd import Orders
-from tests.ingests import build_origin
-from tests.machine.box import FOLDER, machine
+from benchmarks.load.viewer_worker import Orders
+from tests.harness.ingests import build_origin
+from tests.harness.transcript import clean
+from tests.machine.vm import FOLDER, machine
 from tests.policy.tree import ROOT
-from tests.transcript import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.machine.box import Box
+    from tests.machine.vm import Box
 
 WHOLE_S = 480.0
 WAIT_S = 60.0
@@ -296,7 +296,7 @@ async def _join(master: Box, code: str) -> list[str]:
 async def _watch(urls: list[str], seconds: float, seen: list[dict[str, Any]]) -> None:
     orders = Orders(urls, len(urls), 3.0, 4.0, seconds, 1.75)
     done = await trio.run_process(
-        [sys.executable, "-m", "benchmarks.crowd"],
+        [sys.executable, "-m", "benchmarks.load.viewer_worker"],
         stdin=json.dumps(asdict(orders)).encode() + b"\n",
         capture_stdout=True,
         cwd=ROOT,

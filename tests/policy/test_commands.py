@@ -47,7 +47,7 @@ RUN_ELSEWHERE = {
     "python -m relay --origin http://127.0.0.1:8888/live/class1/index.m3u8 --public": (
         *("tests/integration/relay/test_fuzz.py", '"--origin", origin.url, "--public"'),
     ),
-    "cp .env.example .env": ("tests/compose/school.py", ".env.example"),
+    "cp .env.example .env": ("tests/compose/project.py", ".env.example"),
     "airclass standalone": (DEMO, '"standalone"'),
     "airclass master": ("tests/integration/ops/test_promises.py", '"master"'),
     "airclass slave": (MACHINE, "airclass-slave"),
@@ -64,7 +64,7 @@ RUN_ELSEWHERE = {
     "deploy/install.sh --master --firewall --relays 192.168.1.0/24": (MACHINE, "{INSTALL} --master"),
     "deploy/install.sh --slave --master-url http://192.168.1.10:8000 --cluster-secret-file cluster-secret "
     "--public-url http://192.168.1.11:8080 --firewall": (MACHINE, "{INSTALL} --slave"),
-    "docker compose up -d": ("tests/compose/school.py", '"up", "--detach"'),
+    "docker compose up -d": ("tests/compose/project.py", '"up", "--detach"'),
     "docker compose up -d --scale slave=5": (COMPOSE, '"--scale", "slave=5"'),
     "docker compose --profile tls --profile monitoring up -d": (COMPOSE, '"--profile", "tls", "up"'),
     "docker compose stop master": (COMPOSE, 'compose("stop")'),

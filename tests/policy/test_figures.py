@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.tables import capacity_row
+from benchmarks.reports.tables import capacity_row
 from tests.policy.tree import ROOT
 
 RESULTS = sorted((ROOT / "benchmarks/results").glob("capacity-*.json"))

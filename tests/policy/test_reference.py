@@ -8,7 +8,7 @@ from pathlib import Path
 from airclass.cli.app import app
 from airclass.ops.report import as_json, read
 from relay.core.counters import Counters, StreamFigures
-from relay.io.metrics import Metrics
+from relay.io.admin.metrics import Metrics
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
 

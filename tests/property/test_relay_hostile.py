@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 from relay.base.errors import OriginError
-from relay.core.counting import Counting
-from relay.core.follow import Follower, Sessions, first_msn
+from relay.core.origin.epoch_tracker import Sessions, first_msn
+from relay.core.origin.playlist_poller import Follower
+from relay.core.origin.sequence_repair import Counting
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
-from relay.core.stream import Stream
-from tests.builders import WALL_S, MemoryBody, data
+from relay.core.stream.stream import Stream
+from tests.harness.builders import WALL_S, MemoryBody, data
 
 DATA = Path(__file__).parents[1] / "data" / "playlists"
 REAL = [path.read_text() for path in sorted(DATA.glob("*.m3u8"))]

@@ -14,11 +14,11 @@ import trio.testing
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.origin import HlsOrigin
-from tests.unit.relay.io.test_puller import Rig, objects
+from tests.harness.fake_origin import HlsOrigin
+from tests.unit.relay.io.origin.test_puller import Rig, objects
 
 if TYPE_CHECKING:
-    from tests.fakes.http import Request
+    from tests.harness.fake_http import Request
 
 PATH = "/live/class1/index.m3u8"
 PLAY_S = 10.0

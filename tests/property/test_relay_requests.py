@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from relay.base.errors import RequestError, TokenError
 from relay.base.tokens import mint_viewer, verify_viewer
-from relay.core.admission import Admission
-from relay.core.edge import Ask, Edge
-from relay.core.ledger import Ledger
+from relay.core.delivery.delivery import Ask, Edge
+from relay.core.delivery.request import Parser, byte_range
+from relay.core.delivery.response import Cors, Reply
 from relay.core.playlist import MultivariantPlaylist, Variant
-from relay.core.request import Parser, byte_range
-from relay.core.response import Cors, Reply
-from tests.builders import MemoryBody, begin, fetch_all, ll, opened, parts, segment
+from relay.core.viewers.admission import Admission
+from relay.core.viewers.registry import Ledger
+from tests.harness.builders import MemoryBody, begin, fetch_all, ll, opened, parts, segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from relay.core.deadlines import Wheel
-from relay.core.waiting import Edge, Verdict, Waiting
+from relay.core.delivery.blocking_reload import Waiting
+from relay.core.delivery.timer_wheel import Wheel
+from relay.core.stream.live_edge import Edge, Verdict
 
 STEP_S = 0.25
 

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from relay.core.follow import Sessions, first_msn
+from relay.core.origin.epoch_tracker import Sessions, first_msn
 from relay.core.playlist import Map, MediaPlaylist, MultivariantPlaylist, PreloadHint, Segment, Variant, parse
-from relay.core.stream import Stream
-from tests.builders import WALL_S, MemoryBody, bytes_of, data, ll, part, playlist
+from relay.core.stream.stream import Stream
+from tests.harness.builders import WALL_S, MemoryBody, bytes_of, data, ll, part, playlist
 
 if TYPE_CHECKING:
-    from relay.base.wire import EpochBase
-    from relay.core.entries import Fetch
-    from relay.core.timeline import Timeline
-    from relay.core.window import Window
+    from relay.base.cluster_protocol import EpochBase
+    from relay.core.stream.segment import Fetch
+    from relay.core.stream.timeline import Timeline
+    from relay.core.stream.window import Window
 
 DATA = Path(__file__).parents[1] / "data" / "playlists"
 INDEX = MultivariantPlaylist((Variant("video.m3u8", (("BANDWIDTH", "1"),)),))

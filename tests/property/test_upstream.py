@@ -11,8 +11,8 @@ from trio.testing import MockClock
 
 from relay.base.errors import OriginError
 from relay.core.playlist import ByteRange
-from relay.io.upstream import Answer, Limits, Upstream
-from tests.fakes.http import FakeServer, Request, chunk, reply
+from relay.io.origin.http_client import Answer, Limits, Upstream
+from tests.harness.fake_http import FakeServer, Request, chunk, reply
 
 MAX_BYTES = 100
 WHOLE = 1_000_000

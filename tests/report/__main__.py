@@ -19,8 +19,8 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from benchmarks.machine import describe
-from benchmarks.report import machine_line
+from benchmarks.reports.machine import describe
+from benchmarks.reports.report import machine_line
 from relay import __version__
 from tests.report.areas import AREAS, grouped
 from tests.report.read import FAILED, cases

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report import machine_line, number
-from benchmarks.tables import markdown
+from benchmarks.reports.report import machine_line, number
+from benchmarks.reports.tables import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness, sample_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +22,7 @@ DEADLINE_MS = 15_000
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=stagehand.CHROMIUM, args=stagehand.CHROMIUM_ARGS
-        )
+        chromium = playwright.chromium.launch(executable_path=harness.CHROMIUM, args=harness.CHROMIUM_ARGS)
         yield chromium
         chromium.close()
 
@@ -32,27 +30,27 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def origin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A low-latency stream with a teacher in it."""
-    with stagehand.ingest_with_teacher(tmp_path_factory.mktemp("ingest"), "lowLatency") as url:
+    with harness.ingest_with_teacher(tmp_path_factory.mktemp("ingest"), "lowLatency") as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def one_master(tmp_path_factory: pytest.TempPathFactory, origin_url: str) -> Iterator[stagehand.FakeMaster]:
+def one_master(tmp_path_factory: pytest.TempPathFactory, origin_url: str) -> Iterator[harness.FakeMaster]:
     """One fake master for all tests; `master` sets its stage anew for each."""
-    with stagehand.fake_master(tmp_path_factory.mktemp("master"), origin_url) as running:
+    with harness.fake_master(tmp_path_factory.mktemp("master"), origin_url) as running:
         yield running
 
 
 @pytest.fixture
-def master(one_master: stagehand.FakeMaster) -> stagehand.FakeMaster:
+def master(one_master: harness.FakeMaster) -> harness.FakeMaster:
     """A fake master with a small school on its stage."""
     one_master.set(reset=True)
-    one_master.set(**cast.school())
+    one_master.set(**sample_data.school())
     return one_master
 
 
 @pytest.fixture
-def open_page(browser: Browser, master: stagehand.FakeMaster) -> Iterator[Callable[..., Page]]:
+def open_page(browser: Browser, master: harness.FakeMaster) -> Iterator[Callable[..., Page]]:
     """Open a page of the fake master in a fresh, private browser window; scripts' errors fail the test."""
     faults: list[str] = []
     contexts = []
@@ -92,15 +90,15 @@ def open_page(browser: Browser, master: stagehand.FakeMaster) -> Iterator[Callab
 
 
 @pytest.fixture
-def watching(open_page: Callable[..., Page], master: stagehand.FakeMaster) -> Callable[..., Page]:
+def watching(open_page: Callable[..., Page], master: harness.FakeMaster) -> Callable[..., Page]:
     """Join the live class and wait for a moving picture."""
 
     def join(**how: Any) -> Page:
         master.set(state="live")
-        page = open_page(f"/join/{cast.CODE}", **how)
+        page = open_page(f"/join/{sample_data.CODE}", **how)
         page.get_by_label("Name").fill("Mina")
         page.get_by_role("button", name="Join").click()
-        stagehand.moving(page)
+        harness.moving(page)
         return page
 
     return join
@@ -109,4 +107,4 @@ def watching(open_page: Callable[..., Page], master: stagehand.FakeMaster) -> Ca
 @pytest.fixture(scope="session")
 def axe_script() -> Path:
     """axe-core, from the pages' own development dependencies."""
-    return stagehand.ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+    return harness.ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"

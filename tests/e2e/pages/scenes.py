@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness, sample_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.stagehand import FakeMaster
+    from tests.e2e.pages.harness import FakeMaster
 
 
 #: Makes a browser behave as phones do before the first touch.
@@ -74,7 +74,7 @@ def listening(page: Page, master: FakeMaster) -> None:
 def playing(page: Page, master: FakeMaster) -> None:
     """Give a name and watch."""
     enter(page, master)
-    stagehand.moving(page, 1.5)
+    harness.moving(page, 1.5)
 
 
 def reconnecting(page: Page, master: FakeMaster) -> None:
@@ -116,9 +116,9 @@ def behind(page: Page, master: FakeMaster) -> None:
     playing(page, master)
     pause = page.locator(".bar button").first
     pause.click()
-    stagehand.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) > 6.5")
+    harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) > 6.5")
     pause.click()
-    stagehand.moving(page, 0.5)
+    harness.moving(page, 0.5)
 
 
 def refused(page: Page, _: FakeMaster) -> None:
@@ -140,8 +140,8 @@ def previewing(page: Page, master: FakeMaster) -> None:
     ready(page, master)
     for second in range(12):
         rate = 2_480_000 + 90_000 * (second % 3)
-        master.set(push_teacher={"type": "change", "facts": cast.facts(bitrate_bps=rate)})
-    stagehand.moving(page, 2)
+        master.set(push_teacher={"type": "change", "facts": sample_data.facts(bitrate_bps=rate)})
+    harness.moving(page, 2)
 
 
 def hearing(page: Page, master: FakeMaster) -> None:
@@ -149,7 +149,7 @@ def hearing(page: Page, master: FakeMaster) -> None:
     previewing(page, master)
     page.locator("[role=group] .button.small").first.click()
     page.locator("[role=group] figure").wait_for()
-    stagehand.moving(page, 3)
+    harness.moving(page, 3)
 
 
 def dropped(page: Page, master: FakeMaster) -> None:
@@ -195,34 +195,38 @@ def invited(page: Page, master: FakeMaster) -> None:
     page.locator("dialog code").wait_for()
 
 
-ROOM = f"/join/{cast.CODE}"
+ROOM = f"/join/{sample_data.CODE}"
 NODES = [
-    cast.node(1),
-    cast.node(2),
-    cast.node(3, status="draining", **cast.DRAINING),
-    cast.node(
+    sample_data.node(1),
+    sample_data.node(2),
+    sample_data.node(3, status="draining", **sample_data.DRAINING),
+    sample_data.node(
         4,
         status="offline",
         connections=0,
         load=0.0,
         egress_mbps=0.0,
         last_seen_s=42.0,
-        **cast.SILENT,
+        **sample_data.SILENT,
     ),
-    cast.node(5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", **cast.NO_INGEST),
+    sample_data.node(5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", **sample_data.NO_INGEST),
 ]
-OVER = cast.classroom(status="ended", state="ended")
-SICK = {"nodes": NODES, "summary": cast.summary(NODES)}
+OVER = sample_data.classroom(status="ended", state="ended")
+SICK = {"nodes": NODES, "summary": sample_data.summary(NODES)}
 
 
 def _teaching(**changes: Any) -> dict[str, Any]:
-    base = {"classroom": cast.classroom(), "facts": None, "viewers": [], "history": []}
+    base = {"classroom": sample_data.classroom(), "facts": None, "viewers": [], "history": []}
     return {"teacher": base | changes}
 
 
 def _live(**changes: Any) -> dict[str, Any]:
-    room = cast.classroom(state="live", rtmp_key="c1?token=3f9a7be2c1d84e56")
-    people = {"viewers": cast.viewers(9), "history": cast.history(90, 9), "facts": cast.facts()}
+    room = sample_data.classroom(state="live", rtmp_key="c1?token=3f9a7be2c1d84e56")
+    people = {
+        "viewers": sample_data.viewers(9),
+        "history": sample_data.history(90, 9),
+        "facts": sample_data.facts(),
+    }
     return {"state": "live", "classrooms": [room], **_teaching(**({"classroom": room} | people | changes))}
 
 
@@ -261,7 +265,7 @@ SCENES = [
     Scene(
         "teacher-before",
         "/teach#/c1",
-        {"classrooms": [cast.classroom(rtmp_key="c1?token=3f9a7be2c1d84e56")]},
+        {"classrooms": [sample_data.classroom(rtmp_key="c1?token=3f9a7be2c1d84e56")]},
         ready,
         whole=True,
     ),
@@ -271,7 +275,7 @@ SCENES = [
     Scene(
         "teacher-full",
         "/teach#/c1",
-        _live(classroom=cast.classroom(state="live", capacity=9)),
+        _live(classroom=sample_data.classroom(state="live", capacity=9)),
         previewing,
         whole=True,
     ),
@@ -281,7 +285,7 @@ SCENES = [
     Scene("teacher-end", "/teach#/c1", {}, press(".head .danger")),
     Scene("admin", "/admin", {}, ready, whole=True),
     Scene("admin-trouble", "/admin", SICK, ready, whole=True),
-    Scene("admin-no-nodes", "/admin", {"nodes": [], "summary": cast.summary([])}, ready),
+    Scene("admin-no-nodes", "/admin", {"nodes": [], "summary": sample_data.summary([])}, ready),
     Scene("admin-drain", "/admin", {}, press("td.end .button")),
     Scene("admin-classes", "/admin#/classrooms", {}, ready),
     Scene("admin-people", "/admin#/users", {}, ready),

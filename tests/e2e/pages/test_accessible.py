@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.pages import cast
+from tests.e2e.pages import sample_data
 from tests.e2e.pages.scenes import SCENES
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+    from tests.e2e.pages.harness import FakeMaster
     from tests.e2e.pages.scenes import Scene
-    from tests.e2e.pages.stagehand import FakeMaster
 
 RUN = """async () => {
   const found = await axe.run(document, { resultTypes: ['violations'] });
@@ -57,4 +57,4 @@ def test_nothing_serious_and_all_on_the_screen(
 
 def test_every_role_has_a_scene() -> None:
     assert {scene.name.split("-")[0] for scene in SCENES} == {"student", "login", "teacher", "admin"}
-    assert cast.CODE in "".join(scene.path for scene in SCENES)
+    assert sample_data.CODE in "".join(scene.path for scene in SCENES)

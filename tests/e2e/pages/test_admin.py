@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness, sample_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.stagehand import FakeMaster
+    from tests.e2e.pages.harness import FakeMaster
 
     Open = Callable[..., Page]
 
@@ -39,13 +39,13 @@ def test_cards_advice_and_nodes(open_page: Open) -> None:
 @pytest.mark.parametrize(
     ("nodes", "advice"),
     [
-        ([cast.node(1, connections=140, load=93.3)], "Add a node"),
+        ([sample_data.node(1, connections=140, load=93.3)], "Add a node"),
         (
-            [cast.node(1, connections=9, load=6.0), cast.node(2, connections=3, load=2.0)],
+            [sample_data.node(1, connections=9, load=6.0), sample_data.node(2, connections=3, load=2.0)],
             "You can scale down",
         ),
         (
-            [cast.node(1, status="offline", **cast.SILENT), cast.node(2)],
+            [sample_data.node(1, status="offline", **sample_data.SILENT), sample_data.node(2)],
             "1 node needs attention. relay-1: Nothing heard for 42 s.",
         ),
     ],
@@ -53,14 +53,14 @@ def test_cards_advice_and_nodes(open_page: Open) -> None:
 def test_the_recommendation(
     nodes: list[dict[str, object]], advice: str, open_page: Open, master: FakeMaster
 ) -> None:
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     expect(open_page("/admin").get_by_text(advice)).to_be_visible()
 
 
 def test_reasons_are_said_in_the_language_of_the_page(open_page: Open, master: FakeMaster) -> None:
-    nodes = [cast.node(1), cast.node(2, status="offline", **cast.SILENT)]
-    nodes.append(cast.node(3, status="unhealthy", **cast.NO_INGEST))
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    nodes = [sample_data.node(1), sample_data.node(2, status="offline", **sample_data.SILENT)]
+    nodes.append(sample_data.node(3, status="unhealthy", **sample_data.NO_INGEST))
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page = open_page("/admin", lang="ko")
     row = page.get_by_role("row", name="relay-2")
     expect(row).to_contain_text("42초 동안 신호가 없습니다")
@@ -99,10 +99,10 @@ def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> No
             break
         page.wait_for_timeout(20)
     assert heard, "the snapshot"
-    nodes = [cast.node(1), cast.node(9, id=cast.XSS)]
-    master.set(push_monitor={"type": "change", "nodes": nodes, "summary": cast.summary(nodes)})
+    nodes = [sample_data.node(1), sample_data.node(9, id=sample_data.XSS)]
+    master.set(push_monitor={"type": "change", "nodes": nodes, "summary": sample_data.summary(nodes)})
     expect(page.get_by_role("row", name="relay-3")).to_have_count(0)
-    expect(page.get_by_text(cast.XSS, exact=True)).to_be_visible()
+    expect(page.get_by_text(sample_data.XSS, exact=True)).to_be_visible()
     assert page.locator("img").count() == 0
 
 
@@ -110,13 +110,13 @@ def test_the_switch_stops_refreshing_and_the_button_refreshes(open_page: Open, m
     master.set(sockets=False)
     page = open_page("/admin", clock=True)
     expect(page.get_by_role("row", name="relay-3")).to_be_visible()
-    nodes = [cast.node(7)]
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    nodes = [sample_data.node(7)]
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page.clock.fast_forward(5000)
     expect(page.get_by_role("row", name="relay-7")).to_be_visible()
     page.get_by_role("switch").uncheck()
-    nodes = [cast.node(8)]
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    nodes = [sample_data.node(8)]
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     asked = master.told()["asked"]
     page.clock.fast_forward(20_000)
     page.evaluate("() => fetch('/api/me')")  # whatever the page has asked for came before this
@@ -127,8 +127,8 @@ def test_the_switch_stops_refreshing_and_the_button_refreshes(open_page: Open, m
 
 
 def test_drain_asks_first_then_orders(open_page: Open, master: FakeMaster) -> None:
-    nodes = [cast.node(1), cast.node(2), cast.node(3, status="offline")]
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    nodes = [sample_data.node(1), sample_data.node(2), sample_data.node(3, status="offline")]
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page = open_page("/admin")
     page.get_by_role("button", name="Drain: relay-2").click()
     expect(page.get_by_text("Its 74 students move to other nodes")).to_be_visible()
@@ -138,17 +138,17 @@ def test_drain_asks_first_then_orders(open_page: Open, master: FakeMaster) -> No
     page.get_by_role("button", name="Remove: relay-3").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
-    stagehand.wait_for(lambda: len(master.told()["calls"]) == 2 or None, 5)
+    harness.wait_for(lambda: len(master.told()["calls"]) == 2 or None, 5)
     assert master.told()["calls"] == ["POST /cluster/drain/relay-2", "DELETE /cluster/nodes/relay-3"]
 
 
 def test_a_draining_node_can_be_used_again(open_page: Open, master: FakeMaster) -> None:
-    nodes = [cast.node(1, status="draining"), cast.node(2)]
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    nodes = [sample_data.node(1, status="draining"), sample_data.node(2)]
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page = open_page("/admin")
     page.get_by_role("button", name="Use again: relay-1").click()
     page.get_by_role("dialog").get_by_role("button", name="Use again").click()
-    stagehand.wait_for(lambda: master.told()["calls"] or None, 5)
+    harness.wait_for(lambda: master.told()["calls"] or None, 5)
     assert master.told()["calls"] == ["POST /cluster/undrain/relay-1"]
 
 
@@ -159,7 +159,7 @@ def test_classes_people_log_and_settings(open_page: Open, master: FakeMaster) ->
     page.get_by_role("link", name="People").click()
     expect(page.get_by_role("button", name="Add person")).to_be_visible()  # classes name their teachers too
     expect(page.get_by_role("row", name="김선생")).to_contain_text("Teacher")
-    expect(page.get_by_text(cast.XSS)).to_be_visible()
+    expect(page.get_by_text(sample_data.XSS)).to_be_visible()
     page.get_by_role("button", name="Add person").click()
     page.get_by_label("User name").fill("lee")
     page.get_by_label("Password").fill("long enough")
@@ -215,18 +215,22 @@ def test_a_monitor_looks_and_a_teacher_does_not(open_page: Open, master: FakeMas
 def test_fifty_nodes_and_fifteen_hundred_students_stay_smooth(open_page: Open, master: FakeMaster) -> None:
     def crowd(step: int) -> list[dict[str, object]]:
         return [
-            cast.node(n, connections=(30 * n + step) % 150, load=(20 * n + step) % 100) for n in range(1, 51)
+            sample_data.node(n, connections=(30 * n + step) % 150, load=(20 * n + step) % 100)
+            for n in range(1, 51)
         ]
 
     nodes = crowd(0)
-    master.set(nodes=nodes, summary=cast.summary(nodes))
+    master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page = open_page("/admin")
     expect(page.get_by_role("row", name="relay-50")).to_be_attached()
     page.evaluate(WATCH_FRAMES)
     for step in range(1, 21):
         nodes = crowd(step)
-        lines = {"history": cast.history(360, 50 + step), "student_history": cast.history(360, 1500 - step)}
-        news = {"type": "change", "nodes": nodes, "summary": cast.summary(nodes), **lines}
+        lines = {
+            "history": sample_data.history(360, 50 + step),
+            "student_history": sample_data.history(360, 1500 - step),
+        }
+        news = {"type": "change", "nodes": nodes, "summary": sample_data.summary(nodes), **lines}
         master.set(push_monitor=news)
         page.wait_for_timeout(100)
     longest_ms = max(page.evaluate("window.long"))

@@ -6,16 +6,14 @@ import gzip
 import json
 from typing import Any
 
-from tests.e2e.pages import stagehand
+from tests.e2e.pages import harness
 
 MOST_STUDENT_BYTES = 250_000  # gzip, with hls.js
 
 
 def loaded_by(page: str) -> set[str]:
     """Return every file that a page may ever load, its lazy parts as well."""
-    manifest: dict[str, dict[str, Any]] = json.loads(
-        (stagehand.PAGES / ".vite" / "manifest.json").read_text()
-    )
+    manifest: dict[str, dict[str, Any]] = json.loads((harness.PAGES / ".vite" / "manifest.json").read_text())
     files, todo, seen = {page}, [page], set[str]()
     while todo:
         name = todo.pop()
@@ -29,13 +27,13 @@ def loaded_by(page: str) -> set[str]:
 
 
 def test_the_student_page_is_small() -> None:
-    bodies = [(stagehand.PAGES / name).read_bytes() for name in loaded_by("index.html")]
+    bodies = [(harness.PAGES / name).read_bytes() for name in loaded_by("index.html")]
     total = sum(len(gzip.compress(body, 9)) for body in bodies)
     assert total <= MOST_STUDENT_BYTES, f"{total} bytes"
 
 
 def test_students_get_no_staff_code() -> None:
-    text = "".join((stagehand.PAGES / name).read_text(errors="replace") for name in loaded_by("index.html"))
+    text = "".join((harness.PAGES / name).read_text(errors="replace") for name in loaded_by("index.html"))
     for word in (
         "/cluster/drain",
         "/cluster/nodes",
@@ -50,7 +48,7 @@ def test_students_get_no_staff_code() -> None:
 
 def test_pages_hold_no_script_style_or_foreign_address() -> None:
     for name in ("index", "teach", "admin", "login"):
-        html = (stagehand.PAGES / f"{name}.html").read_text()
+        html = (harness.PAGES / f"{name}.html").read_text()
         assert "<style" not in html
         assert "style=" not in html
         assert html.count("<script") == html.count('<script type="module" crossorigin src="/assets/')

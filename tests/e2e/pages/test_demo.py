@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.pages import stagehand
+from tests.e2e.pages import harness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +22,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     folder = tmp_path_factory.mktemp("demo")
     file, log = folder / "ready.json", folder / "demo.log"
     args = [sys.executable, "-m", "airclass.cli.app", "demo", "--ports", "0", "--ready-file", str(file)]
-    with stagehand.child(args, log) as process:
-        yield stagehand.ready(process, file, log)
+    with harness.child(args, log) as process:
+        yield harness.ready(process, file, log)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def join(page: Page, name: str) -> None:
     """Enter the class and wait for the first picture."""
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Join").click()
-    stagehand.until(page, "document.querySelector('video')?.currentTime > 0")
+    harness.until(page, "document.querySelector('video')?.currentTime > 0")
 
 
 def test_a_teacher_sees_the_class_and_who_is_in_it(demo: dict[str, str], visit: Callable[..., Page]) -> None:
@@ -63,7 +63,7 @@ def test_a_teacher_sees_the_class_and_who_is_in_it(demo: dict[str, str], visit: 
     expect(teacher.get_by_role("heading", name="You are live")).to_be_visible()
     expect(teacher.get_by_role("row", name="Mina")).to_be_visible()
     expect(teacher.get_by_text(demo["join_code"]).first).to_be_visible()
-    stagehand.moving(teacher, 2)
+    harness.moving(teacher, 2)
     teacher.get_by_role("button", name="Remove: Mina").click()
     teacher.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(student.get_by_role("heading", name="You were removed")).to_be_visible(timeout=10_000)
@@ -83,4 +83,4 @@ def test_closing_sends_out_and_opening_lets_in(demo: dict[str, str], visit: Call
     teacher.get_by_role("button", name="Open class").click()
     expect(teacher.get_by_role("button", name="Close class")).to_be_visible()
     student.clock.fast_forward(15_000)  # it knocks every 10 to 12 s
-    stagehand.until(student, "document.querySelector('video')?.currentTime > 0", 25)
+    harness.until(student, "document.querySelector('video')?.currentTime > 0", 25)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness, sample_data
 from tests.e2e.pages.scenes import FORBID_SOUND, behind
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.stagehand import FakeMaster
+    from tests.e2e.pages.harness import FakeMaster
 
     Open = Callable[..., Page]
 
-ROOM = f"/join/{cast.CODE}"
+ROOM = f"/join/{sample_data.CODE}"
 REMEMBER_LOCKS = """
   window.locks = [];
   const request = navigator.wakeLock.request.bind(navigator.wakeLock);
@@ -56,7 +56,7 @@ def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMaster) ->
     page.get_by_label("Class code").fill("k7qf m2xp")
     page.get_by_role("button", name="Next").click()
     enter(page)
-    stagehand.moving(page, 6)
+    harness.moving(page, 6)
     assert float(data(page, "latency-s")) <= 4
     assert data(page, "stalls") == "0"
     assert data(page, "cures") == ""
@@ -96,7 +96,7 @@ def test_a_class_that_has_not_started_starts_by_itself(open_page: Open, master: 
     heading(page, "Class has not started yet")
     assert master.told()["tokens"] == []  # nothing is loaded before there is a picture
     master.set(state="live")
-    stagehand.moving(page)
+    harness.moving(page)
 
 
 def test_a_full_class_lets_in_by_itself(open_page: Open, master: FakeMaster) -> None:
@@ -127,7 +127,7 @@ def test_the_teacher_reconnects_and_the_picture_stays(
     expect(page.locator("video")).to_be_visible()
     master.set(state="live")
     expect(page.get_by_text("Teacher is reconnecting")).to_be_hidden()
-    stagehand.moving(page, 2)
+    harness.moving(page, 2)
     assert data(page, "mark") == "same"
 
 
@@ -146,8 +146,8 @@ def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], ma
     page = watching()
     assert data(page, "pathway") == "r1"
     master.set(priority=["r2", "r1"])
-    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
-    stagehand.moving(page, 5)  # the two segments in which sound would be missing, and more
+    harness.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
+    harness.moving(page, 5)  # the two segments in which sound would be missing, and more
     assert data(page, "stalls") == "0"
     assert data(page, "cures") == ""
 
@@ -156,8 +156,8 @@ def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], ma
 def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     master.set(relays_down=["r1"])
-    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
-    stagehand.moving(page, 5)
+    harness.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
+    harness.moving(page, 5)
     assert data(page, "stalls") == "0"
 
 
@@ -169,41 +169,41 @@ def test_without_websockets_the_steering_manifest_moves(
     assert data(page, "pathway") == "r1"
     page.evaluate("document.querySelector('video').dataset.mark = 'same'")
     master.set(priority=["r2", "r1"])
-    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
-    stagehand.moving(page, 2)
+    harness.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
+    harness.moving(page, 2)
     assert data(page, "mark") == "same"
 
 
 def test_both_relays_gone_and_back_without_a_hand(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     master.set(relays_down=["r1", "r2"])
-    stagehand.until(page, "(document.querySelector('video').dataset.cures ?? '').includes('reload')", 40)
+    harness.until(page, "(document.querySelector('video').dataset.cures ?? '').includes('reload')", 40)
     master.set(relays_down=[])
-    at = stagehand.position_s(page)
-    stagehand.until(page, f"document.querySelector('video').currentTime > {at} + 2", 40)
+    at = harness.position_s(page)
+    harness.until(page, f"document.querySelector('video').currentTime > {at} + 2", 40)
 
 
 def test_offline_and_back(watching: Callable[[], Page]) -> None:
     page = watching()
     page.context.set_offline(True)
     expect(page.get_by_text("Your device is offline.")).to_be_visible()
-    stagehand.until(page, "parseFloat(document.querySelector('video').dataset.bufferS) < 0.1")
+    harness.until(page, "parseFloat(document.querySelector('video').dataset.bufferS) < 0.1")
     page.context.set_offline(False)
     expect(page.get_by_text("Your device is offline.")).to_be_hidden()
-    at = stagehand.position_s(page)
-    stagehand.until(page, f"document.querySelector('video').currentTime > {at} + 2", 30)
+    at = harness.position_s(page)
+    harness.until(page, f"document.querySelector('video').currentTime > {at} + 2", 30)
 
 
 def test_a_tab_that_slept_plays_near_the_edge_again(watching: Callable[[], Page], origin_url: str) -> None:
     page = watching()
-    before = stagehand.segments_so_far(origin_url)
-    slept_from_s = stagehand.position_s(page)
-    with stagehand.asleep(page):
-        stagehand.wait_for(lambda: stagehand.segments_so_far(origin_url) >= before + 8 or None)
+    before = harness.segments_so_far(origin_url)
+    slept_from_s = harness.position_s(page)
+    with harness.asleep(page):
+        harness.wait_for(lambda: harness.segments_so_far(origin_url) >= before + 8 or None)
     goal = f"video.currentTime > {slept_from_s} + 5 && parseFloat(video.dataset.latencyS) < 4"
-    stagehand.until(page, f"(video => {goal})(document.querySelector('video'))", 6)
-    at_s = stagehand.position_s(page)
-    stagehand.until(page, f"document.querySelector('video').currentTime > {at_s} + 1", 4)
+    harness.until(page, f"(video => {goal})(document.querySelector('video'))", 6)
+    at_s = harness.position_s(page)
+    harness.until(page, f"document.querySelector('video').currentTime > {at_s} + 1", 4)
     assert "reload" not in data(page, "cures")
 
 
@@ -211,48 +211,48 @@ def test_a_tab_that_slept_plays_near_the_edge_again(watching: Callable[[], Page]
 def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     page = watching()
     page.get_by_role("button", name="Pause").click()
-    stagehand.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) > 6.5")
+    harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) > 6.5")
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_role("group", name="Class video").get_by_text("s behind")).to_be_visible()
     page.get_by_role("button", name="Go live").click()
-    stagehand.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
+    harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
 
 
 @pytest.mark.calm
 def test_rewinding_is_no_stall_and_going_live_ends_it(watching: Callable[[], Page]) -> None:
     page = watching()
     slider = page.get_by_role("slider", name="Position in the last minute")
-    stagehand.until(page, "(seek => seek && seek.max - seek.min > 9)(document.querySelector('.seek'))")
+    harness.until(page, "(seek => seek && seek.max - seek.min > 9)(document.querySelector('.seek'))")
     end_s = float(slider.get_attribute("max") or 0)
     slider.fill(str(round(end_s - 8)))
     behind_by = re.compile(r"\b([6-9]|1\d) s behind")
     expect(page.get_by_role("group", name="Class video").get_by_text(behind_by)).to_be_visible()
-    at_s = stagehand.position_s(page)
-    stagehand.until(page, f"document.querySelector('video').currentTime > {at_s} + 2")
+    at_s = harness.position_s(page)
+    harness.until(page, f"document.querySelector('video').currentTime > {at_s} + 2")
     assert data(page, "cures") == ""  # nobody who rewound is pulled back
     page.get_by_role("button", name="Go live").click()
-    stagehand.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
+    harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
     expect(page.get_by_role("button", name="Live", exact=True)).to_be_visible()
 
 
 def test_the_screen_stays_awake_only_while_playing(watching: Callable[..., Page]) -> None:
     page = watching(script=REMEMBER_LOCKS)
-    stagehand.until(page, "locks.length === 1 && !locks[0].released")
+    harness.until(page, "locks.length === 1 && !locks[0].released")
     page.get_by_role("button", name="Pause").click()
-    stagehand.until(page, "locks[0].released")
+    harness.until(page, "locks[0].released")
     page.get_by_role("button", name="Play", exact=True).click()
-    stagehand.until(page, "locks.length === 2 && !locks[1].released")
+    harness.until(page, "locks.length === 2 && !locks[1].released")
     page.get_by_role("button", name="Leave class").click()
-    stagehand.until(page, "locks[1].released")
+    harness.until(page, "locks[1].released")
 
 
 def test_a_small_window_beside_other_work(watching: Callable[[], Page]) -> None:
     page = watching()
     page.get_by_role("button", name="Picture in picture").click()
-    stagehand.until(page, "document.pictureInPictureElement === document.querySelector('video')")
+    harness.until(page, "document.pictureInPictureElement === document.querySelector('video')")
     expect(page.get_by_role("button", name="Picture in picture")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Picture in picture").click()
-    stagehand.until(page, "document.pictureInPictureElement === null")
+    harness.until(page, "document.pictureInPictureElement === null")
 
 
 def test_captions_are_offered_where_there_are_some(watching: Callable[[], Page], master: FakeMaster) -> None:
@@ -265,7 +265,7 @@ def test_captions_are_offered_where_there_are_some(watching: Callable[[], Page],
     expect(button).to_have_attribute("aria-pressed", "true")
     shown = "[...document.querySelector('video').textTracks].find(track => track.mode === 'showing')"
     assert (
-        stagehand.until(page, f"[...({shown}?.activeCues ?? [])].map(cue => cue.text).join()") == "안녕하세요"
+        harness.until(page, f"[...({shown}?.activeCues ?? [])].map(cue => cue.text).join()") == "안녕하세요"
     )
     button.click()
     assert page.evaluate(f"{shown} === undefined")
@@ -275,7 +275,7 @@ def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMaster) -
     master.set(state="live", token_life_s=2)
     page = open_page(ROOM)
     enter(page)
-    stagehand.moving(page, 4)
+    harness.moving(page, 4)
     assert data(page, "stalls") == "0"
     assert len(master.told()["tokens"]) >= 3  # the relays saw every new one
 
@@ -292,15 +292,17 @@ def test_without_websockets_the_state_is_asked_for(open_page: Open, master: Fake
         page.wait_for_timeout(50)
         return page.locator("video").is_visible() or None
 
-    stagehand.wait_for(later, why="the page asks for the state")
-    stagehand.moving(page)
+    harness.wait_for(later, why="the page asks for the state")
+    harness.moving(page)
 
 
 def test_a_reload_comes_straight_back(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     page.reload()
-    stagehand.moving(page)
-    assert [call for call in master.told()["calls"] if call.startswith("join")] == [f"join {cast.CODE} Mina"]
+    harness.moving(page)
+    assert [call for call in master.told()["calls"] if call.startswith("join")] == [
+        f"join {sample_data.CODE} Mina"
+    ]
 
 
 def test_the_name_is_remembered(open_page: Open) -> None:
@@ -308,7 +310,7 @@ def test_the_name_is_remembered(open_page: Open) -> None:
     enter(page)
     heading(page, "Class has not started yet")
     page.get_by_role("button", name="Leave class").click()
-    page.get_by_label("Class code").fill(cast.CODE)
+    page.get_by_label("Class code").fill(sample_data.CODE)
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_label("Name")).to_have_value("Mina")
 
@@ -318,7 +320,7 @@ def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: Fa
     page = open_page(ROOM)
     page.evaluate(FORBID_SOUND)
     enter(page)
-    stagehand.moving(page)
+    harness.moving(page)
     assert page.evaluate("document.querySelector('video').muted")
     page.get_by_role("button", name="Turn on sound").click()
     assert not page.evaluate("document.querySelector('video').muted")
@@ -327,12 +329,12 @@ def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: Fa
 def test_the_keyboard_is_enough(open_page: Open, master: FakeMaster) -> None:
     master.set(state="live")
     page = open_page("/")
-    page.keyboard.type(cast.CODE)  # the field has the focus already
+    page.keyboard.type(sample_data.CODE)  # the field has the focus already
     page.keyboard.press("Enter")
     heading(page, "What is your name?")
     page.keyboard.type("Mina")
     page.keyboard.press("Enter")
-    stagehand.moving(page)
+    harness.moving(page)
     for _ in range(20):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.getAttribute('aria-label')") == "Pause":
@@ -354,11 +356,11 @@ def test_the_language_switches_and_stays(open_page: Open) -> None:
 
 
 def test_names_cannot_break_out(open_page: Open, master: FakeMaster) -> None:
-    master.set(class_name=cast.XSS)
+    master.set(class_name=sample_data.XSS)
     page = open_page(ROOM)
-    enter(page, cast.XSS[:40])
+    enter(page, sample_data.XSS[:40])
     heading(page, "Class has not started yet")
-    expect(page.get_by_text(cast.XSS)).to_be_visible()
+    expect(page.get_by_text(sample_data.XSS)).to_be_visible()
     assert page.locator("img").count() == 0
 
 
@@ -372,7 +374,7 @@ def test_the_page_asks_no_other_host(open_page: Open, master: FakeMaster) -> Non
     page.reload()
     page.goto(ROOM)
     enter(page)
-    stagehand.moving(page)
+    harness.moving(page)
     assert hosts == {master.url.removeprefix("http://")}
 
 
@@ -389,7 +391,7 @@ def test_small_screens_hold_everything(size: tuple[int, int], open_page: Open, m
     master.set(state="live")
     page = open_page(ROOM, width=size[0], height=size[1])
     enter(page)
-    stagehand.moving(page)
+    harness.moving(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     for name in ("Pause", "Full screen"):
         box = page.get_by_role("button", name=name).bounding_box()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness, sample_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.stagehand import FakeMaster
+    from tests.e2e.pages.harness import FakeMaster
 
     Open = Callable[..., Page]
 
@@ -55,17 +55,17 @@ def test_going_live_is_noticed_and_previewed(open_page: Open, master: FakeMaster
     expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
     master.set(state="live")
     expect(page.get_by_role("heading", name="You are live")).to_be_visible()
-    stagehand.moving(page, 2)
+    harness.moving(page, 2)
     assert page.evaluate("document.querySelector('video').muted")  # no echo in the room
 
 
 def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -> None:
     page = open_page(CLASS)
     master.set(state="live")
-    stagehand.moving(page)
+    harness.moving(page)
     press(page, "Check the sound")
     level = page.get_by_role("meter", name="Sound level")
-    stagehand.until(page, "Number(document.querySelector('[role=meter]').ariaValueNow) > 10")
+    harness.until(page, "Number(document.querySelector('[role=meter]').ariaValueNow) > 10")
     expect(level).to_be_visible()
     expect(page.get_by_text("Sound is good.").or_(page.get_by_text("Very quiet."))).to_be_visible()
     expect(page.locator("figcaption", has_text="Sound level")).to_contain_text("dB")
@@ -77,12 +77,14 @@ def test_what_arrives_is_drawn_and_one_sentence_says_what_to_change(
     page = open_page(CLASS)
     expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
     expect(page.get_by_role("heading", name="Your signal")).to_have_count(0)
-    master.set(push_teacher={"type": "change", "facts": cast.facts()})
+    master.set(push_teacher={"type": "change", "facts": sample_data.facts()})
     expect(page.get_by_text("Everything looks right.")).to_be_visible()
     for figure in ("2.5 Mbit/s", "1280 × 720", "30", "2.0 s"):
         expect(page.locator("figcaption strong", has_text=figure)).to_be_visible()
     assert page.evaluate(DRAWN) == 4
-    master.set(push_teacher={"type": "change", "facts": cast.facts(width=640, height=360, keyframe_s=8.0)})
+    master.set(
+        push_teacher={"type": "change", "facts": sample_data.facts(width=640, height=360, keyframe_s=8.0)}
+    )
     expect(page.locator("figcaption", has_text="Picture size")).to_contain_text("640 × 360")
     expect(page.get_by_text("A key frame comes only every 8 s.")).to_be_visible()
     master.set(push_teacher={"type": "change", "facts": None})
@@ -91,9 +93,9 @@ def test_what_arrives_is_drawn_and_one_sentence_says_what_to_change(
 
 def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
     page = open_page(CLASS)
-    master.set(state="live", push_teacher={"type": "change", "facts": cast.facts()})
+    master.set(state="live", push_teacher={"type": "change", "facts": sample_data.facts()})
     expect(page.get_by_text("Everything looks right.")).to_be_visible()
-    stagehand.moving(page)
+    harness.moving(page)
     master.set(state="reconnecting")
     expect(page.get_by_role("heading", name="Your picture has stopped arriving")).to_be_visible()
     expect(page.get_by_text("Everything looks right.")).to_have_count(0)
@@ -102,24 +104,24 @@ def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
 
 
 def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMaster) -> None:
-    people = cast.viewers(3)
-    people[1]["name"] = cast.XSS
+    people = sample_data.viewers(3)
+    people[1]["name"] = sample_data.XSS
     master.set(teacher={"viewers": people})
     page = open_page(CLASS)
     expect(page.get_by_text("3 of 30 students")).to_be_visible()
-    expect(page.get_by_role("cell", name=cast.XSS)).to_be_visible()
+    expect(page.get_by_role("cell", name=sample_data.XSS)).to_be_visible()
     assert page.locator("img").count() == 0
-    page.get_by_role("row", name=cast.NAMES[0]).get_by_role("button").click()
+    page.get_by_role("row", name=sample_data.NAMES[0]).get_by_role("button").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_text("2 of 30 students")).to_be_visible()
     assert 'POST /api/classrooms/c1/kick {"subject":"s0"}' in master.told()["calls"]
 
 
 def test_a_full_class_is_said(open_page: Open, master: FakeMaster) -> None:
-    master.set(teacher={"viewers": cast.viewers(28)})
+    master.set(teacher={"viewers": sample_data.viewers(28)})
     page = open_page(CLASS)
     expect(page.get_by_text("Nearly full: 28 of 30")).to_be_visible()
-    master.set(push_teacher={"type": "change", "viewers": cast.viewers(30)})
+    master.set(push_teacher={"type": "change", "viewers": sample_data.viewers(30)})
     expect(page.get_by_text("The class is full.")).to_be_visible()
 
 
@@ -174,7 +176,7 @@ def test_the_projector_shows_a_square_and_the_code(open_page: Open) -> None:
     press(page, "Show on projector")
     shown = page.get_by_role("dialog", name="QR code for joining")
     expect(shown.get_by_role("img", name="QR code for joining")).to_be_visible()
-    expect(shown.get_by_text(cast.CODE)).to_be_visible()
+    expect(shown.get_by_text(sample_data.CODE)).to_be_visible()
     shown.get_by_role("button", name="Close").click()
     expect(shown).to_be_hidden()
 

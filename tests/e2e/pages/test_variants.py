@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.pages import cast, stagehand
+from tests.e2e.pages import harness
+from tests.e2e.pages.sample_data import CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.stagehand import FakeMaster
+    from tests.e2e.pages.harness import FakeMaster
 
 pytestmark = pytest.mark.calm
 KINDS = ("embedded", "origin")  # the first muxes, the second does not
@@ -28,13 +29,13 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str
     with ExitStack() as stack:
         teachers = {
             (kind, variant): stack.enter_context(
-                stagehand.ingest_with_teacher(tmp_path_factory.mktemp(kind), variant, kind, least_segments=0)
+                harness.ingest_with_teacher(tmp_path_factory.mktemp(kind), variant, kind, least_segments=0)
             )
             for kind in KINDS
             for variant in MOST_LATENCY_S
         }
         for (_, variant), url in teachers.items():
-            stagehand.wait_for_segments(url, variant)
+            harness.wait_for_segments(url, variant)
         yield teachers
 
 
@@ -48,15 +49,15 @@ def test_it_plays(
     master: FakeMaster,
 ) -> None:
     master.set(state="live", origin_url=streams[kind, variant])
-    page = open_page(f"/join/{cast.CODE}")
+    page = open_page(f"/join/{CODE}")
     page.get_by_label("Name").fill("Mina")
     page.get_by_role("button", name="Join").click()
-    stagehand.moving(page, 6)
+    harness.moving(page, 6)
     video = page.locator("video")
     assert video.get_attribute("data-stalls") == "0"
-    stagehand.until(page, f"{LATENCY_S} <= {MOST_LATENCY_S[variant]}")
+    harness.until(page, f"{LATENCY_S} <= {MOST_LATENCY_S[variant]}")
     assert page.evaluate("document.querySelector('video').webkitAudioDecodedByteCount") > 0
     master.set(priority=["r2", "r1"])
-    stagehand.until(page, "document.querySelector('video').dataset.pathway === 'r2'", 20)
-    stagehand.moving(page, 5)
+    harness.until(page, "document.querySelector('video').dataset.pathway === 'r2'", 20)
+    harness.moving(page, 5)
     assert video.get_attribute("data-stalls") == "0"

@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
-from tests.fakes.delay import DelayProxy
-from tests.fakes.origin import HlsOrigin
-from tests.integration.network.lab import Lab, lab
-from tests.relays import Relay, relay_running
+from tests.harness.delay_proxy import DelayProxy
+from tests.harness.fake_origin import HlsOrigin
+from tests.harness.relays import Relay, relay_running
+from tests.integration.network.netns import Lab, lab
 
 pytestmark = pytest.mark.calm
 

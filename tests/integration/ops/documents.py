@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from tests.harness.processes import running
 from tests.integration.ops.command import ENV, Ran, program
 from tests.policy.commands import blocks
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

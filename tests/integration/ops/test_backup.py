@@ -20,10 +20,10 @@ import httpx
 import pytest
 import trio
 
+from tests.harness.postgres import Postgres, postgres_running
+from tests.harness.processes import Child, running
 from tests.integration.ops.command import ENV, SECRET, Ran, program, python_path, run
 from tests.policy.tree import ROOT
-from tests.postgres import Postgres, postgres_running
-from tests.processes import Child, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -15,11 +15,11 @@ import httpx
 import pytest
 import trio
 
-from benchmarks.crowd import Orders
-from tests.ingests import teacher_running
+from benchmarks.load.viewer_worker import Orders
+from tests.harness.ingests import teacher_running
+from tests.harness.processes import running
 from tests.integration.ops.command import SECRET, run
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ async def _backups_under(urls: list[str], school: Path, master_url: str) -> dict
     """Let everybody watch, make the backups one after another, and return what was seen."""
     orders = Orders(urls, len(urls), RAMP_S, SETTLE_S, 12.0)
     crowd = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "benchmarks.crowd"],
+        [sys.executable, "-m", "benchmarks.load.viewer_worker"],
         stdin=-1,
         stdout=-1,
         cwd=ROOT,

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.integration.network.lab import lab
+from tests.harness.processes import running
+from tests.integration.network.netns import lab
 from tests.integration.ops.command import program
 from tests.policy.tree import ROOT, files
-from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,14 +16,14 @@ import httpx
 import pytest
 import trio
 
+from tests.harness.processes import running
 from tests.integration.ops.command import run
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.processes import Child
+    from tests.harness.processes import Child
 
 WHOLE_S = 120.0
 PASSWORD, CLASS_PASSWORD = "a-password-of-boss", "a-password-of-class"

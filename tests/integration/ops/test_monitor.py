@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import h11
 import trio
 
-from tests.fakes.control import running_master
+from tests.harness.master_in_process import running_master
+from tests.harness.processes import running
 from tests.integration.ops.command import program, python_path, run
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fakes.control import Control
+    from tests.harness.master_in_process import Control
 
 ENV = {"JWT_SECRET_KEY": "j" * 40}
 WHOLE_S = 60.0

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from tests.fakes.certificates import self_signed
+from tests.harness.certificates import self_signed
+from tests.harness.processes import running
 from tests.integration.ops.command import ENV, run
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path

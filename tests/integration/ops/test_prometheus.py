@@ -15,8 +15,8 @@ import promql_parser
 import pytest
 import trio
 
+from tests.harness.processes import running
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import httpx
 import pytest
 import trio
 
+from tests.harness.processes import running
 from tests.integration.ops.command import ENV, Ran, program, python_path, run
 from tests.policy.tree import ROOT
-from tests.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ import trio
 
 from relay.base.tokens import mint_viewer
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
-from tests.fakes.origin import HlsOrigin
-from tests.relays import Relay, relay_running
+from tests.harness.fake_origin import HlsOrigin
+from tests.harness.relays import Relay, relay_running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from relay.core.playlist import MultivariantPlaylist, parse
-from tests.fakes.origin import HlsOrigin
+from tests.harness.fake_origin import HlsOrigin
+from tests.harness.relays import Relay, relay_running
 from tests.property.test_relay_requests import PIECES, REAL, mutate
-from tests.relays import Relay, relay_running
 
 if TYPE_CHECKING:
     from pathlib import Path

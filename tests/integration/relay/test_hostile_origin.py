@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from relay.core.playlist import Map, MediaPlaylist, MultivariantPlaylist, Part, PreloadHint, parse, render
-from tests.fakes.http import FakeServer, Request, chunk, reply
-from tests.fakes.origin import HlsOrigin
-from tests.relays import Relay, relay_running
+from tests.harness.fake_http import FakeServer, Request, chunk, reply
+from tests.harness.fake_origin import HlsOrigin
+from tests.harness.relays import Relay, relay_running
 
 DEADLINE_S = 40.0
 MORE_ASKS = 4

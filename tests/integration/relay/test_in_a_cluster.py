@@ -10,14 +10,14 @@ import httpx
 import msgspec
 import trio
 
+from relay.base.cluster_protocol import Heartbeat, Orders, Register, StreamOrder
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
-from relay.base.wire import Heartbeat, Orders, Register, StreamOrder
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
-from tests.fakes.http import FakeServer
-from tests.fakes.master import FakeMaster
-from tests.fakes.origin import HlsOrigin
-from tests.relays import Relay, relay_running
+from tests.harness.fake_http import FakeServer
+from tests.harness.fake_master import FakeMaster
+from tests.harness.fake_origin import HlsOrigin
+from tests.harness.relays import Relay, relay_running
 
 DEADLINE_S = 40.0
 SECRET = "the secret of this cluster, 32 bytes"

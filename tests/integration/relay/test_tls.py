@@ -6,10 +6,10 @@ from pathlib import Path
 
 import trio
 
-from tests.fakes.http import FakeServer, Request, reply
-from tests.fakes.origin import HlsOrigin
-from tests.relays import relay_running
-from tests.unit.relay.io.test_tls import make
+from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_origin import HlsOrigin
+from tests.harness.relays import relay_running
+from tests.unit.relay.io.delivery.test_tls import make
 
 DEADLINE_S = 30.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.crowd import Orders
+from benchmarks.load.viewer_worker import Orders
 from benchmarks.viewers import split
 
 

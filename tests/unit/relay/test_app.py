@@ -18,7 +18,7 @@ import trio
 from relay.app import Options, check, listen, url_of
 from relay.base.errors import ConfigError, StartError
 from relay.config import RelaySettings
-from tests.relay_rig import StillOrigin
+from tests.harness.relay_parts import StillOrigin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

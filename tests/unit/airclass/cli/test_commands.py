@@ -14,12 +14,12 @@ import trio
 from airclass.config import load_master
 from airclass.domain.classrooms import hash_key
 from airclass.io.store import open_store
-from tests.fakes.control import running_master
+from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airclass.domain.view import View
+    from airclass.domain.snapshot import View
 
 SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40}
 COMMAND_S = 40

@@ -22,8 +22,8 @@ from airclass.domain.classrooms import (
     on_roster,
     read_code,
 )
-from airclass.domain.people import Caller, Role, User, clean_name
-from airclass.domain.view import View
+from airclass.domain.snapshot import View
+from airclass.domain.users import Caller, Role, User, clean_name
 
 CLASS = Classroom(
     "c1", "Math", "ABCDEFG", owner_id="u1", co_teachers=frozenset({"u2"}), key_hash=hash_key("k")

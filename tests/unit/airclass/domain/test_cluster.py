@@ -12,8 +12,16 @@ from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.cluster import Cluster, Guest
 from airclass.domain.orders import OrderDesk
-from airclass.domain.view import Revocation, View
-from relay.base.wire import EpochBase, Heartbeat, Register, Rendition, StreamReport, Variant, ViewerReport
+from airclass.domain.snapshot import Revocation, View
+from relay.base.cluster_protocol import (
+    EpochBase,
+    Heartbeat,
+    Register,
+    Rendition,
+    StreamReport,
+    Variant,
+    ViewerReport,
+)
 
 if TYPE_CHECKING:
     from airclass.domain.nodes import Node

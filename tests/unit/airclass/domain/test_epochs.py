@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.domain.epochs import COLLECT_S, KEEP_EPOCHS, MAX_PENDING, Epochs
-from relay.base.wire import EpochAsk, EpochBase
+from relay.base.cluster_protocol import EpochAsk, EpochBase
 
 
 def ask(

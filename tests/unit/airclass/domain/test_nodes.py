@@ -8,8 +8,8 @@ import pytest
 from airclass.domain import nodes as module
 from airclass.domain.health import Status
 from airclass.domain.nodes import Node, Nodes, check_url
+from relay.base.cluster_protocol import Heartbeat, Register, StreamReport, ViewerReport
 from relay.base.errors import RequestError
-from relay.base.wire import Heartbeat, Register, StreamReport, ViewerReport
 
 RECORD = Register("n1", "http://10.0.0.5:8080/", "http://10.0.0.5:8081", ("10.0.0.0/8",), 150, 0, "3.0", 1.0)
 BEAT = Heartbeat("n1", 0, 0, True, "", False, "3.0", 0)

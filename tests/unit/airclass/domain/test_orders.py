@@ -5,8 +5,8 @@ from __future__ import annotations
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.cluster import Cluster
 from airclass.domain.orders import OrderDesk
-from airclass.domain.view import Revocation, View
-from relay.base.wire import EpochBase, Register
+from airclass.domain.snapshot import Revocation, View
+from relay.base.cluster_protocol import EpochBase, Register
 
 MATH = Classroom("c1", "Math", "AAAAAAA")
 ART = Classroom("c2", "Art", "BBBBBBB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airclass.domain.steering import Pathway, manifest, multivariant
-from relay.base.wire import Rendition, Variant
+from relay.base.cluster_protocol import Rendition, Variant
 
 PATHS = [Pathway(n, f"http://{n}.example/t/tok{n}/live/") for n in ("a", "b")]
 VIDEO = Variant("v", "video1_stream.m3u8", 'BANDWIDTH=581112,CODECS="avc1.42c01e,mp4a.40.2"', True)

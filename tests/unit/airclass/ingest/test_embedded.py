@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from airclass.ingest.embedded import serve
-from airclass.ingest.origin import Origin
-from airclass.ingest.window import Flavour
+from airclass.ingest.hls_server import Origin
+from airclass.ingest.muxer import Flavour
 
 EMBEDDED = [sys.executable, "-m", "airclass.ingest.embedded"]
 DEADLINE_S = 30

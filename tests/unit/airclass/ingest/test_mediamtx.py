@@ -15,7 +15,7 @@ import pytest
 
 from airclass.ingest import mediamtx
 from airclass.ingest.mediamtx import Addresses, find_mediamtx, variables
-from airclass.ingest.window import Flavour
+from airclass.ingest.muxer import Flavour
 from relay.base.errors import StartError
 
 DEADLINE_S = 20

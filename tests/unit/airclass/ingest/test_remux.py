@@ -8,7 +8,7 @@ import av
 import pytest
 
 from airclass.ingest import remux, teacher
-from airclass.ingest.window import Flavour, Fragment, Shape
+from airclass.ingest.muxer import Flavour, Fragment, Shape
 from relay.base.errors import OriginError
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 import pytest
 
-from airclass.ingest import clock, teacher
+from airclass.ingest import teacher
+from airclass.ingest.test_pattern import timecode
 from relay.base.errors import ConfigError
 
 TEACHER = [sys.executable, "-m", "airclass.ingest.teacher"]
@@ -63,7 +64,7 @@ def test_two_seconds_into_a_file(tmp_path: Path) -> None:
                 rgb = frame.reformat(format="rgb24")
                 plane = rgb.planes[0]
                 assert plane.line_size == 320 * 3
-                stamps.append(clock.decode_rgb(bytes(plane), (320, 180), channels=3))
+                stamps.append(timecode.decode_rgb(bytes(plane), (320, 180), channels=3))
     assert all(stamps)
     numbers = [stamp.frame for stamp in stamps]
     assert numbers == sorted(set(numbers))  # a busy machine may leave some out

@@ -9,12 +9,12 @@ import httpx
 import pytest
 import trio
 
-from airclass.io import http, mediamtx
+from airclass.io import http_client, mediamtx
 from airclass.io.clock import Clock
-from airclass.io.http import HttpClient
-from airclass.io.hub import Hub
+from airclass.io.http_client import HttpClient
 from airclass.io.mediamtx import Ingest
-from tests.fakes.control import settings
+from airclass.io.notifier import Hub
+from tests.harness.master_in_process import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,11 +110,11 @@ async def test_without_an_address_there_is_nothing_to_do(tmp_path: Path) -> None
 
 
 async def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
-    huge = b"x" * (http.MAX_ANSWER_BYTES + 1)
+    huge = b"x" * (http_client.MAX_ANSWER_BYTES + 1)
     client = HttpClient(
         httpx.AsyncClient(transport=httpx.MockTransport(lambda r: httpx.Response(200, content=huge)))
     )
-    with pytest.raises(http.CallFailed, match="too long"):
+    with pytest.raises(http_client.CallFailed, match="too long"):
         await client.get("http://x/")
-    with pytest.raises(http.CallFailed):
+    with pytest.raises(http_client.CallFailed):
         await client.get("http://[bad/")

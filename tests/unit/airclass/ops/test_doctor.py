@@ -33,10 +33,10 @@ from airclass.ops.doctor import (
 )
 from airclass.ops.freshness import certificate_end_s
 from airclass.ops.report import CRITICAL, OK, WARNING
-from tests.fakes.certificates import self_signed
-from tests.fakes.control import running_master
-from tests.fakes.http import FakeServer, Request, reply
-from tests.processes import running
+from tests.harness.certificates import self_signed
+from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.master_in_process import running_master
+from tests.harness.processes import running
 
 
 def test_one_line_each_without_control_characters() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airclass.domain.advice import Next
 from airclass.domain.health import Why
 from airclass.ops.report import CRITICAL, OK, WARNING, as_json, clean, down, read
-from airclass.web.shapes import NodeOut, NodesOut, SummaryOut
+from airclass.web.api.schemas import NodeOut, NodesOut, SummaryOut
 from tests.policy.tree import ROOT
 
 URL = "http://master:8000"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airclass.ops.archive import Manifest
+from airclass.ops.backup_archive import Manifest
 from airclass.ops.databases import Database
 from airclass.ops.restore import Change, restore
 from airclass.ops.unpack import Unpacked

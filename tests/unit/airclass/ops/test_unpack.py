@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from airclass.ops.archive import ArchiveError, Entry, Manifest
+from airclass.ops.backup_archive import ArchiveError, Entry, Manifest
 from airclass.ops.unpack import unpack
 
 if TYPE_CHECKING:

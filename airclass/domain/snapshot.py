@@ -1,0 +1,48 @@
+"""The memory view: everything of the database that requests need, replaced whole on every change.
+
+No request of a student, a player or the ingest waits for a query; they read this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airclass.domain.classrooms import Classroom, ClassStatus
+
+if TYPE_CHECKING:
+    from airclass.domain.users import User
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Something that is refused until `until_s` (Unix time): a token id, a subject, a used link."""
+
+    kind: str
+    value: str
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One consistent picture of the database; `revision` grows with every write."""
+
+    revision: int = -1
+    users: dict[str, User] = field(default_factory=dict)
+    classrooms: dict[str, Classroom] = field(default_factory=dict)
+    revoked: frozenset[tuple[str, str]] = frozenset()
+    revocations: tuple[Revocation, ...] = ()
+    drained: frozenset[str] = frozenset()
+    by_code: dict[str, Classroom] = field(init=False)
+    by_name: dict[str, User] = field(init=False)
+
+    def __post_init__(self) -> None:
+        codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.ENDED}
+        object.__setattr__(self, "by_code", codes)
+        object.__setattr__(self, "by_name", {u.name.casefold(): u for u in self.users.values()})
+
+    def open_classes(self) -> list[Classroom]:
+        """Return the classes that students may enter, in a stable order."""
+        return sorted(
+            (c for c in self.classrooms.values() if c.status is ClassStatus.OPEN), key=lambda c: c.id
+        )

@@ -1,0 +1,1 @@
+"""The synthetic teacher's picture: colour bars, a clock that machines can read, text."""

@@ -1,0 +1,1 @@
+"""The handlers of the master's API and pages, by noun."""

@@ -1,0 +1,319 @@
+"""People with accounts: signing in and out, one-time links, and the list of users."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from msgspec import UNSET
+
+from airclass.domain.classrooms import make_id
+from airclass.domain.snapshot import Revocation
+from airclass.domain.tokens import LINK_S, SESSION_S, Kind
+from airclass.domain.users import Role, User, clean_name
+from airclass.io.store import Conflict
+from airclass.web.api import presenters
+from airclass.web.api.schemas import LinkOut, LoginIn, MeOut, UserIn, UserOut, UserPatch, UserRow, UsersOut
+from airclass.web.http import route
+from airclass.web.http.auth import COOKIE, scheme
+from airclass.web.http.problems import Problem
+from airclass.web.http.route import Cors, Open, Reply
+from relay.base.errors import TokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airclass.web.http.context import Call
+    from airclass.web.services import Services
+
+WRONG_LOGIN = "Name or password is wrong."
+
+
+async def login(call: Call) -> Reply:
+    """Start a session: by name and password, or by a one-time link."""
+    form: LoginIn = call.body
+    services = call.services
+    if form.link_token:
+        user = await _use_link(call, form.link_token)
+    else:
+        user = await check_password(call, form.username, form.password)
+    token = make_session(services, user)
+    await services.store.log(services.event(user.name, "login", user.name))
+    body = MeOut(UserOut(user.id, user.name, str(user.role)))
+    return Reply(body, cookies=(_cookie(call, token, int(SESSION_S)),))
+
+
+async def logout(call: Call) -> Reply:
+    """End the session, here and for whoever copied its token."""
+    caller = call.caller
+    if caller is not None and caller.user_id:
+        over = Revocation("session", caller.token_id, caller.expires_at_s)
+        try:
+            await call.services.store.revoke([over])
+        except Conflict:
+            pass  # signed out twice at once
+        await call.services.reload()
+    return Reply(None, 204, cookies=(_cookie(call, "", 0),))
+
+
+async def me(call: Call) -> MeOut:
+    """Return who is signed in."""
+    return MeOut(UserOut(call.who.user_id, call.who.name, str(call.who.role)))
+
+
+async def list_users(call: Call) -> UsersOut:
+    """Return all accounts."""
+    users = sorted(call.services.cluster.view.users.values(), key=lambda u: u.name.casefold())
+    return UsersOut([_row(u) for u in users])
+
+
+async def add_user(call: Call) -> UserRow:
+    """Make an account."""
+    form: UserIn = call.body
+    services = call.services
+    name = _name(form.name)
+    user = User(
+        id=make_id(services.entropy(8), "u"),
+        name=name,
+        role=Role(form.role),
+        password_hash=await services.passwords.hash(form.password) if form.password else "",
+        created_at_s=services.clock.wall_s(),
+    )
+    await services.store.add_user(user, services.event(call.who, "user.add", name, form.role))
+    await services.reload()
+    return _row(user)
+
+
+async def change_user(call: Call) -> UserRow:
+    """Change name, role, password or state of an account; ends its sessions where that matters."""
+    form: UserPatch = call.body
+    services, user = call.services, _user(call)
+    changes: dict[str, object] = {}
+    if form.name is not UNSET:
+        changes["name"] = _name(form.name)
+    if form.role is not UNSET:
+        changes["role"] = form.role
+    if form.disabled is not UNSET:
+        changes["disabled"] = form.disabled
+    if form.password is not UNSET:
+        changes["password_hash"] = await services.passwords.hash(form.password)
+    if user.role is Role.ADMIN and (changes.get("role", "admin") != "admin" or changes.get("disabled")):
+        _check_not_last_admin(services, user)
+    if changes:
+        if changes.keys() - {"name"}:
+            changes["generation"] = user.generation + 1
+        what = ", ".join(sorted(k for k in changes if k != "generation"))
+        await services.store.change_user(
+            user.id, changes, services.event(call.who, "user.change", user.name, what)
+        )
+        await services.reload()
+    return _row(_user(call))
+
+
+async def delete_user(call: Call) -> Reply:
+    """Remove an account."""
+    user = _user(call)
+    if user.role is Role.ADMIN:
+        _check_not_last_admin(call.services, user)
+    await call.services.store.delete_user(user.id, call.services.event(call.who, "user.delete", user.name))
+    await call.services.reload()
+    return Reply(None, 204)
+
+
+async def make_link(call: Call) -> LinkOut:
+    """Make a one-time link that signs somebody in."""
+    user = _user(call)
+    services = call.services
+    until_s = services.clock.wall_s() + LINK_S
+    url = login_link(services, user, call.base_url(), "/")
+    await services.store.log(services.event(call.who, "user.link", user.name))
+    return LinkOut(url, presenters.iso(until_s))
+
+
+def login_link(services: Services, user: User, base_url: str, next_page: str) -> str:
+    """Return a one-time link for a user; `next_page` is a path of the master."""
+    token = services.tokens.mint(
+        Kind.LINK,
+        subject=user.id,
+        token_id=services.token_id(),
+        wall_s=services.clock.wall_s(),
+        life_s=LINK_S,
+        extra=str(user.generation),
+    )
+    return f"{base_url}/login#link={token}&next={quote(next_page, safe='/')}"
+
+
+def make_session(services: Services, user: User) -> str:
+    """Return the token of a new session, and count it."""
+    services.metrics.tokens["monitor" if user.role is Role.MONITOR else "teacher"].inc()
+    return services.tokens.mint(
+        Kind.SESSION,
+        subject=user.id,
+        token_id=services.token_id(),
+        wall_s=services.clock.wall_s(),
+        life_s=SESSION_S,
+        extra=str(user.generation),
+    )
+
+
+def count_try(call: Call, what: str, who: str) -> Callable[[], None]:
+    """Refuse a password where too many were wrong; returns what to call when this one is right.
+
+    It counts as wrong before it is checked, so that parallel guesses get no more tries than serial ones.
+    """
+    services = call.services
+    key = (what, who, call.address, services.clock.now_s())
+    wait_s = services.patience.wait_s(*key)
+    if wait_s:
+        services.metrics.error("too-many-tries")
+        raise Problem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
+    services.patience.wrong(*key)
+    return partial(services.patience.right, *key)
+
+
+async def check_password(call: Call, username: str, password: str) -> User:
+    """Return the account, or refuse in the same time whether it exists or not."""
+    services = call.services
+    name = clean_name(username).casefold()
+    forgive = count_try(call, "login", name)
+    user = services.cluster.view.by_name.get(name)
+    stored = user.password_hash if user is not None and not user.disabled else ""
+    if not await services.passwords.matches(password, stored) or user is None:
+        services.metrics.error("wrong-password")
+        raise Problem(401, WRONG_LOGIN, "wrong-password")
+    forgive()
+    if services.passwords.needs_rehash(stored):
+        fresh = await services.passwords.hash(password)
+        await services.store.change_user(
+            user.id, {"password_hash": fresh}, services.event(user.name, "user.rehash", user.name)
+        )
+        await services.reload()
+    return user
+
+
+async def _use_link(call: Call, link_token: str) -> User:
+    services = call.services
+    try:
+        claims = services.tokens.read(link_token, (Kind.LINK,), services.clock.wall_s())
+    except TokenError:
+        raise Problem(401, "This link is not valid any more: ask for a new one.") from None
+    user = services.cluster.view.users.get(claims.subject)
+    if user is None:
+        await services.reload()  # made a moment ago by the command line
+        user = services.cluster.view.users.get(claims.subject)
+    if user is None or user.disabled or str(user.generation) != claims.extra:
+        raise Problem(401, "This link is not valid any more: ask for a new one.")
+    try:
+        await services.store.revoke([Revocation("link", claims.token_id, claims.expires_at_s + 60)])
+    except Conflict:
+        raise Problem(401, "This link was used already: ask for a new one.") from None
+    return user
+
+
+def _name(typed: str) -> str:
+    name = clean_name(typed)
+    if not name:
+        raise Problem(409, "This name holds nothing that can be shown: type another.")
+    return name
+
+
+def _user(call: Call) -> User:
+    user = call.services.cluster.view.users.get(call.params["user_id"])
+    if user is None:
+        raise Problem(404, "There is no such user.")
+    return user
+
+
+def _check_not_last_admin(services: Services, user: User) -> None:
+    others = [
+        u
+        for u in services.cluster.view.users.values()
+        if u.role is Role.ADMIN and not u.disabled and u.id != user.id
+    ]
+    if not others:
+        raise Problem(409, "This is the last admin: make another one first.", "last-admin")
+
+
+def _row(user: User) -> UserRow:
+    return UserRow(
+        user.id,
+        user.name,
+        str(user.role),
+        user.disabled,
+        bool(user.password_hash),
+        presenters.iso(user.created_at_s),
+    )
+
+
+def _cookie(call: Call, token: str, max_age_s: int) -> str:
+    secure = "; Secure" if scheme(call.services, call.request) == "https" else ""
+    return f"{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
+
+
+_door = route.family(access=Open.ANYONE, limit=route.LOGINS, max_bytes=0, cors=Cors.NONE)
+_office = route.family(access=route.ADMIN, limit=route.OFFICE, max_bytes=0, cors=Cors.NONE)
+_ONE = "/api/users/<user_id>"
+_FORM = route.SMALL_BYTES
+
+ROUTES = (
+    _door(
+        "POST",
+        "/api/login",
+        login,
+        "Sign in by name and password, or by a one-time link.",
+        max_bytes=_FORM,
+        body=LoginIn,
+        answer=MeOut,
+        problems=(400, 401),
+    ),
+    _door(
+        "POST",
+        "/api/logout",
+        logout,
+        "Sign out.",
+        access=Open.MAYBE_SIGNED_IN,
+        status=204,
+        problems=(401,),
+    ),
+    _door(
+        "GET",
+        "/api/me",
+        me,
+        "Who is signed in.",
+        access=route.SIGNED_IN,
+        limit=route.PAGES,
+        answer=MeOut,
+    ),
+    _office("GET", "/api/users", list_users, "All accounts.", answer=UsersOut),
+    _office(
+        "POST",
+        "/api/users",
+        add_user,
+        "Make an account.",
+        max_bytes=_FORM,
+        body=UserIn,
+        answer=UserRow,
+        status=201,
+        problems=(400, 409),
+    ),
+    _office(
+        "PATCH",
+        _ONE,
+        change_user,
+        "Change an account.",
+        max_bytes=_FORM,
+        body=UserPatch,
+        answer=UserRow,
+        problems=(400, 404, 409),
+    ),
+    _office("DELETE", _ONE, delete_user, "Remove an account.", status=204, problems=(404, 409)),
+    _office(
+        "POST",
+        f"{_ONE}/link",
+        make_link,
+        "Make a one-time link that signs this user in.",
+        answer=LinkOut,
+        problems=(404,),
+    ),
+)

@@ -1,0 +1,84 @@
+"""What players load from the master: the multivariant playlist and the steering manifest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from airclass.domain import steering
+from airclass.domain.routing import read_address
+from airclass.web.api import presenters
+from airclass.web.api.schemas import SteeringOut
+from airclass.web.http import route
+from airclass.web.http.problems import Problem
+from airclass.web.http.route import Cors, Open, Reply
+
+if TYPE_CHECKING:
+    from airclass.web.http.context import Call
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+STEERING_TYPE = "application/json"
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def multivariant(call: Call) -> Reply:
+    """Return the playlist with one pathway per relay; 503 while there is no picture yet."""
+    stream = call.params["classroom_id"]
+    claims, classroom = call.viewer(stream)
+    services = call.services
+    variants, renditions = services.cluster.stream_shape(classroom.id)
+    token = call.arg("token")
+    address, now_s = read_address(call.address), services.clock.now_s()
+    if not services.cluster.is_unaccounted(claims.subject, services.clock.wall_s()):
+        services.cluster.nodes.seating.reserve(claims.subject, address, now_s)
+    paths = presenters.pathways(services, claims.subject, token, stream)
+    if not variants or not paths:
+        raise Problem(503, "The class has no picture yet.", "no-picture", retry_after_s=1)
+    text = steering.multivariant(paths, variants, renditions, _steering_url(call, stream, token))
+    return Reply(text, headers={"Content-Type": PLAYLIST_TYPE, **NO_STORE})
+
+
+async def manifest(call: Call) -> Reply:
+    """Return which relay to play from; never 410 or 429, which end steering in hls.js."""
+    stream = call.params["classroom_id"]
+    claims, _ = call.viewer(stream)
+    services = call.services
+    call.check_accounted(claims.subject)
+    priority = services.cluster.nodes.seating.pathways(claims.subject, read_address(call.address))
+    if not priority:
+        raise Problem(503, "No relay is ready: keep the one you have.", retry_after_s=2)
+    body = steering.manifest(priority, _steering_url(call, stream, call.arg("token")))
+    return Reply(msgspec.json.encode(body), headers={"Content-Type": STEERING_TYPE, **NO_STORE})
+
+
+def _steering_url(call: Call, stream: str, token: str) -> str:
+    return f"{call.base_url()}/steering/{stream}?token={token}"
+
+
+_player = route.family(
+    access=Open.VIEWER,
+    limit=route.PLAYERS,
+    max_bytes=0,
+    cors=Cors.CONFIGURED,
+    query=("token",),
+    problems=(401, 403, 503),
+)
+
+ROUTES = (
+    _player(
+        "GET",
+        "/live/<classroom_id>/index.m3u8",
+        multivariant,
+        "Multivariant playlist with one pathway per relay.",
+        answer=str,
+        answer_type=PLAYLIST_TYPE,
+    ),
+    _player(
+        "GET",
+        "/steering/<classroom_id>",
+        manifest,
+        "Steering manifest: the student's own relay first.",
+        answer=SteeringOut,
+    ),
+)

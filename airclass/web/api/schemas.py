@@ -1,0 +1,327 @@
+"""JSON that goes in and out, as msgspec records; `/api/openapi.json` is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from airclass.domain.classrooms import LANGUAGES, MAX_CAPACITY, MAX_CLASS_NAME_CHARS
+from airclass.domain.users import MAX_USER_NAME_CHARS
+from airclass.io.passwords import MAX_PASSWORD_CHARS
+from relay.base.tokens import MAX_TOKEN_BYTES
+
+MIN_PASSWORD_CHARS = 8
+MAX_ROSTER = 800
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_USER_NAME_CHARS)]
+ClassName = Annotated[str, Meta(min_length=1, max_length=MAX_CLASS_NAME_CHARS)]
+Password = Annotated[str, Meta(max_length=MAX_PASSWORD_CHARS)]
+NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD_CHARS, max_length=MAX_PASSWORD_CHARS)]
+Token = Annotated[str, Meta(max_length=MAX_TOKEN_BYTES)]
+# JSON knows no integers: 30.0 is 30.
+Capacity = (
+    Annotated[int, Meta(ge=0, le=MAX_CAPACITY)] | Annotated[float, Meta(ge=0, le=MAX_CAPACITY, multiple_of=1)]
+)
+Language = Literal["ko", "en"]
+UserRole = Literal["admin", "teacher", "monitor"]
+Roster = Annotated[list[Name], Meta(max_length=MAX_ROSTER)]
+CoTeachers = Annotated[list[Annotated[str, Meta(max_length=16)]], Meta(max_length=100)]
+
+assert set(LANGUAGES) == {"ko", "en"}
+
+
+class PathwayOut(Struct):
+    """One relay that a player may use."""
+
+    id: str
+    url: str
+
+
+class ClassBrief(Struct):
+    """A class as students see it."""
+
+    id: str
+    name: str
+    language: str
+
+
+class JoinIn(Struct):
+    """Entering a class; `rejoin` is an earlier token, which keeps the same relay."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Name
+    password: Password = ""
+    rejoin: Token = ""
+
+
+class JoinOut(Struct):
+    """All that a player needs."""
+
+    token: str
+    expires_at: str
+    classroom: ClassBrief
+    state: str
+    live: bool
+    playback_url: str
+    pathways: list[PathwayOut]
+    priority: list[str]
+    steering_url: str
+    websocket_url: str
+
+
+class TokenIn(Struct):
+    """Asking for a token: teachers by password, students by class code, monitors by role."""
+
+    user_type: Literal["teacher", "student", "monitor"]
+    username: Annotated[str, Meta(max_length=MAX_USER_NAME_CHARS)] = ""
+    password: Password = ""
+    code: Annotated[str, Meta(max_length=64)] = ""
+    name: Annotated[str, Meta(max_length=MAX_USER_NAME_CHARS)] = ""
+
+
+class TokenOut(Struct, omit_defaults=True):
+    """A token, and for students what they need to play."""
+
+    token: str
+    expires_at: str
+    user_type: str
+    join: JoinOut | None = None
+
+
+class LoginIn(Struct):
+    """Signing in by name and password, or by a one-time link."""
+
+    username: Annotated[str, Meta(max_length=MAX_USER_NAME_CHARS)] = ""
+    password: Password = ""
+    link_token: Token = ""
+
+
+class UserOut(Struct):
+    """An account."""
+
+    id: str
+    name: str
+    role: str
+
+
+class MeOut(Struct):
+    """Who is signed in."""
+
+    user: UserOut
+
+
+class UserRow(Struct):
+    """An account in the list."""
+
+    id: str
+    name: str
+    role: str
+    disabled: bool
+    has_password: bool
+    created_at: str
+
+
+class UsersOut(Struct):
+    """All accounts."""
+
+    users: list[UserRow]
+
+
+class UserIn(Struct):
+    """A new account; without a password its owner comes in by a one-time link."""
+
+    name: Name
+    role: UserRole
+    password: NewPassword | None = None
+
+
+class UserPatch(Struct):
+    """Changes to an account."""
+
+    name: Name | UnsetType = UNSET
+    role: UserRole | UnsetType = UNSET
+    password: NewPassword | UnsetType = UNSET
+    disabled: bool | UnsetType = UNSET
+
+
+class LinkOut(Struct):
+    """A one-time link."""
+
+    url: str
+    expires_at: str
+
+
+class ClassOut(Struct, omit_defaults=True):
+    """A class as its teachers see it; the key is there only right after it was made."""
+
+    id: str
+    name: str
+    code: str
+    status: str
+    state: str
+    viewers: int
+    capacity: int
+    has_password: bool
+    language: str
+    owner: str
+    created_at: str
+    join_url: str
+    rtmp_server: str
+    co_teachers: list[str]
+    roster: list[str]
+    stream_key: str = ""
+    rtmp_url: str = ""
+    rtmp_key: str = ""
+
+
+class ClassesOut(Struct):
+    """The caller's classes."""
+
+    classrooms: list[ClassOut]
+
+
+class ClassIn(Struct):
+    """A new class; capacity 0 means no limit of its own."""
+
+    name: ClassName
+    password: Password = ""
+    capacity: Capacity = 0
+    language: Language = "ko"
+    roster: Roster = []
+    co_teachers: CoTeachers = []
+
+
+class ClassPatch(Struct):
+    """Changes to a class; an empty password takes it away."""
+
+    name: ClassName | UnsetType = UNSET
+    password: Password | UnsetType = UNSET
+    capacity: Capacity | UnsetType = UNSET
+    language: Language | UnsetType = UNSET
+    roster: Roster | UnsetType = UNSET
+    co_teachers: CoTeachers | UnsetType = UNSET
+
+
+class ViewerOut(Struct):
+    """One student in a class; `latency_ms` is -1 when the player told nothing."""
+
+    subject: str
+    name: str
+    joined_at: str
+    node: str
+    quality: str
+    latency_ms: int
+
+
+class ViewersOut(Struct):
+    """Who is in a class."""
+
+    viewers: list[ViewerOut]
+
+
+class KickIn(Struct):
+    """Whom to take out of a class."""
+
+    subject: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class NodeOut(Struct):
+    """One relay as operators see it; `load` in percent.
+
+    `reason` is for logs and terminals; `reason_code` and its figures are for pages in other languages.
+    """
+
+    id: str
+    url: str
+    status: str
+    reason: str
+    reason_code: str
+    reason_figures: dict[str, int]
+    zone: list[str]
+    connections: int
+    capacity: int
+    load: float
+    egress_mbps: float
+    lag_s: float | None
+    last_seen_s: float
+    version: str
+
+
+class SummaryOut(Struct):
+    """The cluster in six figures; loads in percent."""
+
+    total_nodes: int
+    active_nodes: int
+    total_capacity: int
+    current_load: int
+    average_load: float
+    recommendation: str
+    recommendation_code: str
+    recommendation_figures: dict[str, str | int]
+
+
+class NodesOut(Struct):
+    """All relays."""
+
+    nodes: list[NodeOut]
+    summary: SummaryOut
+
+
+class EventOut(Struct):
+    """One line of the audit log."""
+
+    at: str
+    actor: str
+    action: str
+    target: str
+    detail: str
+
+
+class EventsOut(Struct):
+    """The newest lines of the audit log, newest first."""
+
+    events: list[EventOut]
+
+
+class SettingsOut(Struct):
+    """The master's settings, secrets as ***."""
+
+    settings: dict[str, str]
+
+
+class BackupOut(Struct):
+    """The last backup; `at` is empty when there was none."""
+
+    at: str
+    size_bytes: int
+
+
+class SteeringOut(Struct):
+    """A steering manifest."""
+
+    VERSION: int
+    TTL: int
+    PATHWAY_PRIORITY: list[str]
+
+
+class StateOut(Struct):
+    """Whether the master is there, and what is wrong when it is not ready."""
+
+    status: str
+    problems: list[str] = []
+
+
+class HookIn(Struct):
+    """What MediaMTX asks before it lets somebody publish, read or use its API."""
+
+    action: str
+    ip: str = ""
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    path: str = ""
+    protocol: str = ""
+    id: str | None = None
+    query: str = ""
+    userAgent: str = ""  # noqa: N815  MediaMTX's spelling

@@ -1,0 +1,1 @@
+"""From an ASGI request to a handler: routes, access rules, authentication, problem details."""

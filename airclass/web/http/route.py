@@ -1,0 +1,104 @@
+"""A route and its policy: who may call, how often, how large a body, from which other sites.
+
+Every route declares all of it; there are no defaults to forget. `app.py` enforces the policy and
+`openapi.py` prints it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airclass.domain.rate_limits import Limit
+from airclass.domain.users import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import msgspec
+
+    from airclass.web.http.context import Call
+
+SMALL_BYTES = 32 * 1024  # the longest fields that a form allows, even if every sign is escaped
+FORM_BYTES = 64 * 1024
+CLUSTER_BYTES = 4 * 1024 * 1024
+
+
+class Open(StrEnum):
+    """Ways in that are not roles; each names what the handler checks itself."""
+
+    ANYONE = "anyone"
+    MAYBE_SIGNED_IN = "anyone, more for the signed in"
+    VIEWER = "viewer token"
+    CLUSTER = "cluster signature"
+    INGEST = "stream key"
+    METRICS = "monitor token unless METRICS_PUBLIC"
+
+
+class Cors(StrEnum):
+    """Which other sites may read the answer in a browser; never with cookies."""
+
+    NONE = "none"
+    CONFIGURED = "CORS_ORIGINS"
+
+
+Access = Open | frozenset[Role]
+ADMIN: Access = frozenset({Role.ADMIN})
+STAFF: Access = frozenset({Role.ADMIN, Role.TEACHER})
+WATCHERS: Access = frozenset({Role.ADMIN, Role.MONITOR})
+SIGNED_IN: Access = frozenset({Role.ADMIN, Role.TEACHER, Role.MONITOR})
+
+# One school is one address: these are for floods, not for people.
+PAGES = Limit(rate_per_s=200, burst=2000)
+JOINS = Limit(rate_per_s=200, burst=2000)
+PLAYERS = Limit(rate_per_s=1000, burst=5000)
+OFFICE = Limit(rate_per_s=20, burst=100)
+MACHINES = Limit(rate_per_s=500, burst=2000)
+LOGINS = Limit(rate_per_s=5, burst=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer other than `200` with JSON."""
+
+    body: bytes | str | msgspec.Struct | dict[str, Any] | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method on one path."""
+
+    method: str
+    path: str
+    handler: Callable[[Call], Awaitable[Any]]
+    summary: str
+    access: Access
+    limit: Limit
+    max_bytes: int
+    cors: Cors
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    answer_type: str = "application/json"
+    problems: tuple[int, ...] = ()
+    query: tuple[str, ...] = ()
+    hidden: bool = False
+
+
+def family(**shared: Any) -> Callable[..., Route]:
+    """Return a maker of routes with most of their policy in common: `make(method, path, handler, summary)`.
+
+    What a route names itself goes before what it shares.
+    """
+
+    def make(
+        method: str, path: str, handler: Callable[[Call], Awaitable[Any]], summary: str, **own: Any
+    ) -> Route:
+        policy = {**shared, **own}
+        return Route(method=method, path=path, handler=handler, summary=summary, **policy)
+
+    return make

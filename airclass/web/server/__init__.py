@@ -1,0 +1,1 @@
+"""Everything that touches Hypercorn: its configuration, guarded connections, WebSockets, the fast path."""

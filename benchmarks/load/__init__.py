@@ -1,0 +1,1 @@
+"""Load generators: connections by the thousand in processes of their own."""

@@ -1,0 +1,1 @@
+"""A model of the player: playlists, playback, steering. No I/O."""

@@ -1,0 +1,1 @@
+"""Figures for people and files: percentiles, tables, machine facts, comparability of rounds."""

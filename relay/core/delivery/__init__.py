@@ -1,0 +1,1 @@
+"""Serving HLS to viewers: requests, blocking reload, responses, timeouts."""

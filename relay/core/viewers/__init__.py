@@ -1,0 +1,1 @@
+"""Who may watch and who does: admission, the registry of viewers, CMCD."""

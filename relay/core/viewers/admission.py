@@ -1,0 +1,158 @@
+"""Who may watch: tokens, revocation, capacity, and "one token, few addresses".
+
+A token's signature is checked once; after that a viewer is found by the token's bytes.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from relay.base.errors import RequestError, TokenError
+from relay.base.tokens import LEEWAY_S, Key, verify_viewer
+from relay.core.viewers import cmcd
+from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Ledger, Viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PUBLIC_LIFETIME_S = 10 * 365 * 86_400.0
+
+
+class Admission:
+    """The door of a relay. `keys` verify viewer tokens, current first."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        keys: tuple[Key, ...] = (),
+        public: bool = False,
+        max_viewers: int = 150,
+        max_egress_bps: int = 0,
+        max_addresses_per_token: int = 0,
+        max_seats_per_address: int = 0,
+    ) -> None:
+        self.ledger = ledger
+        self.keys: tuple[Key, ...] = keys
+        self.public = public
+        self.draining = False
+        self.egress_bps = 0
+        self._max_viewers = max_viewers
+        self._max_egress_bps = max_egress_bps
+        self._max_addresses = min(max_addresses_per_token, MAX_ADDRESSES_NOTED)
+        self._max_seats = max_seats_per_address
+        self._revoked: frozenset[str] = frozenset()
+        self._closed: frozenset[str] = frozenset()
+
+    def admit(self, token: bytes, stream: str, address: str, *, now_s: float, wall_s: float) -> Viewer:
+        """Return the viewer of a token, entered in the ledger when new.
+
+        Raises TokenError 401 or 403, RequestError 429 (too many addresses) or 503 (full).
+        """
+        viewer = self.ledger.get(token)
+        if viewer is None:
+            claims = verify_viewer(token.decode("latin-1"), self.keys, wall_s=wall_s)
+            if claims.classroom != stream:
+                raise TokenError(403, "this token is for another class: join this class with its code")
+            lifetime_s = claims.expires_at_s + LEEWAY_S - wall_s
+            viewer = Viewer(
+                token,
+                subject=claims.subject,
+                token_id=claims.token_id,
+                stream=stream,
+                expires_s=now_s + lifetime_s,
+                now_s=now_s,
+                wall_s=wall_s,
+            )
+            refusal = self._refusal(viewer)
+            if refusal is not None:
+                raise refusal
+            if not self.ledger.knows(claims.token_id):
+                self._room()  # a renewed token takes no second seat
+            self.ledger.enter(viewer)
+        self.check(viewer, stream, address, now_s)
+        return viewer
+
+    def admit_public(self, stream: str, address: str, query: bytes, *, now_s: float, wall_s: float) -> Viewer:
+        """Return the anonymous viewer behind an address, or behind a player's session id.
+
+        Whoever invents sessions could take every seat, so only so many of a network have one of their own;
+        the others share one, and nobody of a school behind one address is refused.
+        """
+        subject = cmcd.parse(query).session or address
+        viewer = self.ledger.get(f"{stream} {subject}".encode())
+        if viewer is not None:
+            return viewer
+        network = network_of(address)
+        if self._max_seats and self.ledger.seats(network) >= self._max_seats:
+            subject = network
+            viewer = self.ledger.get(f"{stream} {subject}".encode())
+        if viewer is None:
+            key = f"{stream} {subject}"
+            viewer = Viewer(
+                key.encode(),
+                subject=subject,
+                token_id=key,
+                stream=stream,
+                expires_s=now_s + PUBLIC_LIFETIME_S,
+                now_s=now_s,
+                wall_s=wall_s,
+                network=network,
+            )
+            self._room()
+            self.ledger.enter(viewer)
+        return viewer
+
+    def check(self, viewer: Viewer, stream: str, address: str, now_s: float) -> None:
+        """Check what may change while someone watches."""
+        if viewer.stream != stream:
+            raise TokenError(403, "this token is for another class: join this class with its code")
+        if now_s >= viewer.expires_s:
+            raise TokenError(401, "the token has expired: join the class again")
+        if address not in viewer.addresses:
+            if self._max_addresses and len(viewer.addresses) >= self._max_addresses:
+                raise RequestError(
+                    429, "this link is open on too many devices: close it on one of them, or join again"
+                )
+            if len(viewer.addresses) < MAX_ADDRESSES_NOTED:
+                viewer.addresses.add(address)
+
+    def _room(self) -> None:
+        if self.draining:
+            raise RequestError(503, "this relay is being taken out of service: ask for another one")
+        if len(self.ledger) >= self._max_viewers:
+            raise RequestError(503, "this relay is full: try again, or ask for another one")
+        if self._max_egress_bps and self.egress_bps >= self._max_egress_bps:
+            raise RequestError(503, "this relay's line is full: try again, or ask for another one")
+
+    def revoke(self, token_ids: Iterable[str], closed_streams: Iterable[str]) -> list[Viewer]:
+        """Take the master's lists; return the viewers who are turned away from now on.
+
+        They are out of the ledger and its figures: whoever comes back is refused like a stranger.
+        """
+        self._revoked = frozenset(token_ids)
+        self._closed = frozenset(closed_streams)
+        turned_away = []
+        for viewer in self.ledger:
+            viewer.refused = self._refusal(viewer)
+            if viewer.refused is not None:
+                turned_away.append(viewer)
+        for viewer in turned_away:
+            self.ledger.leave(viewer)
+        return turned_away
+
+    def _refusal(self, viewer: Viewer) -> TokenError | None:
+        if viewer.token_id in self._revoked or viewer.subject in self._revoked:
+            return TokenError(403, "this token was revoked: ask the teacher")
+        if viewer.stream in self._closed:
+            return TokenError(403, "the class was closed: ask the teacher")
+        return None
+
+
+def network_of(address: str) -> str:
+    """Return what one household or school has: its IPv4 address, or the /64 of an IPv6 one."""
+    if ":" not in address:
+        return address
+    numeric = IPv6Address(address)
+    return str(numeric.ipv4_mapped or IPv6Address(int(numeric) >> 64 << 64))

@@ -1,0 +1,1 @@
+"""The relay as a cluster member: calls to the master and what its orders change here."""

@@ -1,0 +1,1 @@
+"""The event loop that serves viewers, their connections, TLS and media memory."""

@@ -1,0 +1,435 @@
+"""Pulls one stream from its origin: index, playlists, objects; each object once.
+
+A thin shell: it waits, asks and reports back. Pace comes from `relay.core.origin.playlist_poller`,
+identity from `epoch_tracker`, what to fetch from `relay.core.stream.window`, numbers from
+`relay.core.stream.timeline`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from relay.base.errors import ConfigError, OriginError
+from relay.core import playlist as pl
+from relay.core.origin.epoch_tracker import Sessions, first_msn
+from relay.core.origin.failover import Origins
+from relay.core.origin.playlist_poller import INDEX_FIRST_BYTE_S, PLAIN_FIRST_BYTE_S, Follower
+from relay.core.origin.sequence_repair import Counting
+from relay.core.origin.url import server_of
+from relay.core.stream.fetch_queue import Outlook
+from relay.io.origin.http_client import Limits, Upstream, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from relay.base.cluster_protocol import EpochAsk, EpochBase
+    from relay.core.counters import OriginCounters, StreamFigures
+    from relay.core.stream.segment import Fetch
+    from relay.core.stream.stream import Source, Stream
+    from relay.core.stream.timeline import Epoch
+    from relay.core.stream.window import Window
+    from relay.io.origin.http_client import Answer
+
+log = logging.getLogger(__name__)
+
+# A hinted part comes when the line brings it; once it is listed, or keeps others waiting, it is due.
+AHEAD_FIRST_BYTE_S = 60.0
+DUE_FIRST_BYTE_S = 2.0
+TICK_S = 0.5
+ENDED_POLL_S = 5.0
+ON_DEMAND_IDLE_S = 30.0
+ON_DEMAND_POLL_S = 0.1
+MAX_GONE_STATUS = (404, 410)
+# Asking again for an address that was refused, or for a body that is too large, changes nothing.
+NEVER_BETTER = ("refused", "too_large")
+
+
+@dataclass(slots=True, eq=False)
+class _Ahead:
+    """A hinted part under way: `scope` ends the wait for its first byte."""
+
+    fetch: Fetch
+    scope: trio.CancelScope
+    pieces: list[bytes]
+
+    def take(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.scope.deadline = math.inf
+
+
+class Puller:
+    """Follows one stream for ever; the stream's own errors end a round, never the process."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        origins: tuple[str, ...],
+        *,
+        bearer: str,
+        limits: Limits,
+        publish: Callable[[Stream, Window], None],
+        decide: Callable[[EpochAsk], Awaitable[EpochBase]],
+        figures: StreamFigures,
+        counters: OriginCounters,
+        changed: Callable[[], None] = lambda: None,
+        ends_with_origin: bool = True,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.stream = stream
+        self._origins = Origins(origins)
+        self._bearer = bearer
+        self._limits = limits
+        self._publish = publish
+        self._decide = decide
+        self._figures = figures
+        self._counters = counters
+        self._changed = changed
+        self._ends_with_origin = ends_with_origin
+        self._wall = wall
+        self._sessions: dict[str, Sessions] = {}
+        self._counting: dict[str, Counting] = {}
+        self._epoch_lock = trio.Lock()
+        self._ended: set[str] = set()
+        self._problems: dict[str, OriginError] = {}  # by origin, since the stream was last live
+        self._ahead: dict[str, _Ahead] = {}  # by rendition
+        self._refused: set[str] = set()  # what was said about this session's objects
+
+    async def run(self) -> None:
+        """Pull until cancelled; one log line whenever the stream comes or goes."""
+        while True:
+            url = self._origins.current
+            problem = OriginError("the origin stands still: it lists nothing new")
+            try:
+                await self._round(url)
+            except* OriginError as group:
+                problem = _first(group)
+            except* ConfigError as group:  # the master named an address that cannot be used
+                problem = OriginError(str(group.exceptions[0]))
+            except* Exception:  # the boundary of a stream: whatever goes wrong ends its round, no other
+                log.exception("stream.failed stream=%s", self.stream.name)
+                problem = OriginError("the relay could not go on with it: see its log")
+            self._lost(problem)
+            await trio.sleep(self._origins.failed(trio.current_time()))
+
+    async def run_on_demand(self) -> None:
+        """Pull only while viewers ask, and for half a minute longer; until cancelled."""
+        self.stream.on_demand = True
+        while True:
+            self.stream.idle, self.stream.fault = True, False
+            self.stream.problem = "it is pulled when someone watches"
+            await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
+            log.info("stream.wanted stream=%s", self.stream.name)
+            self.stream.idle = False
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.run)
+                await self._until(lambda idle_s: idle_s >= ON_DEMAND_IDLE_S)
+                nursery.cancel_scope.cancel()
+            log.info("stream.unwanted stream=%s", self.stream.name)
+            self.stream.forget_media()
+
+    async def _until(self, enough: Callable[[float], bool]) -> None:
+        # viewers stop asking without a word: there is no event to wait for
+        while not enough(trio.current_time() - self.stream.asked_s):  # noqa: ASYNC110
+            await trio.sleep(ON_DEMAND_POLL_S)
+
+    async def _round(self, url: str) -> None:
+        """Follow the origin's session until something about it fails."""
+        upstream = self._upstream(url)
+        try:
+            answer = await upstream.get(
+                url, first_byte_s=INDEX_FIRST_BYTE_S, max_bytes=self._limits.max_playlist_bytes
+            )
+            index = pl.parse(_text(answer.status, answer.body, "index"))
+            base_url = answer.url  # where redirects ended: relative URIs count from there
+            sources = self.stream.describe(index, base_url)
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await upstream.aclose()
+        async with trio.open_nursery() as nursery:
+            for source in sources:
+                nursery.start_soon(partial(self._rendition, nursery.cancel_scope, source, base_url))
+
+    def _upstream(self, url: str) -> Upstream:
+        return Upstream(url, bearer=self._bearer, limits=self._limits, counters=self._counters)
+
+    async def _rendition(self, round_scope: trio.CancelScope, source: Source, index_url: str) -> None:
+        upstream = self._upstream(index_url)
+        window = self.stream.windows[source.id]
+        self._sessions.setdefault(window.rendition, Sessions(self.stream.timeline)).begin()
+        work = trio.Event()
+        url = resolve(index_url, source.uri)
+
+        def changed() -> None:
+            nonlocal work
+            work.set()
+            work = trio.Event()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._fetch_objects, upstream, window, lambda: work)
+                nursery.start_soon(self._tick, window)
+                await self._follow(upstream, window, url, changed)
+                round_scope.cancel()
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await upstream.aclose()
+
+    async def _follow(
+        self, upstream: Upstream, window: Window, url: str, changed: Callable[[], None]
+    ) -> None:
+        """Ask for a rendition's playlist at its pace; ends when another origin should be tried."""
+        follower = Follower(trio.current_time(), stand_by=self._origins.stand_by)
+        counting = self._counting.setdefault(window.rendition, Counting())
+        while True:
+            poll = follower.next_poll(trio.current_time())
+            await trio.sleep_until(poll.at_s)
+            asked_s = trio.current_time()
+            target = f"{url}{'&' if '?' in url else '?'}{poll.query}" if poll.query else url
+            try:
+                answer = await upstream.get(
+                    target, first_byte_s=poll.first_byte_s, max_bytes=self._limits.max_playlist_bytes
+                )
+            except OriginError as exc:
+                if exc.kind == "timeout" and follower.unanswered():
+                    continue
+                raise
+            playlist = pl.parse(_text(answer.status, answer.body, "playlist"))
+            if not isinstance(playlist, pl.MediaPlaylist):
+                raise OriginError("a multivariant playlist stands where a media playlist should be")
+            playlist = counting.counted(playlist)
+            follower.received(playlist, asked_s, trio.current_time())
+            if any(not s.gap for s in playlist.segments) or playlist.open_segment:
+                epoch = await self._epoch(window, playlist)
+                before = window.version
+                window.base_url = answer.url
+                window.update(playlist, epoch, trio.current_time(), self._wall())
+                self._after(window, before)
+                self._mind_hint(window)
+                changed()
+                if not follower.stalled(trio.current_time()):
+                    self._found()
+            if follower.ended:
+                await self._end(window)
+                await trio.sleep(ENDED_POLL_S)
+                continue
+            if window.rendition in self._ended:  # it goes on after all: look at the whole index anew
+                self._resume()
+                return
+            if self._origins.stand_by and follower.stalled(trio.current_time()):
+                return
+
+    async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
+        """Return the numbers of the playlist's session; a new one is asked for once a stream."""
+        timeline = self.stream.timeline
+        key = self._sessions[window.rendition].key(playlist)
+        known = timeline.known(key)
+        if known is not None:
+            return known
+        async with self._epoch_lock:
+            known = timeline.known(key)
+            if known is not None:
+                return known
+            self._end_session()
+            first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
+            base = await self._decide(timeline.ask(key, first, playlist))
+            epoch = timeline.adopt(base)
+            self._figures.epochs += 1
+            self._refused.clear()
+            log.info(
+                "epoch.begun stream=%s offset=%d discontinuity=%d",
+                self.stream.name,
+                epoch.offset,
+                epoch.discontinuity_seq,
+            )
+            return epoch
+
+    def _end_session(self) -> None:
+        versions = {window: window.version for window in self.stream.windows.values()}
+        self.stream.end_session()
+        for window, before in versions.items():
+            self._after(window, before)
+
+    async def _fetch_objects(
+        self, upstream: Upstream, window: Window, work: Callable[[], trio.Event]
+    ) -> None:
+        """Fetch what the window wants, one object at a time, on the rendition's second connection.
+
+        Begins with this origin's first playlist: what another one listed is not to be had here.
+        """
+        await work().wait()
+        while True:
+            waiting = work()
+            fetch = window.wanted(trio.current_time())
+            if fetch is None:
+                with trio.move_on_at(window.retry_at_s(trio.current_time())):
+                    await waiting.wait()
+                continue
+            try:
+                await self._fetch(upstream, window, fetch)
+            except BaseException:
+                window.put_back(fetch)  # abandoned by us: it may be had in the next round
+                raise
+
+    async def _fetch(self, upstream: Upstream, window: Window, fetch: Fetch) -> None:
+        before = window.version
+        try:
+            if fetch.kind == "hint":
+                answer = await self._get_ahead(upstream, window, fetch)
+            else:
+                answer = await self._get(upstream, window, fetch, PLAIN_FIRST_BYTE_S)
+        except OriginError as exc:
+            window.failed(fetch, trio.current_time(), gone=exc.kind in NEVER_BETTER)
+            self._after(window, before)
+            self._complain(fetch, exc)
+            return
+        if answer.status in (200, 206):
+            window.arrived(fetch, answer.body, trio.current_time())
+            self._figures.fetched[fetch.kind] += 1
+        elif answer.status == 401:
+            raise OriginError("the origin's session has ended (401)")
+        else:
+            gone = answer.status in MAX_GONE_STATUS
+            window.failed(fetch, trio.current_time(), gone=gone)
+        self._after(window, before)
+
+    async def _get(
+        self,
+        upstream: Upstream,
+        window: Window,
+        fetch: Fetch,
+        first_byte_s: float,
+        sink: Callable[[bytes], None] | None = None,
+    ) -> Answer:
+        return await upstream.get(
+            fetch.uri,
+            base_url=window.base_url,
+            first_byte_s=first_byte_s,
+            max_bytes=self._limits.max_object_bytes,
+            byterange=fetch.byterange,
+            sink=sink,
+        )
+
+    async def _get_ahead(self, upstream: Upstream, window: Window, fetch: Fetch) -> Answer:
+        """Fetch a hinted part, for as long as it is hinted at: asking again would be a second fetch."""
+        with trio.CancelScope() as scope:
+            ahead = self._ahead[window.rendition] = _Ahead(fetch, scope, [])
+            try:
+                answer = await self._get(upstream, window, fetch, AHEAD_FIRST_BYTE_S, ahead.take)
+                return replace(answer, body=b"".join(ahead.pieces))
+            finally:
+                del self._ahead[window.rendition]
+        self._counters.failed["timeout"] += 1
+        raise OriginError("the origin does not send the part that it has hinted at", "timeout")
+
+    def _mind_hint(self, window: Window) -> None:
+        """Look again at a hinted part under way: the origin may list it by now, or hint at another one."""
+        ahead = self._ahead.get(window.rendition)
+        if ahead is None or ahead.pieces:
+            return
+        outlook = window.outlook(ahead.fetch)
+        if outlook is Outlook.DUE:
+            ahead.scope.deadline = min(ahead.scope.deadline, trio.current_time() + DUE_FIRST_BYTE_S)
+        elif outlook is Outlook.LOST:
+            ahead.scope.cancel()
+
+    def _complain(self, fetch: Fetch, problem: OriginError) -> None:
+        """Say once a session what is refused; failures that may pass are counted only."""
+        if problem.kind in NEVER_BETTER and problem.kind not in self._refused:
+            self._refused.add(problem.kind)
+            log.warning(
+                "object.refused stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, problem.reason
+            )
+        log.debug("fetch.failed stream=%s kind=%s reason=%s", self.stream.name, fetch.kind, problem.reason)
+
+    async def _tick(self, window: Window) -> None:
+        """Let the window give up what is missing for too long."""
+        while True:
+            await trio.sleep(TICK_S)
+            before = window.version
+            window.tick(trio.current_time())
+            self._after(window, before)
+
+    def _after(self, window: Window, version_before: int) -> None:
+        if window.version != version_before:
+            self._publish(self.stream, window)
+
+    def _found(self) -> None:
+        self._origins.worked()
+        self._problems.clear()
+        self.stream.problem = ""
+        self.stream.fault = False
+        if self.stream.session_lost:
+            self.stream.session_lost = False
+            log.info("stream.live stream=%s origin=%s", self.stream.name, server_of(self._origins.current))
+            self._changed()
+
+    def _lost(self, problem: OriginError) -> None:
+        """Note why an origin does not serve; said once, however often it is tried."""
+        stream, server = self.stream, server_of(self._origins.current)
+        before = self._problems.get(server)
+        if not stream.session_lost or before is None or before.reason != problem.reason:
+            log.warning("stream.lost stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
+            self._changed()
+        self._problems[server] = problem
+        stream.fault_kind = problem.kind
+        stream.session_lost = True
+        named = self._origins.stand_by
+        told = (f"{where}: {p.reason}" if named else p.reason for where, p in self._problems.items())
+        stream.problem = "; ".join(told)
+        # one that works and has nothing to follow is enough
+        stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())
+
+    async def _end(self, window: Window) -> None:
+        """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed.
+
+        Not in a cluster: there only the master ends a class, and an origin that writes ENDLIST
+        when its publisher drops (FFmpeg, nginx-rtmp) counts as reconnecting.
+        """
+        while not window.settled:  # noqa: ASYNC110 - it settles by fetches or by giving up, within seconds
+            await trio.sleep(TICK_S)
+        if window.open_entry is not None:
+            window.finish()  # its last segment will not be completed
+        self._ended.add(window.rendition)
+        if not self._ends_with_origin or self.stream.ended:
+            return
+        if self._ended >= {s.id for s in self.stream.sources}:
+            log.info("stream.ended stream=%s reason=the origin has ended it", self.stream.name)
+            self._set_ended(True)
+
+    def _resume(self) -> None:
+        self._ended.clear()
+        if self._ends_with_origin and self.stream.ended:
+            log.info("stream.resumed stream=%s reason=the origin goes on", self.stream.name)
+            self._set_ended(False)
+
+    def _set_ended(self, ended: bool) -> None:
+        self.stream.ended = ended
+        for window in self.stream.windows.values():
+            self._publish(self.stream, window)
+
+
+class _NobodyPublishes(OriginError):
+    """The origin works, but there is nothing to follow: nobody's fault."""
+
+
+def _text(status: int, body: bytes, what: str) -> str:
+    if status == 404:
+        raise _NobodyPublishes(f"nobody is publishing: the origin's {what} is not there (404)")
+    if status != 200:
+        raise OriginError(f"the origin answered {status} for the {what}")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise OriginError(f"the origin's {what} is not text") from None
+
+
+def _first(group: BaseExceptionGroup[OriginError]) -> OriginError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,1 @@
+"""`python -m relay top`: a live screen of one relay's metrics."""

@@ -1,0 +1,178 @@
+"""A relay as the master sees one: signed calls over real HTTP, viewers that come and go as told."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+import msgspec
+import trio
+
+from relay.base.cluster_protocol import (
+    EpochAsk,
+    EpochBase,
+    Heartbeat,
+    Orders,
+    Register,
+    Rendition,
+    StreamReport,
+    Variant,
+    ViewerReport,
+    Watch,
+)
+from relay.base.jwks import read_jwks
+from relay.base.signing import sign, unseal
+from relay.base.tokens import verify_viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+R = TypeVar("R")
+CALL_S = 25.0
+BEAT_S = 1.0
+VIDEO = Variant(
+    "v", "video1_stream.m3u8", 'BANDWIDTH=581112,CODECS="avc1.42c01e,mp4a.40.2",RESOLUTION=640x360', True
+)
+AUDIO = Rendition("a", "audio2_stream.m3u8", 'TYPE=AUDIO,NAME="audio2",AUTOSELECT=YES,DEFAULT=YES')
+
+
+@dataclass
+class FakeRelay:
+    """One node; set the fields, then `register`, `beat`, `watch`, `ask`."""
+
+    master_url: str
+    secret: str
+    client: httpx.AsyncClient
+    node_id: str = "slave-1"
+    public_url: str = "http://127.0.0.1:1"
+    admin_url: str = ""
+    zone: tuple[str, ...] = ()
+    capacity: int = 150
+    max_egress_bps: int = 0
+    egress_bps: int = 0
+    ready: bool = True
+    reason: str = ""
+    draining: bool = False
+    started_at_s: float = 1.0
+    mute: bool = False
+    segment_s: float = 2.0
+    states: dict[str, str] = field(default_factory=dict)
+    viewers: dict[str, ViewerReport] = field(default_factory=dict)
+    orders: Orders = field(default_factory=lambda: Orders(0))
+    epochs: tuple[EpochBase, ...] = ()
+    _told: set[str] = field(default_factory=set)
+
+    async def call(self, verb: str, record: object, kind: type[R], **sign_with: object) -> R:
+        """Send one signed call; AssertionError with the answer when it is not 200."""
+        response = await self.send(verb, record, **sign_with)
+        assert response.status_code == 200, response.text
+        return msgspec.json.decode(response.content, type=kind)
+
+    async def send(self, verb: str, record: object, **sign_with: object) -> httpx.Response:
+        """Send one signed call and return whatever comes back."""
+        body = record if isinstance(record, bytes) else msgspec.json.encode(record)
+        path = f"/cluster/{verb}"
+        how = {"wall_s": time.time(), "nonce": os.urandom(12).hex(), "secret": self.secret, **sign_with}
+        secret = str(how.pop("secret")).encode()
+        node = str(how.pop("node", self.node_id))
+        headers = sign(secret, node, "POST", path, body, **how)  # type: ignore[arg-type]
+        with trio.fail_after(CALL_S):
+            return await self.client.post(self.master_url + path, content=body, headers=headers)
+
+    async def register(self) -> Orders:
+        """Introduce this node."""
+        record = Register(
+            self.node_id,
+            self.public_url,
+            self.admin_url,
+            self.zone,
+            self.capacity,
+            self.max_egress_bps,
+            "test",
+            self.started_at_s,
+            self.epochs,
+        )
+        self.orders = await self.call("register", record, Orders)
+        return self.orders
+
+    def heartbeat(self, *, full: bool = False) -> Heartbeat:
+        """Return the next beat: new viewers since the last one, or all of them."""
+        fresh = [v for t, v in self.viewers.items() if full or t not in self._told]
+        gone = tuple(self._told - self.viewers.keys())
+        self._told = set(self.viewers)
+        return Heartbeat(
+            self.node_id,
+            connections=len(self.viewers),
+            egress_bps=self.egress_bps,
+            ready=self.ready,
+            reason=self.reason,
+            draining=self.draining or self.orders.drain,
+            version="test",
+            orders_version=self.orders.version,
+            streams=tuple(self._streams()),
+            viewers=tuple(fresh),
+            gone=gone,
+            full=full,
+        )
+
+    async def beat(self, *, full: bool | None = None) -> Orders:
+        """Send a heartbeat and carry out the answer."""
+        everything = self.orders.resync if full is None else full
+        self._obey(await self.call("heartbeat", self.heartbeat(full=everything), Orders))
+        return self.orders
+
+    async def run(self) -> None:
+        """Beat until cancelled, unless `mute`; a master that has gone is no reason to stop."""
+        while True:
+            await trio.sleep(BEAT_S)
+            if not self.mute:
+                with suppress(httpx.HTTPError):
+                    await self.beat()
+
+    async def watch(self) -> Orders:
+        """Wait for new orders and carry them out."""
+        record = Watch(self.node_id, self.orders.version)
+        self._obey(await self.call("watch", record, Orders))
+        return self.orders
+
+    async def ask(self, ask: EpochAsk) -> EpochBase:
+        """Ask for the numbers of a session."""
+        return await self.call("epoch", ask, EpochBase)
+
+    def take(self, token: str, stream: str) -> bool:
+        """Let a viewer in, if the token is one that a relay would accept."""
+        secret, jwks = self.secret.encode(), self.orders.viewer_jwks
+        shared = tuple(unseal(secret, k) for k in self.orders.viewer_keys)
+        keys = read_jwks(unseal(secret, jwks).decode()) if jwks else shared
+        claims = verify_viewer(token, keys, wall_s=time.time())
+        if claims.token_id in self.orders.revoked or claims.subject in self.orders.revoked:
+            return False
+        report = ViewerReport(stream, claims.subject, claims.token_id, time.time(), 0, 1500, 9000, 1400)
+        self.viewers[claims.token_id] = report
+        return True
+
+    def drop(self, token_ids: Iterable[str]) -> None:
+        """Let viewers leave."""
+        for token_id in token_ids:
+            self.viewers.pop(token_id, None)
+
+    def _obey(self, orders: Orders) -> None:
+        self.orders = orders
+        refused = set(orders.revoked)
+        closed = set(orders.closed)
+        self.drop(
+            [t for t, v in self.viewers.items() if t in refused or v.subject in refused or v.stream in closed]
+        )
+
+    def _streams(self) -> list[StreamReport]:
+        reports = []
+        for order in self.orders.streams:
+            state = self.states.get(order.stream, "waiting")
+            shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
+            count = sum(v.stream == order.stream for v in self.viewers.values())
+            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape, self.segment_s))
+        return reports

@@ -1,0 +1,135 @@
+"""What a backup may hold, and which ones are kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airclass.ops.backup_archive import (
+    MAX_FILES,
+    ArchiveError,
+    Budget,
+    Entry,
+    Manifest,
+    check_path,
+    check_place,
+    made_at,
+    name_for,
+    outdated,
+    read_manifest,
+)
+
+NOON = datetime(2026, 1, 22, 12, 0, 0, tzinfo=UTC)
+SUM = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/etc/passwd", "../x", "a/../../x", "a/..", ".", "a//b", "a/", "a\\..\\b", "a\0b"),
+        *("a\nb", "a/\x1b[2J", "C:\\x", "~root\u202e", "a" * 201, "/".join("abcdefghi")),
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused(path: str) -> None:
+    with pytest.raises(ArchiveError):
+        check_path(path)
+
+
+@given(
+    st.text(max_size=60)
+    | st.lists(st.sampled_from(["..", ".", "", "a", ".env", "~"]), max_size=6).map("/".join)
+)
+def test_an_accepted_name_stays_below_its_folder(path: str) -> None:
+    try:
+        checked = check_path(path)
+    except ArchiveError:
+        return
+    assert str(checked) == path
+    assert not checked.is_absolute()
+    assert ".." not in checked.parts
+    assert (PurePosixPath("/top") / checked).is_relative_to("/top")
+
+
+@pytest.mark.parametrize("path", ["manifest.json", "other/x", "files"])
+def test_unknown_places_are_refused(path: str) -> None:
+    with pytest.raises(ArchiveError):
+        check_place(path)
+
+
+def test_names_carry_their_time() -> None:
+    assert name_for(NOON) == "airclass_backup_20260122_120000"
+    for ending in ("", ".tar.gz", ".tar.gz.enc", "_2.tar.gz"):
+        assert made_at(name_for(NOON) + ending) == NOON
+    for other in ("airclass_backup_20261322_120000", "x", name_for(NOON) + ".zip", "a" + name_for(NOON)):
+        assert made_at(other) is None
+
+
+def test_seven_days_are_kept_and_never_the_last_one_lost() -> None:
+    names = [f"{name_for(NOON - timedelta(days=d))}.tar.gz" for d in range(10)]
+    assert outdated([*names, "notes.txt"], NOON) == sorted(names[8:])
+    assert outdated(names[9:], NOON) == []
+    assert outdated([], NOON) == []
+
+
+@given(st.sets(st.integers(0, 60), max_size=20))
+def test_the_newest_always_stays(days: set[int]) -> None:
+    names = {f"{name_for(NOON - timedelta(days=d))}.tar.gz" for d in days}
+    gone = set(outdated(names, NOON))
+    assert not names or max(names) in names - gone
+    assert gone <= {n for n in names if NOON - (made_at(n) or NOON) > timedelta(days=7)}
+
+
+def test_bombs_are_stopped() -> None:
+    budget = Budget(packed_bytes=1000, free_bytes=10**12)
+    budget.spend(60 * 1024**2)
+    with pytest.raises(ArchiveError, match="far more"):
+        budget.spend(5 * 1024**2)
+    with pytest.raises(ArchiveError, match="room"):
+        Budget(10**9, free_bytes=100).spend(101)
+    budget = Budget(0, 0)
+    for _ in range(MAX_FILES):
+        budget.file()
+    with pytest.raises(ArchiveError, match="files"):
+        budget.file()
+
+
+def manifest(*paths: str, **more: object) -> bytes:
+    record = Manifest(1, "1", "now", "h", "sqlite", [Entry(p, 1, SUM) for p in paths])
+    return msgspec.json.encode(msgspec.structs.replace(record, **more))
+
+
+def test_a_manifest_reads_back() -> None:
+    assert [e.path for e in read_manifest(manifest("files/.env", "data/x/y")).files] == [
+        "files/.env",
+        "data/x/y",
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        manifest(format=2),
+        manifest("files/a", "files/a"),
+        manifest("files/../x"),
+        manifest("x"),
+    ],
+)
+def test_bad_manifests_are_refused(data: bytes) -> None:
+    with pytest.raises(ArchiveError):
+        read_manifest(data)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
+    try:
+        read_manifest(data)
+    except ArchiveError:
+        return

@@ -1,0 +1,414 @@
+"""Relays call: signed, once, for themselves; what they are told arrives at once; numbers agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import trio
+from trio_websocket import open_websocket_url
+
+from airclass.io.store import Visit
+from relay.base.cluster_protocol import EpochAsk, EpochBase
+from relay.base.signing import unseal
+from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from tests.harness.fake_relay import FakeRelay
+    from tests.harness.master_in_process import Control
+
+
+async def nodes(control: Control) -> dict[str, dict[str, object]]:
+    answer = await control.call("GET", "/cluster/nodes", None, control.monitor)
+    assert answer.status_code == 200
+    return {n["id"]: n for n in answer.json()["nodes"]}
+
+
+async def test_calls_that_are_not_genuine_are_refused(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        relay.mute = True
+        beat = relay.heartbeat(full=True)
+        refusals = (
+            {"secret": "x" * 40},
+            {"wall_s": time.time() - 3600},
+            {"wall_s": float("nan")},
+        )
+        for how in refusals:
+            assert (await relay.send("heartbeat", beat, **how)).status_code == 401
+        assert (await relay.send("heartbeat", beat, nonce="once")).status_code == 200
+        assert (await relay.send("heartbeat", beat, nonce="once")).status_code == 401, "a replay"
+        assert (await relay.send("heartbeat", beat, node="slave-9")).status_code == 403, "for somebody else"
+        plain = await control.call("POST", "/cluster/heartbeat", {"node_id": "slave-1"})
+        assert plain.status_code == 401
+        for body in (b"{}", b"[]", b"\xff", b"{" * 10_000, b'{"node_id": 5}'):
+            assert (await relay.send("heartbeat", body)).status_code == 400
+
+
+async def test_a_wrong_clock_is_said_once_not_with_every_beat(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        relay.mute = True
+        for late_s in (3600, 3602, 3604):
+            answer = await relay.send("heartbeat", relay.heartbeat(), wall_s=time.time() - late_s)
+            assert answer.status_code == 401
+        assert (await relay.send("heartbeat", relay.heartbeat(), secret="x" * 40)).status_code == 401
+        refused = [r.getMessage() for r in caplog.records if "cluster.refused" in r.getMessage()]
+    assert ["clocks" in line for line in refused] == [True, False]
+
+
+async def test_a_database_that_cannot_be_written_is_said_once_in_its_own_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[str]:
+        said = [record.getMessage() for record in caplog.records]
+        return [line for line in said if line.startswith("database.write_failed")]
+
+    async with running_master(tmp_path) as control:
+        database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
+        database.execute("ALTER TABLE visits RENAME TO away")
+        visit = Visit("s1", "c1", "Kim", time.time())
+        for _ in range(3):
+            control.services.visits.append(visit)
+            while control.services.visits:
+                await trio.sleep(0.05)
+        with trio.fail_after(10):
+            while not told():
+                await trio.sleep(0.05)
+        database.execute("ALTER TABLE away RENAME TO visits")
+        database.close()
+        with trio.fail_after(10):
+            while len(told()) < 2:
+                await trio.sleep(0.05)
+    assert told()[0] == "database.write_failed reason=no such table: visits"
+    assert told()[1:] == ["database.write_failed reason=none any more"]
+
+
+async def test_an_unknown_node_is_told_to_register(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        assert not (await relay.beat()).known
+        assert not (await relay.watch()).known
+
+
+async def test_an_address_nobody_answers_at_is_said_at_once_and_kept_out(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay(public_url="http://127.0.0.1:9")
+        orders = await relay.register()
+        assert "cannot reach NODE_PUBLIC_URL" in orders.warning
+        await relay.beat(full=True)
+        shown = (await nodes(control))["slave-1"]
+        assert shown["status"] == "unhealthy"
+        assert "cannot be reached" in str(shown["reason"])
+        assert shown["reason_code"] == "unreachable"
+
+
+async def test_claims_are_checked(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        for url in ("http://169.254.169.254/", "file:///etc/passwd", "gopher://x"):
+            relay = control.relay(public_url=url)
+            answer = await relay.send("register", _register(relay))
+            assert answer.status_code == 400, url
+        assert await nodes(control) == {}
+
+
+def _register(relay: FakeRelay) -> bytes:
+    import msgspec
+
+    from relay.base.cluster_protocol import Register
+
+    return msgspec.json.encode(Register(relay.node_id, relay.public_url, "", (), 150, 0, "t", 1.0))
+
+
+async def test_a_watch_ends_as_soon_as_something_changes(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        relay.mute = True
+        before = relay.orders.version
+        began_s = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(relay.watch)
+            made = await control.classroom()
+        assert trio.current_time() - began_s < 1.5
+        assert relay.orders.version > before
+        assert [s.stream for s in relay.orders.streams] == [made["id"]]
+        assert relay.orders.streams[0].origins == (f"http://127.0.0.1:8888/live/{made['id']}/index.m3u8",)
+
+
+async def test_drain_and_undrain_reach_the_relay_and_the_routing(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        first, second = await control.node("slave-1"), await control.node("slave-2")
+        joined = [(await control.join(made["code"], f"n{n}")).json() for n in range(4)]
+        for j in joined:
+            (first if j["priority"][0] == "slave-1" else second).take(j["token"], made["id"])
+        await first.beat()
+        await second.beat()
+        assert (await control.call("POST", "/cluster/drain/slave-1", None, control.admin)).status_code == 204
+        await first.beat()
+        assert first.orders.drain
+        assert (await nodes(control))["slave-1"]["status"] == "draining"
+        for j in joined:
+            steering = await control.call("GET", j["steering_url"].removeprefix(control.url))
+            assert steering.json()["PATHWAY-PRIORITY"][0] == "slave-2"
+        assert (await control.join(made["code"])).json()["priority"][0] == "slave-2"
+        assert (
+            await control.call("POST", "/cluster/undrain/slave-1", None, control.admin)
+        ).status_code == 204
+        await first.beat()
+        await first.beat()
+        assert not first.orders.drain
+        assert (await nodes(control))["slave-1"]["status"] == "active"
+        assert (await control.call("POST", "/cluster/drain/nosuch", None, control.admin)).status_code == 404
+        assert (
+            await control.call("DELETE", "/cluster/nodes/slave-1", None, control.admin)
+        ).status_code == 409
+
+
+async def test_a_dead_node_is_shown_left_out_and_can_be_removed(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        first, _ = await control.node("slave-1"), await control.node("slave-2")
+        first.mute = True
+        health = control.services.cluster.nodes.all["slave-1"].health
+        await control.until(lambda: health.status == "unhealthy", "unhealthy after 6 s")
+        shown = await control.call("GET", "/cluster/nodes", None, control.monitor)
+        (sick, _), summary = shown.json()["nodes"], shown.json()["summary"]
+        assert sick["reason_code"] == "silent"
+        assert sick["reason"] == f"has sent nothing for {sick['reason_figures']['silent_s']} s"
+        assert summary["recommendation"] == f"Check slave-1 (unhealthy): slave-1 {sick['reason']}."
+        assert summary["recommendation_code"] == "check-node"
+        assert summary["recommendation_figures"] == {"node": "slave-1", "others": 0}
+        for n in range(3):
+            assert (await control.join(made["code"], f"n{n}")).json()["priority"] == ["slave-2"]
+        assert (
+            await control.call("DELETE", "/cluster/nodes/slave-1", None, control.admin)
+        ).status_code == 204
+        assert (await nodes(control)).keys() == {"slave-2"}
+        assert not (await first.beat()).known
+
+
+async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        stream = made["id"]
+        relays = [await control.node(f"slave-{n}") for n in range(3)]
+        for relay in relays:
+            await relay.beat()
+        answers: list[EpochBase] = []
+
+        async def ask(relay: FakeRelay, next_msn: int) -> None:
+            answers.append(await relay.ask(EpochAsk(stream, "k1", 3, next_msn, 1, 2, 0.5)))
+
+        async with trio.open_nursery() as nursery:
+            for n, relay in enumerate(relays):
+                nursery.start_soon(ask, relay, 10 + n)
+        assert answers == [EpochBase(stream, "k1", 9, 1, 2, 0.5)] * 3
+        late = await control.node("slave-9")
+        assert late.orders.streams[0].epochs == (answers[0],)
+        assert await late.ask(EpochAsk(stream, "k1", 0, 99, 9)) == answers[0]
+        assert (await late.send("epoch", EpochAsk("nosuch", "k", 0, 0, 0))).status_code == 404
+        assert (await late.send("epoch", EpochAsk(stream, "", 0, 0, 0))).status_code == 400
+        assert (await late.send("epoch", EpochAsk(stream, "k", -1, 0, 0))).status_code == 400
+    async with running_master(tmp_path) as control:
+        again = await control.node("slave-1")
+        assert again.orders.streams[0].epochs == (answers[0],)
+
+
+async def test_after_a_restart_everything_is_known_again(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node()
+        joined = (await control.join(made["code"])).json()
+        relay.take(joined["token"], made["id"])
+        await relay.beat()
+        teacher = await control.teacher("Lee")
+        await control.until(lambda: not control.services.visits)
+        kept = relay
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        relay.viewers = kept.viewers
+        await relay.beat(full=True)
+        path = f"/api/classrooms/{made['id']}/viewers"
+        (viewer,) = (await control.call("GET", path, None, control.admin)).json()["viewers"]
+        assert viewer["name"] == "Kim"
+        assert (await control.call("GET", "/api/me", None, teacher)).status_code == 200
+        headers = {"Authorization": f"Bearer {joined['token']}"}
+        renewed = await control.call("POST", "/api/renew", None, headers)
+        assert renewed.status_code == 200
+        assert relay.take(renewed.json()["token"], made["id"])
+
+
+async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came_back_sooner(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        kept = await control.node("slave-1")
+        joined = (await control.join(made["code"])).json()
+        kept.take(joined["token"], made["id"])
+        await kept.beat()
+        steering = joined["steering_url"].removeprefix(control.url)
+        playlist = joined["playback_url"].removeprefix(control.url)
+        await control.until(lambda: not control.services.visits)
+    async with running_master(tmp_path) as control:
+        await control.node("slave-0")
+        early = await control.call("GET", steering)
+        assert early.status_code == 503, "the relay that came back first is not the student's"
+        assert int(early.headers["retry-after"]) >= 1
+        renew = ("POST", "/api/renew", None, {"Authorization": f"Bearer {joined['token']}"})
+        assert (await control.call(*renew)).status_code == 503
+        await control.call("GET", playlist)
+        assert control.services.cluster.nodes.seating.seat_of == {}, "loading a playlist takes no seat yet"
+        assert (await control.call("GET", steering)).status_code == 503
+        url = f"{control.url.replace('http', 'ws')}/ws/student?token={joined['token']}"
+        async with open_websocket_url(url) as ws:
+            told = json.loads(await ws.get_message())
+            assert told["type"] == "snapshot"
+            assert told.keys().isdisjoint({"priority", "pathways"})
+            back = await control.node("slave-1")
+            back.viewers = kept.viewers
+            await back.beat(full=True)
+            with trio.fail_after(5):
+                while "priority" not in told:
+                    told = json.loads(await ws.get_message())
+            assert told["priority"][0] == "slave-1"
+        answer = await control.call("GET", steering)
+        assert answer.json()["PATHWAY-PRIORITY"] == ["slave-1", "slave-0"]
+        assert (await control.call(*renew)).json()["priority"][0] == "slave-1"
+
+
+async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node("slave-1", capacity=4)
+        joined = (await control.join(made["code"])).json()
+        relay.take(joined["token"], made["id"])
+        relay.states[made["id"]] = "live"
+        await relay.beat()
+        await control.join("ZZZZZZZ")
+        text = (await control.call("GET", "/metrics", None, control.monitor)).text
+        for line in (
+            'airclass_http_requests_total{endpoint="/api/join",method="POST",status="200"} 1.0',
+            'airclass_http_requests_total{endpoint="/api/join",method="POST",status="404"} 1.0',
+            'airclass_http_request_duration_seconds_count{endpoint="/api/join",method="POST"} 2.0',
+            "airclass_active_streams 1.0",
+            'airclass_active_connections{type="student"} 1.0',
+            'airclass_tokens_issued_total{user_type="student"} 1.0',
+            'airclass_cluster_nodes_total{status="active"} 1.0',
+            'airclass_cluster_load_percentage{node_id="slave-1"} 25.0',
+            'airclass_cluster_connections{node_id="slave-1"} 1.0',
+            'airclass_errors_total{type="unknown-code"} 1.0',
+        ):
+            assert line in text.splitlines(), line
+        for secret in (joined["token"], made["code"], made["id"], "Kim"):
+            assert secret not in text
+        other = await control.classroom()
+        relay.states[other["id"]] = "live"
+        sick = await control.node("slave-2")
+        sick.mute = True
+        ask = {"user_type": "monitor"}
+        assert (await control.call("POST", "/api/token", ask, control.admin)).status_code == 200
+        headers = await control.teacher("Lee")
+        ask = {"user_type": "teacher", "username": "Lee", "password": CHEAP_PASSWORD}
+        assert (await control.call("POST", "/api/token", ask)).status_code == 200
+        socket = control.url.replace("http", "ws")
+        watch = [(k.encode(), v.encode()) for k, v in control.monitor.items()]
+        async with open_websocket_url(f"{socket}/ws/monitor", extra_headers=watch) as ws:
+            await ws.get_message()
+            health = control.services.cluster.nodes.all["slave-2"].health
+            await control.until(lambda: health.status == "unhealthy", "unhealthy after 6 s")
+            drained = await control.call("POST", "/cluster/drain/slave-1", None, control.admin)
+            assert drained.status_code == 204
+            text = (await control.call("GET", "/metrics", None, control.monitor)).text
+        for line in (
+            "airclass_active_streams 2.0",
+            'airclass_active_connections{type="monitor"} 1.0',
+            'airclass_tokens_issued_total{user_type="monitor"} 1.0',
+            'airclass_tokens_issued_total{user_type="teacher"} 1.0',
+            'airclass_cluster_nodes_total{status="active"} 0.0',
+            'airclass_cluster_nodes_total{status="draining"} 1.0',
+            'airclass_cluster_nodes_total{status="unhealthy"} 1.0',
+            'airclass_cluster_nodes_total{status="offline"} 0.0',
+        ):
+            assert line in text.splitlines(), line
+        control.services.cluster.nodes.remove("slave-1")
+        text = (await control.call("GET", "/metrics", None, control.admin)).text
+        assert 'node_id="slave-1"' not in text
+        assert (await control.call("GET", "/metrics")).status_code == 401
+        assert (await control.call("GET", "/metrics", None, headers)).status_code == 403
+
+
+async def test_prometheus_own_tool_complains_of_the_contracts_one_odd_name_alone(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is missing: apt-get install prometheus"
+    async with running_master(tmp_path) as control:
+        await control.node()
+        await control.join("ZZZZZZZ")
+        text = (await control.call("GET", "/metrics", None, control.monitor)).content
+    check = [promtool, "check", "metrics"]
+    done = await trio.run_process(check, stdin=text, check=False, capture_stdout=True, capture_stderr=True)
+    said = (done.stdout + done.stderr).decode().splitlines()
+    assert [line.split()[0] for line in said] == ["airclass_cluster_nodes_total"], said
+
+
+async def test_metrics_can_be_public(tmp_path: Path) -> None:
+    async with running_master(tmp_path, METRICS_PUBLIC="true") as control:
+        answer = await control.call("GET", "/metrics", None, {"Accept": "application/openmetrics-text"})
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+
+
+async def test_names_in_addresses_do_not_become_labels(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        for n in range(20):
+            await control.call("GET", f"/nowhere/{n}")
+        text = (await control.call("GET", "/metrics", None, control.monitor)).text
+        assert 'endpoint="unmatched",method="GET",status="404"} 20.0' in text
+        assert "/nowhere" not in text
+
+
+async def test_operators_are_told_of_the_last_backup(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        answer = await control.call("GET", "/api/backup", None, control.monitor)
+        assert answer.json() == {"at": "", "size_bytes": 0}
+        note = control.services.settings.data_dir / "backup.json"
+        note.write_text('{"at_s": 1764291600.0, "size_bytes": 1400000}')
+        answer = await control.call("GET", "/api/backup", None, control.monitor)
+        assert answer.json() == {"at": "2025-11-28T01:00:00Z", "size_bytes": 1_400_000}
+
+
+async def test_a_relay_at_work_cannot_be_forgotten(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        answer = await control.call("DELETE", f"/cluster/nodes/{relay.node_id}", None, control.admin)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:airclass:problem:node-at-work")
+
+
+async def test_with_eddsa_relays_get_public_keys_alone(tmp_path: Path) -> None:
+    async with running_master(tmp_path, TOKEN_ALG="EdDSA") as control:
+        relay = await control.node()
+        made = await control.classroom()
+        token = (await control.join(made["code"])).json()["token"]
+        assert relay.orders.viewer_keys == ()
+        told = unseal(SECRET.encode(), relay.orders.viewer_jwks)
+        published = await control.call("GET", "/.well-known/jwks.json")
+        assert (published.status_code, published.content) == (200, told)
+        assert [key["alg"] for key in published.json()["keys"]] == ["EdDSA"]
+        assert relay.take(token, made["id"])
+        renewed = await control.call("POST", "/api/renew", headers={"Authorization": f"Bearer {token}"})
+        assert renewed.status_code == 200
+
+
+async def test_with_hs256_no_key_is_published(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        assert (await control.call("GET", "/.well-known/jwks.json")).json() == {"keys": []}

@@ -1,0 +1,95 @@
+"""The ingest's question is answered at once, from memory, whatever else is going on."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import trio
+from trio_websocket import open_websocket_url
+
+from tests.harness.master_in_process import running_master
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.master_in_process import Control
+
+
+def question(classroom_id: str, key: str, **more: str) -> dict[str, str | None]:
+    return {
+        "action": "publish",
+        "ip": "10.0.0.9",
+        "user": "",
+        "password": "",
+        "token": "",
+        "path": f"live/{classroom_id}",
+        "protocol": "rtmp",
+        "id": None,
+        "query": f"token={key}",
+        "userAgent": "OBS",
+        **more,
+    }
+
+
+async def ask(control: Control, body: dict[str, str | None]) -> int:
+    return (await control.call("POST", "/hooks/mediamtx/auth", body)).status_code
+
+
+async def test_right_keys_open_and_everything_else_does_not(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        one, two = await control.classroom(), await control.classroom()
+        assert await ask(control, question(one["id"], one["stream_key"])) == 204
+        assert await ask(control, question(one["id"], two["stream_key"])) == 401
+        assert await ask(control, question("nosuch", one["stream_key"])) == 401
+        assert await ask(control, question(one["id"], "", password=one["stream_key"])) == 204
+        assert await ask(control, question("", "", action="api")) == 401
+        token = control.services.ingest.api_token
+        assert await ask(control, question("", "", action="api", token=token)) == 204
+        assert await ask(control, question(one["id"], "cdn-secret", action="read")) == 204
+        odd = await control.call("POST", "/hooks/mediamtx/auth", {"action": 5})
+        assert odd.status_code == 400
+
+
+async def test_a_second_publisher_with_the_key_takes_over_is_written_down_and_shown(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node()
+        assert await ask(control, question(made["id"], made["stream_key"])) == 204
+        relay.states[made["id"]] = "live"
+        await relay.beat()
+        assert await ask(control, question(made["id"], "wrong")) == 401
+        assert await ask(control, question(made["id"], made["stream_key"], ip="10.0.0.66")) == 204
+        recent = control.services.recent_events
+        await control.until(lambda: any(e.action == "ingest.takeover" for e in recent))
+        (event,) = [e for e in recent if e.action == "ingest.takeover"]
+        assert (event.target, event.detail) == (made["id"], "10.0.0.66")
+        url = f"{control.url.replace('http', 'ws')}/ws/teacher?classroom={made['id']}"
+        admin = [(name.encode(), value.encode()) for name, value in control.admin.items()]
+        async with open_websocket_url(url, extra_headers=admin) as ws:
+            facts = json.loads(await ws.get_message())["facts"]
+        assert facts["taken_over_by"] == "10.0.0.66"
+        assert "Another encoder (10.0.0.66) took over" in facts["advice"][0]
+
+
+async def test_the_hook_does_not_wait_for_the_database(tmp_path: Path) -> None:
+    """With every database thread taken, keys are still checked."""
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        limiter = control.services.store._limiter
+        for n in range(int(limiter.total_tokens)):
+            await limiter.acquire_on_behalf_of(n)
+        with trio.fail_after(2):
+            began_s = time.perf_counter()
+            assert await ask(control, question(made["id"], made["stream_key"])) == 204
+            assert time.perf_counter() - began_s < 1
+            await control.node()
+            joined = await control.join(made["code"])
+            assert joined.status_code == 200
+            steering = joined.json()["steering_url"].removeprefix(control.url)
+            assert (await control.call("GET", steering)).status_code == 200
+        for n in range(int(limiter.total_tokens)):
+            limiter.release_on_behalf_of(n)

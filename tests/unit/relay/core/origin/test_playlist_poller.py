@@ -1,0 +1,278 @@
+"""The pace of asking an origin, and the names of its sessions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from relay.core.origin.epoch_tracker import Sessions, first_msn
+from relay.core.origin.failover import Origins
+from relay.core.origin.playlist_poller import Follower, Poll
+from relay.core.playlist import ByteRange, Map
+from relay.core.stream.timeline import Timeline
+from tests.harness.builders import ll, opened, part, parts, playlist, segment
+
+PLAIN = playlist(4, segment(5, duration_s=4.0))
+
+
+# -- pace -----------------------------------------------------------------------------------------
+
+
+def test_the_first_request_is_plain_and_at_once() -> None:
+    assert Follower(100.0).next_poll(100.5) == Poll(100.5, "", 3.0)
+
+
+def test_polling_waits_for_the_last_segments_length_after_a_change_and_half_of_it_otherwise() -> None:
+    follower = Follower(100.0)
+    follower.received(PLAIN, 100.0, 100.1)
+    assert follower.next_poll(100.1).at_s == 104.0
+    follower.received(PLAIN, 104.0, 104.1)
+    assert follower.next_poll(104.1).at_s == 106.0
+    follower.received(playlist(4, segment(6, duration_s=9.0)), 106.0, 106.1)
+    assert follower.next_poll(106.1).at_s == 110.0
+
+
+def test_an_empty_list_is_polled_at_its_target_duration() -> None:
+    follower = Follower(100.0)
+    follower.received(playlist(4), 100.0, 100.1)
+    assert follower.next_poll(100.1).at_s == 104.0
+
+
+def test_blocking_requests_ask_for_the_next_part() -> None:
+    follower = Follower(100.0)
+    follower.received(ll(segment(5, parts=parts(5, 4)), opened(6, *parts(6, 2))), 100.0, 100.1)
+    assert follower.next_poll(100.1) == Poll(100.1, "_HLS_msn=6&_HLS_part=2", 2.0)
+    follower.received(ll(segment(6, parts=parts(6, 4))), 100.1, 100.5)
+    assert follower.next_poll(100.5).query == "_HLS_msn=7&_HLS_part=0"
+
+
+def test_blocking_requests_without_parts_ask_for_the_next_segment() -> None:
+    follower = Follower(100.0)
+    follower.received(playlist(4, segment(5), blocking=True), 100.0, 100.1)
+    assert follower.next_poll(100.1) == Poll(100.1, "_HLS_msn=6", 6.0)
+
+
+def test_an_early_unchanged_answer_is_not_followed_by_a_tight_loop() -> None:
+    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    follower.received(listed, 100.0, 100.1)
+    follower.received(listed, 100.1, 100.11)
+    poll = follower.next_poll(100.11)
+    assert (poll.query, poll.at_s) == ("", pytest.approx(100.35))
+    follower.received(listed, 100.35, 100.36)
+    assert follower.next_poll(100.36).at_s == pytest.approx(100.6)
+
+
+def test_an_unchanged_answer_at_the_origins_hold_limit_is_asked_again_at_once() -> None:
+    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    follower.received(listed, 100.0, 100.1)
+    follower.received(listed, 100.1, 101.1)
+    assert follower.next_poll(101.1) == Poll(101.1, "_HLS_msn=6&_HLS_part=0", 2.0)
+
+
+def test_a_blocking_request_that_brings_nothing_is_followed_by_a_plain_one() -> None:
+    """A line that hiccups is no fault of the origin; one that does not say what it has either is gone."""
+    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    assert not follower.unanswered()
+    follower.received(listed, 100.0, 100.1)
+    assert follower.unanswered()
+    # 1.5 target durations (of 2 s) after the last news it stands still in any case
+    assert follower.next_poll(102.1) == Poll(102.1, "", pytest.approx(1.0))
+    follower.received(listed, 102.1, 102.11)
+    assert follower.next_poll(102.11) == Poll(102.11, "_HLS_msn=6&_HLS_part=0", 2.0)
+    assert follower.unanswered()
+    assert follower.next_poll(104.11).first_byte_s == 1.0
+    assert not follower.unanswered()
+
+
+@pytest.mark.parametrize(("target_s", "wait_s"), [(2, 1.0), (3, 2.5), (6, 3.0)])
+def test_the_last_question_ends_with_the_patience_for_news(target_s: int, wait_s: float) -> None:
+    follower = Follower(100.0)
+    follower.received(replace(ll(segment(5, parts=parts(5, 4))), target_duration_s=target_s), 100.0, 100.0)
+    assert follower.unanswered()
+    assert follower.next_poll(102.0).first_byte_s == pytest.approx(wait_s)
+
+
+def test_with_another_origin_at_hand_one_quick_question_decides() -> None:
+    follower, listed = Follower(100.0, stand_by=True), ll(segment(5, parts=parts(5, 4)))
+    assert follower.next_poll(100.0).first_byte_s == 3.0
+    follower.received(listed, 100.0, 100.1)
+    assert follower.next_poll(100.1).first_byte_s == 1.0
+    assert follower.unanswered()
+    assert follower.next_poll(101.1) == Poll(101.1, "", 0.5)
+    follower.received(listed, 101.1, 101.15)  # it is there: the teacher's line hiccups
+    assert follower.next_poll(101.15).first_byte_s == 1.0
+    assert not follower.unanswered()  # for too long
+    follower.received(ll(segment(6, parts=parts(6, 4))), 102.1, 102.2)
+    assert follower.unanswered()  # news: the count begins again
+
+
+@pytest.mark.parametrize(("part_target_s", "block_s", "check_s"), [(0.2, 1.0, 0.5), (1.0, 2.0, 1.0)])
+def test_the_quick_question_has_one_part_of_time(
+    part_target_s: float, block_s: float, check_s: float
+) -> None:
+    follower = Follower(100.0, stand_by=True)
+    listed = replace(ll(segment(5, parts=parts(5, 4))), part_target_s=part_target_s)
+    follower.received(listed, 100.0, 100.0)
+    assert follower.next_poll(100.0).first_byte_s == block_s
+    assert follower.unanswered()
+    assert follower.next_poll(100.0 + block_s).first_byte_s == check_s
+
+
+def test_with_another_origin_at_hand_polling_waits_no_longer_than_for_news() -> None:
+    follower = Follower(100.0, stand_by=True)
+    follower.received(playlist(2, segment(5)), 100.0, 100.0)
+    assert follower.next_poll(100.0) == Poll(102.0, "", pytest.approx(1.0))
+    blocking = Follower(100.0, stand_by=True)
+    blocking.received(playlist(2, segment(5), blocking=True), 100.0, 100.0)
+    assert blocking.next_poll(100.0).first_byte_s == 3.0
+    assert not blocking.unanswered()
+
+
+def test_an_ended_list_is_over() -> None:
+    follower = Follower(100.0)
+    assert not follower.ended
+    follower.received(ll(segment(5), ended=True), 100.0, 100.1)
+    assert follower.ended
+    assert follower.next_poll(100.1).query == ""
+
+
+def test_a_list_stands_still_after_one_and_a_half_target_durations() -> None:
+    follower = Follower(100.0)
+    assert not follower.stalled(101.4)
+    assert follower.stalled(101.5)
+    follower.received(PLAIN, 101.0, 102.0)
+    follower.received(PLAIN, 106.0, 106.0)
+    assert not follower.stalled(107.9)
+    assert follower.stalled(108.0)
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+def mediamtx(prefix: str, msn: int = 7) -> str:
+    return f"{prefix}_video1_seg{msn}.mp4"
+
+
+def adopt(timeline: Timeline, key: str) -> None:
+    timeline.adopt(timeline.decide_alone(timeline.ask(key, 0, PLAIN)))
+    timeline.listed(100, len(timeline.epochs) - 1)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        playlist(2, segment(6, uri="gap.mp4", gap=True), segment(7, uri=mediamtx("0123456789ab"))),
+        playlist(2, segment(7, uri="a/b/0123456789ab_main_seg7.ts?session=1", init=None)),
+        ll(opened(7, part("0123456789ab_video1_part0.mp4"))),
+        ll(segment(7, uri="s7.mp4", init=Map("0123456789ab_video1_init.mp4"))),
+    ],
+)
+def test_a_muxers_prefix_names_the_session(listed: object) -> None:
+    assert Sessions(Timeline("class1")).key(listed) == "0123456789ab"  # type: ignore[arg-type]
+
+
+def test_sessions_without_prefix_are_counted_when_numbers_fall_back() -> None:
+    sessions = Sessions(Timeline("class1"))
+    assert sessions.key(playlist(2, segment(5), segment(6))) == "session-0"
+    assert sessions.key(playlist(2, segment(6), segment(7))) == "session-0"
+    assert sessions.key(playlist(2, segment(0))) == "session-1"
+    assert sessions.key(playlist(2, segment(0), segment(1))) == "session-1"
+
+
+def test_another_name_under_the_same_number_is_another_session() -> None:
+    sessions = Sessions(Timeline("class1"))
+    assert sessions.key(playlist(2, segment(0, uri="a0.ts?token=1"))) == "session-0"
+    assert sessions.key(playlist(2, segment(0, uri="a0.ts?token=2"))) == "session-0"
+    assert sessions.key(playlist(2, segment(0, uri="b0.ts"), segment(1, uri="b1.ts"))) == "session-1"
+    ranged = replace(segment(0, uri="b0.ts"), byterange=ByteRange(9, 0))
+    assert sessions.key(playlist(2, ranged, segment(1, uri="b1.ts"))) == "session-2"
+
+
+@pytest.mark.parametrize(
+    ("newest", "wanted"),
+    [("session-3", "session-3"), ("session-3+5", "session-3"), ("0123456789ab", "session-0")],
+)
+def test_a_relay_that_starts_late_takes_the_clusters_count(newest: str, wanted: str) -> None:
+    timeline = Timeline("class1")
+    adopt(timeline, newest)
+    assert Sessions(timeline).key(PLAIN).partition("+")[0] == wanted
+
+
+def test_nothing_but_gaps_has_no_prefix() -> None:
+    gaps = playlist(2, segment(0, uri=mediamtx("0123456789ab"), gap=True))
+    assert Sessions(Timeline("class1")).key(gaps) == "session-0"
+
+
+def test_a_session_that_comes_back_after_another_one_is_new() -> None:
+    timeline = Timeline("class1")
+    video, audio = Sessions(timeline), Sessions(timeline)
+    first = playlist(2, segment(7, uri=mediamtx("aaaaaaaaaaaa")))
+    second = playlist(2, segment(7, uri=mediamtx("bbbbbbbbbbbb")))
+    assert video.key(first) == audio.key(first) == "aaaaaaaaaaaa"
+    adopt(timeline, "aaaaaaaaaaaa")
+    assert video.key(second) == "bbbbbbbbbbbb"
+    adopt(timeline, "bbbbbbbbbbbb")
+    assert audio.key(first) == "aaaaaaaaaaaa"  # a straggler of the same round
+    for sessions in (video, audio):
+        sessions.begin()
+        assert sessions.key(first) == "aaaaaaaaaaaa+1"
+        assert sessions.key(first) == "aaaaaaaaaaaa+1"
+        if sessions is video:
+            adopt(timeline, "aaaaaaaaaaaa+1")
+    video.begin()
+    assert video.key(first) == "aaaaaaaaaaaa+1"
+
+
+# -- the rest -------------------------------------------------------------------------------------
+
+
+def test_the_first_number_is_that_of_real_media() -> None:
+    assert first_msn(playlist(2, segment(0, gap=True), segment(1))) == 1
+    assert first_msn(ll(opened(4, *parts(4, 1)))) == 4
+    assert first_msn(ll(segment(3, gap=True), opened(4, *parts(4, 1)))) == 4
+
+
+@pytest.mark.parametrize(
+    ("seen_until_s", "wanted"),
+    [
+        (900.0, 5),  # a publisher who comes back: all of it is new
+        (1000.0, 5),
+        (1002.1, 6),
+        (1002.9, 6),
+        (1003.1, 7),
+        (1005.5, 7),
+        (9999.0, 7),  # its clock is behind
+    ],
+)
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_stand_by_origin_begins_where_viewers_are(seen_until_s: float, wanted: int, dated: bool) -> None:
+    middle = segment(6, pdt_s=1002.0 if dated else None)
+    listed = playlist(2, segment(4, gap=True), segment(5), middle, segment(7))
+    assert first_msn(listed, seen_until_s=seen_until_s, wall_s=1006.0) == wanted
+
+
+def test_the_next_origin_is_asked_whenever_one_fails() -> None:
+    origins = Origins(("a", "b"))
+    assert (origins.current, origins.stand_by) == ("a", True)
+    waits = []
+    for wanted in ("b", "a", "b", "a", "b", "a"):
+        waits.append(origins.failed(100.0))
+        assert origins.current == wanted
+    assert waits == [0.0, 0.25, 0.5, 0.5, 1.0, 1.0]
+    origins.worked()
+    assert origins.failed(100.9) == 0.25  # they fail in turn: not as fast as they answer
+
+
+def test_one_that_has_served_for_a_while_is_followed_by_the_next_at_once() -> None:
+    origins = Origins(("a", "b"))
+    assert origins.failed(100.0) == 0.0
+    origins.worked()
+    assert origins.failed(101.0) == 0.0
+    assert origins.current == "a"
+
+
+def test_a_single_origin_is_never_asked_again_at_once() -> None:
+    origins = Origins(("a",))
+    assert [origins.failed(100.0 * n) for n in range(4)] == [0.25, 0.5, 1.0, 1.0]
+    assert (origins.current, origins.stand_by) == ("a", False)

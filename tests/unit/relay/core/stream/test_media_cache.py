@@ -1,0 +1,69 @@
+"""What is kept of a rendition: names, bytes and their count."""
+
+from __future__ import annotations
+
+from relay.core.playlist import Map
+from relay.core.stream.media_cache import Cache
+from relay.core.stream.segment import Entry, InitEntry, PartEntry
+from relay.core.stream.timeline import Epoch
+from tests.harness.builders import MemoryBody
+
+EPOCH = Epoch("one", 0, 0, "0123abcd")
+
+
+def new_entry(msn: int = 7, parts: int = 0) -> Entry:
+    entry = Entry(msn, EPOCH, 0, False, 0.0, uri=f"s{msn}.mp4")
+    entry.parts = [PartEntry(f"p{n}.mp4", None, 0.5, True, False) for n in range(parts)]
+    return entry
+
+
+def text(cache: Cache, name: str) -> bytes | None:
+    media = cache.get(name)
+    if media is None:
+        return None
+    assert isinstance(media.body, MemoryBody)
+    return bytes(media.body.data[media.offset : media.offset + media.size_bytes])
+
+
+def test_parts_lie_in_one_body_which_becomes_the_segment() -> None:
+    cache, entry = Cache("v0", MemoryBody), new_entry(parts=2)
+    cache.put_part(entry, 0, b"one")
+    cache.put_part(entry, 1, b"three")
+    assert (text(cache, "v0-0123abcd-7.0.mp4"), text(cache, "v0-0123abcd-7.1.mp4")) == (b"one", b"three")
+    assert cache.get("v0-0123abcd-7.mp4") is None
+    cache.join_parts(entry)
+    assert text(cache, "v0-0123abcd-7.mp4") == b"onethree"
+    assert cache.size_bytes == 8
+    cache.forget(entry)
+    assert (cache.size_bytes, text(cache, "v0-0123abcd-7.0.mp4"), text(cache, "v0-0123abcd-7.mp4")) == (
+        0,
+        None,
+        None,
+    )
+
+
+def test_a_segment_that_was_fetched_whole_beside_some_of_its_parts_counts_both() -> None:
+    cache, entry = Cache("v0", MemoryBody), new_entry(parts=2)
+    cache.put_part(entry, 0, b"one")
+    cache.put_segment(entry, b"onethree")
+    assert cache.size_bytes == 11
+    assert entry.media is cache.get("v0-0123abcd-7.mp4")
+    cache.forget(entry)
+    assert cache.size_bytes == 0
+
+
+def test_a_segment_of_which_nothing_is_here_is_forgotten_without_a_trace() -> None:
+    cache = Cache("v0", MemoryBody)
+    cache.forget(new_entry())
+    assert cache.size_bytes == 0
+
+
+def test_initialization_sections() -> None:
+    cache, init = Cache("v0", MemoryBody), InitEntry(Map("i.mp4"), "v0-0123abcd-i.mp4")
+    cache.forget_init(init)
+    cache.put_init(init, b"init")
+    assert init.media is cache.get(init.name)
+    assert (text(cache, init.name), cache.size_bytes) == (b"init", 4)
+    cache.forget_init(init)
+    cache.forget_init(init)
+    assert (cache.get(init.name), cache.size_bytes) == (None, 0)
