@@ -22,7 +22,7 @@ from tests.e2e.pages.scenes import SCENES
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
     from tests.e2e.pages.scenes import Scene
 
 SIZES = {390: 844, 1280: 800}
@@ -33,7 +33,9 @@ SHARP = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "600")
 LONGEST_PX = 2600
 
 
-def shoot(browser: Browser, master: FakeMaster, scene: Scene, width: int, look: str, lang: str) -> bytes:
+def shoot(
+    browser: Browser, master: FakeMasterProcess, scene: Scene, width: int, look: str, lang: str
+) -> bytes:
     """Return one photograph as PNG."""
     master.set(reset=True)
     master.set(**sample_data.school())

@@ -24,7 +24,7 @@ from benchmarks.reports.report import machine_line
 from relay import __version__
 from tests.report.areas import AREAS, grouped
 from tests.report.read import FAILED, cases
-from tests.report.write import Picture, Run, report
+from tests.report.write import ReportPicture, RunnerSummary, report
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT, BY_HAND = ROOT / "build" / "report", ROOT / "build" / "by-hand"
@@ -32,11 +32,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "TEST_REPORT_KR.md"
 EXPECTED = ("pages.xml", "origin.json", "unit.xml", "integration.xml", "e2e.xml", "calm.xml")
 PICTURES = (
-    Picture("images/student-live-390-light-ko.png", "학생: 휴대폰으로 수업 보기"),
-    Picture("images/student-reconnecting-390-light-ko.png", "학생: 선생님이 다시 연결하는 중"),
-    Picture("images/teacher-live-1280-light-ko.png", "교사: 수업 중"),
-    Picture("images/admin-1280-light-ko.png", "운영자: 대시보드"),
-    Picture("images/admin-trouble-1280-light-ko.png", "운영자: 릴레이에 문제가 있을 때"),
+    ReportPicture("images/student-live-390-light-ko.png", "학생: 휴대폰으로 수업 보기"),
+    ReportPicture("images/student-reconnecting-390-light-ko.png", "학생: 선생님이 다시 연결하는 중"),
+    ReportPicture("images/teacher-live-1280-light-ko.png", "교사: 수업 중"),
+    ReportPicture("images/admin-1280-light-ko.png", "운영자: 대시보드"),
+    ReportPicture("images/admin-trouble-1280-light-ko.png", "운영자: 릴레이에 문제가 있을 때"),
 )
 TOOLS = {"pytest": ("pytest", "--version"), "Go": ("go", "version"), "Chromium": ("chromium", "--version")}
 
@@ -66,7 +66,7 @@ def write(
     results = {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     pictures = [picture for picture in PICTURES if (DOCUMENT.parent / picture.path).exists()]
     last = max(path.stat().st_mtime for path in paths)
-    run = Run(
+    run = RunnerSummary(
         version=__version__,
         commit=_said("git", "describe", "--always", "--dirty"),
         date=_date(last),

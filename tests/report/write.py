@@ -20,7 +20,7 @@ FENCE = "~~~~"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunnerSummary:
     """What was run, on what; `missing`: areas without a case; `by_hand`: parts run apart, and when."""
 
     version: str
@@ -33,7 +33,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportPicture:
     """A screenshot and what it shows."""
 
     path: str
@@ -41,7 +41,10 @@ class Picture:
 
 
 def report(
-    run: Run, cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], pictures: Sequence[Picture]
+    run: RunnerSummary,
+    cases: Sequence[Case],
+    results: Mapping[str, Mapping[str, Any]],
+    pictures: Sequence[ReportPicture],
 ) -> str:
     """Return the whole document."""
     areas = grouped(cases)
@@ -115,7 +118,7 @@ def _failures(failed: Sequence[Case]) -> list[str]:
     return lines
 
 
-def _pictures(pictures: Sequence[Picture]) -> list[str]:
+def _pictures(pictures: Sequence[ReportPicture]) -> list[str]:
     lines: list[str] = []
     for picture in pictures:
         lines += [f"**{picture.title}**", "", f"![{picture.title}]({picture.path})", ""]

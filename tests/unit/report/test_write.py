@@ -10,17 +10,17 @@ from tests.chaos.faults import ROWS
 from tests.report.areas import AREAS, OTHER, PROMISES, PROMISES_PLACE, area
 from tests.report.figures import FAULTS, figures
 from tests.report.read import FAILED, PASSED, Case
-from tests.report.write import Picture, Run, report
+from tests.report.write import ReportPicture, RunnerSummary, report
 
 ROOT = Path(__file__).parents[3]
-RUN = Run("3.0.0", "abc1234", "2026-01-01 00:00 UTC", "2 × CPU", ("Python 3.11.7",))
+RUN = RunnerSummary("3.0.0", "abc1234", "2026-01-01 00:00 UTC", "2 × CPU", ("Python 3.11.7",))
 GOOD = Case("tests.unit.relay.core.test_x", "test_one_thing[a|b]", PASSED, 0.25)
 ALSO = Case("tests.unit.relay.core.test_x", "test_one_thing[c]", PASSED, 0.5)
 BAD = Case("tests.e2e.test_y", "test_other", FAILED, 61.0, "assert 1 == 2")
 
 
-def written(*cases: Case, run: Run = RUN) -> str:
-    return report(run, cases, {}, [Picture("images/x.png", "그림")])
+def written(*cases: Case, run: RunnerSummary = RUN) -> str:
+    return report(run, cases, {}, [ReportPicture("images/x.png", "그림")])
 
 
 def test_cases_with_other_values_are_one_line() -> None:
@@ -40,14 +40,15 @@ def test_a_failure_is_told_with_its_message() -> None:
 
 def test_a_part_that_was_not_run_is_said() -> None:
     assert "실행되지 않은 부분: 계약" in written(
-        GOOD, run=Run(*(RUN.version, RUN.commit, RUN.date, RUN.machine, RUN.versions), missing=["계약"])
+        GOOD,
+        run=RunnerSummary(*(RUN.version, RUN.commit, RUN.date, RUN.machine, RUN.versions), missing=["계약"]),
     )
 
 
 def test_parts_that_were_run_apart_are_in_it_with_their_time() -> None:
     case = Case("tests.machine.test_install", "test_one_pc", PASSED, 150.0)
     facts = (RUN.version, RUN.commit, RUN.date, RUN.machine, RUN.versions)
-    text = written(GOOD, case, run=Run(*facts, by_hand=["machine 2026-01-01 00:00 UTC"]))
+    text = written(GOOD, case, run=RunnerSummary(*facts, by_hand=["machine 2026-01-01 00:00 UTC"]))
     assert "따로 실행한 부분(`make test-compose`, `make test-install`): machine 2026-01-01 00:00 UTC." in text
     assert "| 설치 — 실제 컴퓨터처럼 부팅한 시스템 | 1 | 1 | 0 | 0 | 150 s |" in text
 

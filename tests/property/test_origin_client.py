@@ -1,4 +1,4 @@
-"""Whatever an origin's bytes are, a fetch ends in an Answer or an OriginError, and the next one works."""
+"""For any bytes of an origin, a fetch ends in an OriginResponse or an OriginError, and the next one works."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from trio.testing import MockClock
 
 from relay.base.errors import OriginError
 from relay.core.playlist import ByteRange
-from relay.io.origin.http_client import Answer, Limits, Upstream
-from tests.harness.fake_http import FakeServer, Request, chunk, reply
+from relay.io.origin.http_client import OriginClient, OriginLimits, OriginResponse
+from tests.harness.fake_http import FakeServer, ReceivedRequest, chunk, reply
 
 MAX_BYTES = 100
 WHOLE = 1_000_000
@@ -49,7 +49,7 @@ def bent(data: bytes, dice: random.Random) -> bytes:
 async def fetch(data: bytes, size: int, close: bool, byterange: ByteRange | None, handed: list[bytes]) -> str:
     """Return the kind of error, or nothing, of a fetch that is answered with `data`."""
 
-    async def strange(request: Request, stream: trio.abc.Stream) -> None:
+    async def strange(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         if request.path == "/live/good":
             await stream.send_all(reply(b"good"))
             return
@@ -62,20 +62,22 @@ async def fetch(data: bytes, size: int, close: bool, byterange: ByteRange | None
     server, outcome = FakeServer(strange), ""
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
-        upstream = Upstream(server.url, limits=Limits(answer_s=20, progress_s=2), connect=server.connect)
+        origin_client = OriginClient(
+            server.url, limits=OriginLimits(answer_s=20, progress_s=2), connect=server.connect
+        )
         how = {"first_byte_s": 2.0, "max_bytes": MAX_BYTES}
         try:
-            answer = await upstream.get(
+            answer = await origin_client.get(
                 server.url + "/live/x", byterange=byterange, sink=handed.append, **how
             )
-            assert isinstance(answer, Answer)
+            assert isinstance(answer, OriginResponse)
         except OriginError as exc:
             outcome = exc.kind
         # What follows an answer unasked is found when it came with it; over sockets also later.
         if size == WHOLE:
-            good = await upstream.get(server.url + "/live/good", **how)
+            good = await origin_client.get(server.url + "/live/good", **how)
             assert good.body == b"good"
-        await upstream.aclose()
+        await origin_client.aclose()
         nursery.cancel_scope.cancel()
     return outcome
 
