@@ -34,7 +34,7 @@ from benchmarks.viewers import merged
 from relay.base.errors import AirclassError, StartError
 from relay.core.playlist import MultivariantPlaylist, parse
 
-RESULTS = Path(__file__).parent / "results"
+BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
 SEGMENT_BYTES = 500_000
 CONNECTS_PER_S = 800
 HANDSHAKES_PER_S = 150
@@ -133,7 +133,7 @@ def compare(
     mediamtx
         Path of a MediaMTX binary, for --ingest mediamtx.
     result
-        Where to write the figures as JSON; a file in benchmarks/results if not given.
+        Where to write the figures as JSON; a file in build/benchmarks if not given.
     """
     work = Workload(
         viewers, rate, tls_viewers, tls_rate, seconds, rounds, ll_viewers, part_s, ingest, mediamtx
@@ -148,7 +148,7 @@ def compare(
             found[name] = _measured(name, work, candidates)
         show(name, found[name])
     record = {"machine": describe(), "setup": asdict(work), "result": found}
-    report.save(record, result or RESULTS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    report.save(record, result or BUILD / f"compare-{time.strftime('%Y%m%d-%H%M%S')}.json")
     return 0
 
 

@@ -26,7 +26,7 @@ from benchmarks.servers import servers
 from relay.base.errors import AirclassError
 
 SETTLE_S = 4.0
-RESULTS = Path(__file__).parent / "results"
+BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
 FIRST_PICTURE_S = 30.0
 MOST_A_PROCESS = 500  # viewers that one Python process plays without being late itself
 
@@ -152,7 +152,7 @@ def viewers(
     processes
         How many processes the viewers share; 0: one per 500.
     result
-        Where to write the figures as JSON; a file in benchmarks/results if not given.
+        Where to write the figures as JSON; a file in build/benchmarks if not given.
     """
     picture = servers.VideoFormat(variant, part_s, segment_s, size, bitrate_kbps)
     with ExitStack() as stack:
@@ -168,7 +168,7 @@ def viewers(
     setup |= {"ingest": "" if url else ingest, **asdict(picture), "latency_s": latency}
     record = {"machine": describe(), "setup": setup, "result": seen}
     report.show_viewers(record)
-    report.save(record, result or RESULTS / f"viewers-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    report.save(record, result or BUILD / f"viewers-{time.strftime('%Y%m%d-%H%M%S')}.json")
     return 0 if seen["started"] == count and not seen["stalls"] else 1
 
 

@@ -1,8 +1,8 @@
 """install.sh for real: machines with systemd, from nothing to a class, upgraded under viewers, taken away.
 
-By hand (`make test-install`), some five minutes; what an operator sees goes to build/machine/*.md. With
-MEDIAMTX_PATH the cluster's ingest is a
-real MediaMTX (else `tests/origin` stands for it), and the one PC gets it, too, after its first days without.
+By hand (`make test-install`), some five minutes; what an operator sees goes to build/by-hand/install-*.md.
+With MEDIAMTX_PATH the cluster's ingest is a real MediaMTX (else `tests/origin` stands for it), and the
+one PC gets it, too, after its first days without.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import trio
 
 from benchmarks.load.viewer_worker import WorkerOrders
 from tests.harness.ingests import build_origin
-from tests.harness.transcript import clean
-from tests.machine.vm import FOLDER, machine
+from tests.harness.transcript import keep
+from tests.machine.vm import machine
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ MTX_RTMPADDRESS=${MTX_RTMPADDRESS:-:1935} exec /usr/local/lib/origin
 
 
 def write_down(name: str, title: str, *boxes: MachineUnderTest) -> None:
-    """Keep what the operators of the machines saw, without keys and tokens, in build/machine."""
+    """Keep what the operators of the machines saw, without keys and tokens."""
     parts = [f"## {title}\n"]
     for box in boxes:
-        text = clean("".join(box.transcript)).replace(f"{HOME}/", "~/")
+        text = "".join(box.transcript).replace(f"{HOME}/", "~/")
         parts.append(f"On {box.name}:\n\n```console\n{text}```\n")
-    (FOLDER / f"{name}.md").write_text("\n".join(parts))
+    keep(f"install-{name}", "\n".join(parts))
 
 
 async def until(box: MachineUnderTest, command: str, wanted: str) -> str:

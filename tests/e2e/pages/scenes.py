@@ -1,4 +1,4 @@
-"""Every page in every state: how to bring it onto the screen. Used by the gallery and by the axe tests."""
+"""Every page in every state: how to bring it onto the screen. For `make screenshots` and the axe tests."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.chaos.faults import ROWS
 from tests.report.areas import AREAS, OTHER, PROMISES, PROMISES_PLACE, area
 from tests.report.figures import FAULTS, figures
 from tests.report.read import FAILED, PASSED, Case
-from tests.report.write import ReportPicture, RunnerSummary, report
+from tests.report.write import LISTING, ReportPicture, RunnerSummary, listing, report
 
 ROOT = Path(__file__).parents[3]
 RUN = RunnerSummary("3.0.0", "abc1234", "2026-01-01 00:00 UTC", "2 × CPU", ("Python 3.11.7",))
@@ -23,16 +23,29 @@ def written(*cases: Case, run: RunnerSummary = RUN) -> str:
     return report(run, cases, {}, [ReportPicture("images/x.png", "그림")])
 
 
+def listed(*cases: Case) -> str:
+    return listing(RUN, cases)
+
+
 def test_cases_with_other_values_are_one_line() -> None:
-    text = written(GOOD, ALSO)
+    text = listed(GOOD, ALSO)
     assert "| `tests.unit.relay.core.test_x` | one thing | 2 | 통과 | 0.75 s |" in text
     assert "시험 2개 가운데 통과 2, 실패 0, 건너뜀 0" in text
+
+
+def test_the_report_holds_counts_and_names_the_listing() -> None:
+    text = written(GOOD, ALSO)
+    assert "시험 2개 가운데 통과 2, 실패 0, 건너뜀 0" in text
+    assert "| 릴레이 — 단위 | 2 | 2 | 0 | 0 | 0.75 s |" in text
+    assert LISTING in text
+    assert "one thing" not in text
     assert "실패한 시험" not in text
 
 
 def test_a_failure_is_told_with_its_message() -> None:
-    text = written(GOOD, Case(GOOD.place, "test_one_thing[z]", FAILED, 0.1, "boom"), BAD)
-    assert "| one thing | 2 | **실패** |" in text
+    cases = (GOOD, Case(GOOD.place, "test_one_thing[z]", FAILED, 0.1, "boom"), BAD)
+    assert "| one thing | 2 | **실패** |" in listed(*cases)
+    text = written(*cases)
     assert "assert 1 == 2" in text
     assert "boom" in text
     assert "| 수업 전체 — 실제 Chromium, 실제 프로세스 | 1 | 0 | 1 | 0 | 61 s |" in text
@@ -85,4 +98,4 @@ def test_every_fault_has_a_korean_name() -> None:
 
 def test_names_cannot_break_the_table() -> None:
     odd = Case("frontend/tests/a.test.ts", "a | b <i> `x`\n*y*", PASSED, 0.0)
-    assert "| a \\| b \\<i\\> \\`x\\` \\*y\\* | 1 |" in written(odd)
+    assert "| a \\| b \\<i\\> \\`x\\` \\*y\\* | 1 |" in listed(odd)
