@@ -18,7 +18,7 @@ from tests.harness.fake_origin import HlsOrigin
 from tests.harness.relays import RelayProcess, relay_running
 from tests.integration.network.netns import NetworkNamespace, lab
 
-pytestmark = pytest.mark.calm
+pytestmark = pytest.mark.timing
 
 DEADLINE_S = 70.0
 ROOT = Path(__file__).parents[3]
