@@ -59,7 +59,7 @@ async def test_a_school_with_a_certificate_of_its_own(tmp_path: Path) -> None:
                 assert url.startswith(f"https://localhost:{relay}/t/")
                 answer = await client.get(url)
                 assert answer.status_code in (404, 503), "nobody teaches yet"
-    assert "node.probed" not in child.output()
+    assert "node.unreachable" not in child.output()
 
 
 def _free_ports(count: int) -> list[int]:
