@@ -16,7 +16,7 @@ import httpx
 import trio
 
 from tests.compose import images
-from tests.integration.network.netns import lab
+from tests.harness.netns import lab
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.compose.engine import Engine
-    from tests.integration.network.netns import NetworkNamespace
+    from tests.harness.netns import NetworkNamespace
 
 NODES_S = 60.0
 POLL_S = 0.5

@@ -15,8 +15,8 @@ import trio
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
 from tests.harness.delay_proxy import DelayProxy
 from tests.harness.fake_origin import HlsOrigin
+from tests.harness.netns import NetworkNamespace, lab
 from tests.harness.relays import RelayProcess, relay_running
-from tests.integration.network.netns import NetworkNamespace, lab
 
 pytestmark = pytest.mark.timing
 
