@@ -1,16 +1,16 @@
-// Records as the real parts would make them; a test names only what matters to it.
-import type { Classroom, ClusterNode, Joined, Viewer } from '../src/api/types';
+// Valid records; a test overrides only what matters to it.
+import type { Classroom, ClusterNode, JoinResponse, Viewer } from '../src/api/types';
 import type { Sample } from '../src/player/types';
 
 export function sample(changes: Partial<Sample> = {}): Sample {
   return {
     at_ms: 0, position_s: 0, paused: false, seeking: false, rate: 1, buffer_s: 1.5, latency_s: 2, target_s: 1.75,
-    window: { start_s: 0, end_s: 30 }, edge_age_s: 0.3, answer_age_s: 0.3, throughput_bps: 8_000_000, bitrate_bps: 1_000_000,
+    window: { start_s: 0, end_s: 30 }, live_edge_age_s: 0.3, response_age_s: 0.3, throughput_bps: 8_000_000, bitrate_bps: 1_000_000,
     pathway: 'relay-1', low_latency: true, ...changes,
   };
 }
 
-export function joined(changes: Partial<Joined> = {}): Joined {
+export function joinResponse(changes: Partial<JoinResponse> = {}): JoinResponse {
   return {
     token: 'token-1', expires_at: new Date(Date.now() + 3_600_000).toISOString(),
     classroom: { id: 'c1', name: 'Physics' }, state: 'live', live: true,
