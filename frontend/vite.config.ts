@@ -30,7 +30,10 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries(
-      ['/api', '/cluster', '/live', '/steering', '/ws'].map((path) => [path, { target: master, ws: path === '/ws' }]),
+      ['/api', '/cluster', '/live', '/steering', '/ws'].map((path) => [
+        path,
+        { target: master, ws: path === '/ws' },
+      ]),
     ),
   },
   test: {

@@ -4,7 +4,12 @@ import { locale } from './i18n/locale.svelte';
 export function clock(at: string | number | Date): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return '–';
-  return new Intl.DateTimeFormat(locale.lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
+  return new Intl.DateTimeFormat(locale.lang, {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+  }).format(date);
 }
 
 export const hourAndMinute = (at: string | number | Date): string => clock(at).slice(0, 5);
@@ -17,7 +22,13 @@ export function clockMarks(at_s: number[], every_s: number): string[] {
 export function dayAndClock(at: string): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return '–';
-  return new Intl.DateTimeFormat(locale.lang, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(date);
+  return new Intl.DateTimeFormat(locale.lang, {
+    month: 'short',
+    day: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+  }).format(date);
 }
 
 export function whole(value: number): string {
@@ -25,7 +36,9 @@ export function whole(value: number): string {
 }
 
 export function tenth(value: number): string {
-  return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(value);
+  return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(
+    value,
+  );
 }
 
 /** Split a URL at the places where a long line may break. */

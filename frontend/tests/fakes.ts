@@ -76,9 +76,18 @@ export class FakeMaster {
       this.requests.push({ method, path, body, token: headers['Authorization']?.slice(7) ?? null });
       const response = this.responses[`${method} ${path}`];
       if (response === undefined) return Promise.reject(new TypeError('failed to fetch'));
-      if (!Array.isArray(response)) return Promise.resolve(new Response(response === null ? null : JSON.stringify(response), { status: response === null ? 204 : 200 }));
+      if (!Array.isArray(response))
+        return Promise.resolve(
+          new Response(response === null ? null : JSON.stringify(response), {
+            status: response === null ? 204 : 200,
+          }),
+        );
       const [status, slug, retry_after_s] = response as [number, string, number?];
-      return Promise.resolve(new Response(JSON.stringify({ type: `urn:airclass:problem:${slug}`, detail: slug, retry_after_s }), { status }));
+      return Promise.resolve(
+        new Response(JSON.stringify({ type: `urn:airclass:problem:${slug}`, detail: slug, retry_after_s }), {
+          status,
+        }),
+      );
     });
   }
 

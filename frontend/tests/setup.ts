@@ -11,12 +11,31 @@ HTMLDialogElement.prototype.showModal ??= function (this: HTMLDialogElement) {
 HTMLDialogElement.prototype.close ??= function (this: HTMLDialogElement) {
   this.removeAttribute('open');
 };
-window.matchMedia ??= ((query: string) => ({ matches: false, media: query, addEventListener() {}, removeEventListener() {}, addListener() {}, removeListener() {} })) as unknown as typeof window.matchMedia;
+window.matchMedia ??= ((query: string) => ({
+  matches: false,
+  media: query,
+  addEventListener() {},
+  removeEventListener() {},
+  addListener() {},
+  removeListener() {},
+})) as unknown as typeof window.matchMedia;
 
 vi.mock('uplot', () => ({
-  default: class { static paths = {}; setData(): void {} setSize(): void {} redraw(): void {} destroy(): void {} },
+  default: class {
+    static paths = {};
+    setData(): void {}
+    setSize(): void {}
+    redraw(): void {}
+    destroy(): void {}
+  },
 }));
-vi.stubGlobal('ResizeObserver', class { observe(): void {} disconnect(): void {} });
+vi.stubGlobal(
+  'ResizeObserver',
+  class {
+    observe(): void {}
+    disconnect(): void {}
+  },
+);
 
 const noTracks = Object.assign(new EventTarget(), { length: 0, [Symbol.iterator]: () => [].values() });
 Object.defineProperty(HTMLMediaElement.prototype, 'textTracks', { get: () => noTracks });

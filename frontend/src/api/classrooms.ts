@@ -26,11 +26,13 @@ export const changeClassroom = (id: string, change: Partial<NewClassroom>): Prom
 
 export const deleteClassroom = (id: string): Promise<void> => call('DELETE', path(id));
 
-export const actOnClassroom = (id: string, action: ClassAction): Promise<Classroom> => call('POST', `${path(id)}/${action}`);
+export const actOnClassroom = (id: string, action: ClassAction): Promise<Classroom> =>
+  call('POST', `${path(id)}/${action}`);
 
 export const listViewers = async (id: string): Promise<Viewer[]> =>
   (await call<{ viewers: Viewer[] }>('GET', `${path(id)}/viewers`)).viewers;
 
-export const kickViewer = (id: string, subject: string): Promise<void> => call('POST', `${path(id)}/kick`, { body: { subject } });
+export const kickViewer = (id: string, subject: string): Promise<void> =>
+  call('POST', `${path(id)}/kick`, { body: { subject } });
 
 export const joinPreview = (id: string): Promise<JoinResponse> => call('POST', `${path(id)}/preview`);

@@ -35,12 +35,31 @@ export class ApiError extends Error {
 }
 
 const SLUGS = new Set<string>([
-  'unknown-code', 'wrong-password', 'class-closed', 'class-ended', 'cluster-full', 'class-full',
-  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid', 'conflict', 'last-admin', 'node-at-work',
+  'unknown-code',
+  'wrong-password',
+  'class-closed',
+  'class-ended',
+  'cluster-full',
+  'class-full',
+  'too-many-tries',
+  'not-signed-in',
+  'forbidden',
+  'not-found',
+  'invalid',
+  'conflict',
+  'last-admin',
+  'node-at-work',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {
-  400: 'invalid', 401: 'not-signed-in', 403: 'forbidden', 404: 'not-found', 409: 'conflict', 413: 'invalid', 415: 'invalid', 429: 'too-many-tries',
+  400: 'invalid',
+  401: 'not-signed-in',
+  403: 'forbidden',
+  404: 'not-found',
+  409: 'conflict',
+  413: 'invalid',
+  415: 'invalid',
+  429: 'too-many-tries',
 };
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -52,7 +71,11 @@ export interface CallOptions {
 }
 
 /** Send a request to the master and return the JSON of its response. Throws ApiError on any failure. */
-export async function call<T>(method: string, path: string, { body, token, timeoutMs }: CallOptions = {}): Promise<T> {
+export async function call<T>(
+  method: string,
+  path: string,
+  { body, token, timeoutMs }: CallOptions = {},
+): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
@@ -91,9 +114,15 @@ export function parseProblem(status: number, text: string, retryAfter: string | 
   }
   const named = typeof document.type === 'string' ? (document.type.split(/[/#:]/).pop() ?? '') : '';
   const slug = SLUGS.has(named) ? (named as Slug) : (BY_STATUS[status] ?? 'failed');
-  const wait = typeof document.retry_after_s === 'number' ? document.retry_after_s : Number(retryAfter ?? NaN);
+  const wait =
+    typeof document.retry_after_s === 'number' ? document.retry_after_s : Number(retryAfter ?? NaN);
   const detail = [document.detail, document.title].find((part) => typeof part === 'string');
-  return new ApiError(slug, status, typeof detail === 'string' ? detail : `HTTP ${status}`, Number.isFinite(wait) ? wait : null);
+  return new ApiError(
+    slug,
+    status,
+    typeof detail === 'string' ? detail : `HTTP ${status}`,
+    Number.isFinite(wait) ? wait : null,
+  );
 }
 
 export function isStreamState(value: unknown): value is StreamState {

@@ -9,7 +9,8 @@ export interface JoinRequest {
   rejoin?: string;
 }
 
-export const join = (request: JoinRequest): Promise<JoinResponse> => call('POST', '/api/join', { body: request });
+export const join = (request: JoinRequest): Promise<JoinResponse> =>
+  call('POST', '/api/join', { body: request });
 
 /** Exchange a valid token for a new one; the response is that of a join. */
 export const renew = (token: string): Promise<JoinResponse> => call('POST', '/api/renew', { token });

@@ -4,7 +4,17 @@ export type StreamState = 'waiting' | 'live' | 'reconnecting' | 'ended';
 export type ClassStatus = 'open' | 'closed' | 'ended';
 /** Why a node gets no students, and what the operator should do next. */
 export type ReasonCode =
-  | '' | 'new' | 'silent' | 'unreachable' | 'not-ready' | 'no-ingest' | 'slow-ingest' | 'bad-ingest' | 'watched' | 'returning' | 'draining';
+  | ''
+  | 'new'
+  | 'silent'
+  | 'unreachable'
+  | 'not-ready'
+  | 'no-ingest'
+  | 'slow-ingest'
+  | 'bad-ingest'
+  | 'watched'
+  | 'returning'
+  | 'draining';
 export type NextStep = 'start-node' | 'check-node' | 'add-node' | 'scale-down' | 'balanced';
 export type NodeStatus = 'active' | 'draining' | 'unhealthy' | 'offline';
 export type Role = 'student' | 'teacher' | 'monitor' | 'admin';

@@ -49,7 +49,8 @@ const en = {
   undrain: 'Use again',
   remove: 'Remove',
   drainAsk: 'Drain {name}?',
-  drainText: 'Its {n} {n|student moves|students move} to other nodes without noticing. New students go elsewhere.',
+  drainText:
+    'Its {n} {n|student moves|students move} to other nodes without noticing. New students go elsewhere.',
   undrainAsk: 'Use {name} again?',
   undrainText: 'New students may be sent to it from now on.',
   removeAsk: 'Remove {name} from the cluster?',
@@ -231,7 +232,8 @@ const ko: Record<Key, string> = {
   didPublish: '방송 시작',
   didTakeOver: '다른 방송 프로그램이 이어받음',
   didToken: '모니터 토큰 만듦',
-  settingsText: '지금 이 마스터가 쓰는 설정입니다. 비밀 값은 가려져 있습니다. 환경 변수를 바꾸고 다시 시작하면 적용됩니다.',
+  settingsText:
+    '지금 이 마스터가 쓰는 설정입니다. 비밀 값은 가려져 있습니다. 환경 변수를 바꾸고 다시 시작하면 적용됩니다.',
   setting: '설정',
   value: '값',
   metrics: 'Prometheus 지표',

@@ -44,12 +44,15 @@ export const locale = new Locale();
 
 /** Replace `{name}` by a value, and `{n|one|many}` by the singular or the plural. */
 export function fill(text: string, values: Values): string {
-  return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (whole, name: string, one?: string, many?: string) => {
-    const value = values[name];
-    if (value === undefined) return whole;
-    if (one === undefined || many === undefined) return String(value);
-    return value === 1 ? one : many;
-  });
+  return text.replace(
+    /\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g,
+    (whole, name: string, one?: string, many?: string) => {
+      const value = values[name];
+      if (value === undefined) return whole;
+      if (one === undefined || many === undefined) return String(value);
+      return value === 1 ? one : many;
+    },
+  );
 }
 
 /** The translate function of one page. A key missing in one language is a type error. */

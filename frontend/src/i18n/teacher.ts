@@ -81,7 +81,8 @@ const en = {
   since: 'Since {time}',
   mbps: '{n} Mbit/s',
   adviceGood: 'Everything looks right.',
-  adviceTakenOver: 'Another encoder ({address}) took over with this class’s key. If it is not yours, make a new stream key.',
+  adviceTakenOver:
+    'Another encoder ({address}) took over with this class’s key. If it is not yours, make a new stream key.',
   adviceNoPicture: 'No picture arrives. Add a source in OBS and check that it is visible.',
   adviceVideo: 'The picture is {codec}, which many phones cannot play. Choose H.264 in OBS.',
   adviceNoSound: 'No sound arrives. Check the microphone in OBS.',
@@ -89,7 +90,8 @@ const en = {
   adviceKeyframe: 'A key frame comes only every {n} s. Set the keyframe interval to 2 s in OBS.',
   adviceBitrateLow: 'Only {n} kbit/s arrive. Check the network cable or lower the picture size in OBS.',
   adviceFpsLow: 'Only {n} frames a second arrive. Set 30 FPS in OBS under Video, or close other programs.',
-  adviceSizeHigh: 'The picture is {width} × {height}, more than phones show. Choose 1280 × 720 in OBS under Video.',
+  adviceSizeHigh:
+    'The picture is {width} × {height}, more than phones show. Choose 1280 × 720 in OBS under Video.',
   adviceBitrateHigh: '{n} Mbit/s is more than a class needs. 2.5 Mbit/s saves everybody’s Wi-Fi.',
   here: 'Who is here',
   hereOverTime: 'Students over time',
@@ -191,7 +193,8 @@ const ko: Record<Key, string> = {
   since: '{time}부터',
   mbps: '{n} Mbit/s',
   adviceGood: '모두 좋습니다.',
-  adviceTakenOver: '다른 방송 프로그램({address})이 이 수업의 스트림 키로 이어받았습니다. 선생님의 것이 아니면 새 스트림 키를 만드세요.',
+  adviceTakenOver:
+    '다른 방송 프로그램({address})이 이 수업의 스트림 키로 이어받았습니다. 선생님의 것이 아니면 새 스트림 키를 만드세요.',
   adviceNoPicture: '영상이 들어오지 않습니다. OBS에 소스를 추가하고 보이는지 확인하세요.',
   adviceVideo: '영상 형식이 {codec}이라 재생하지 못하는 휴대폰이 많습니다. OBS에서 H.264를 고르세요.',
   adviceNoSound: '소리가 들어오지 않습니다. OBS에서 마이크를 확인하세요.',
@@ -199,7 +202,8 @@ const ko: Record<Key, string> = {
   adviceKeyframe: '키프레임이 {n}초에 한 번만 옵니다. OBS에서 키프레임 간격을 2초로 맞추세요.',
   adviceBitrateLow: '{n} kbit/s만 들어옵니다. 랜선을 확인하거나 OBS에서 화면 크기를 줄이세요.',
   adviceFpsLow: '1초에 {n}프레임만 들어옵니다. OBS 비디오에서 30 FPS로 맞추거나 다른 프로그램을 닫으세요.',
-  adviceSizeHigh: '화면 크기가 {width} × {height}로 휴대폰 화면보다 큽니다. OBS 비디오에서 1280 × 720을 고르세요.',
+  adviceSizeHigh:
+    '화면 크기가 {width} × {height}로 휴대폰 화면보다 큽니다. OBS 비디오에서 1280 × 720을 고르세요.',
   adviceBitrateHigh: '{n} Mbit/s는 수업에 너무 큽니다. 2.5 Mbit/s면 모두의 와이파이가 편해집니다.',
   here: '참여 중인 학생',
   hereOverTime: '시간별 학생 수',

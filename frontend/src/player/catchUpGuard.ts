@@ -33,7 +33,8 @@ export class CatchUpGuard {
   stalled(sample: Sample, movedAt_ms: number): 'block-catch-up' | 'none' {
     this.#quietSince_ms = sample.at_ms;
     if (this.blocked || this.#rateChangedAt_ms === null || sample.buffer_s < MIN_BUFFER_S) return 'none';
-    if (movedAt_ms - this.#rateChangedAt_ms >= BLAME_WITHIN_MS || sample.at_ms - movedAt_ms < BLAME_AFTER_MS) return 'none';
+    if (movedAt_ms - this.#rateChangedAt_ms >= BLAME_WITHIN_MS || sample.at_ms - movedAt_ms < BLAME_AFTER_MS)
+      return 'none';
     this.#blamedStalls += 1;
     this.blocked = true;
     return 'block-catch-up';
@@ -49,7 +50,13 @@ export class CatchUpGuard {
       return 'block-catch-up';
     }
     const quiet_ms = FIRST_QUIET_MS * 2 ** (this.#blamedStalls - 1);
-    if (!following || this.#blamedStalls >= MAX_BLAMED_STALLS || late_s < LATE_S || sample.at_ms - this.#quietSince_ms < quiet_ms) return 'none';
+    if (
+      !following ||
+      this.#blamedStalls >= MAX_BLAMED_STALLS ||
+      late_s < LATE_S ||
+      sample.at_ms - this.#quietSince_ms < quiet_ms
+    )
+      return 'none';
     this.blocked = false;
     return 'allow-catch-up';
   }

@@ -68,10 +68,15 @@ export function targetLatency(playlist: string): TargetLatency {
   const bound_s = Number(/#EXT-X-PART-INF:.*?PART-TARGET=([\d.]+)/.exec(playlist)?.[1] ?? 0);
   if (bound_s > 0) {
     // PART-TARGET is only an upper bound: one long part can raise it far above the usual duration.
-    const parts_s = Array.from(playlist.matchAll(/#EXT-X-PART:.*?DURATION=([\d.]+)/g), ([, length]) => Number(length));
+    const parts_s = Array.from(playlist.matchAll(/#EXT-X-PART:.*?DURATION=([\d.]+)/g), ([, length]) =>
+      Number(length),
+    );
     const usual_s = median(parts_s) ?? bound_s;
     // Stay behind the longest listed part, because a part is served only when it is complete.
-    return { lowLatency: true, target_s: Math.max(lowLatencyTarget(usual_s), MIN_TARGET_PARTS * Math.max(0, ...parts_s)) };
+    return {
+      lowLatency: true,
+      target_s: Math.max(lowLatencyTarget(usual_s), MIN_TARGET_PARTS * Math.max(0, ...parts_s)),
+    };
   }
   // Use the durations, not the target duration: that is rounded up, and relays may raise it further.
   const lengths_s = Array.from(playlist.matchAll(/#EXTINF:([\d.]+)/g), ([, length]) => Number(length));

@@ -2,7 +2,14 @@
 // and the UMD build contains its worker, so there is no further request.
 import HlsClass from 'hls.js/dist/hls.min.js';
 import type Hls from 'hls.js';
-import type { CMCDControllerConfig, CmcdCustomReporter, HlsConfig, Loader, LoaderContext, PlaylistLoaderContext } from 'hls.js';
+import type {
+  CMCDControllerConfig,
+  CmcdCustomReporter,
+  HlsConfig,
+  Loader,
+  LoaderContext,
+  PlaylistLoaderContext,
+} from 'hls.js';
 import { baseUrl, failoverUrl } from './failoverUrl';
 import { CATCH_UP_RATE, plainPlaylists, settings, targetLatency } from './hlsConfig';
 import { dropPartsOfCompleteSegments } from './playlistFilter';
@@ -36,7 +43,10 @@ export class HlsPlayer implements Player {
     this.#video = options.video;
     this.#hls = new HlsClass(this.#config());
     const { Events } = HlsClass;
-    this.#hls.on(Events.MANIFEST_LOADED, (_, { levels }) => (this.#relays = [...new Set(levels.map(({ url }) => baseUrl(url)))]));
+    this.#hls.on(
+      Events.MANIFEST_LOADED,
+      (_, { levels }) => (this.#relays = [...new Set(levels.map(({ url }) => baseUrl(url)))]),
+    );
     this.#hls.on(Events.MANIFEST_PARSED, () => this.prefer(this.#priority));
     this.#hls.on(Events.LEVEL_SWITCHING, () => (this.#switched = this.#loading));
     this.#hls.on(Events.FRAG_LOADING, (_, { frag }) => {
@@ -126,7 +136,9 @@ export class HlsPlayer implements Player {
       return this.#switched && type === 'level' ? dropPartsOfCompleteSegments(text) : text;
     };
     return class extends (HlsClass.DefaultConfig.loader as unknown as NonNullable<HlsConfig['pLoader']>) {
-      override load(...[context, config, callbacks]: Parameters<Loader<PlaylistLoaderContext>['load']>): void {
+      override load(
+        ...[context, config, callbacks]: Parameters<Loader<PlaylistLoaderContext>['load']>
+      ): void {
         const onSuccess: typeof callbacks.onSuccess = (response, ...rest) => {
           if (typeof response.data === 'string') response.data = filter(response.data, context.type);
           callbacks.onSuccess(response, ...rest);
@@ -183,7 +195,8 @@ function kindOf(type: string): FaultKind {
 export function bufferAhead_s(video: HTMLVideoElement): number {
   const { buffered, currentTime } = video;
   for (let i = 0; i < buffered.length; i += 1) {
-    if (buffered.start(i) <= currentTime + 0.2 && currentTime <= buffered.end(i)) return buffered.end(i) - currentTime;
+    if (buffered.start(i) <= currentTime + 0.2 && currentTime <= buffered.end(i))
+      return buffered.end(i) - currentTime;
   }
   return 0;
 }

@@ -8,7 +8,8 @@ export class NativePlayer implements Player {
   readonly #onError: () => void;
 
   constructor(private readonly options: PlayerOptions) {
-    this.#onError = () => options.fault(options.video.error?.code === 2 ? 'network' : 'media', 'native player error');
+    this.#onError = () =>
+      options.fault(options.video.error?.code === 2 ? 'network' : 'media', 'native player error');
     options.video.addEventListener('error', this.#onError);
   }
 

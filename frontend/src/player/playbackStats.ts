@@ -49,17 +49,25 @@ export class PlaybackStats {
     }
     this.stalledNow = stalled;
     if (!wanted) return;
-    const interval = { at_ms: sample.at_ms, stalled_ms: stalled ? elapsed_ms : 0, buffer_s: sample.buffer_s, teacherLate: teacherLate(sample) };
+    const interval = {
+      at_ms: sample.at_ms,
+      stalled_ms: stalled ? elapsed_ms : 0,
+      buffer_s: sample.buffer_s,
+      teacherLate: teacherLate(sample),
+    };
     this.#intervals = [...this.#intervals.filter((old) => sample.at_ms - old.at_ms < WINDOW_MS), interval];
   }
 
   /** The quality of the last half minute, and the cause if it is not good. */
   assess(): PlaybackQuality {
     const sample = this.#previous;
-    if (sample === null || !this.#started || this.#intervals.length < 4) return { quality: 'unknown', cause: null };
+    if (sample === null || !this.#started || this.#intervals.length < 4)
+      return { quality: 'unknown', cause: null };
     const stalled_ms = this.#intervals.reduce((sum, interval) => sum + interval.stalled_ms, 0);
     const narrow =
-      sample.throughput_bps !== null && sample.bitrate_bps !== null && sample.throughput_bps < sample.bitrate_bps * HEADROOM;
+      sample.throughput_bps !== null &&
+      sample.bitrate_bps !== null &&
+      sample.throughput_bps < sample.bitrate_bps * HEADROOM;
     const late = this.#intervals.some((interval) => interval.teacherLate);
     const cause: Cause = late ? 'teacher' : 'own';
     if (stalled_ms >= POOR_STALLED_MS) return { quality: 'poor', cause };

@@ -8,7 +8,10 @@
  */
 export function dropPartsOfCompleteSegments(playlist: string): string {
   const lines = playlist.split('\n');
-  const lastSegment = lines.reduce((last, line, at) => (line !== '' && !line.startsWith('#') ? at : last), -1);
+  const lastSegment = lines.reduce(
+    (last, line, at) => (line !== '' && !line.startsWith('#') ? at : last),
+    -1,
+  );
   if (!lines.slice(lastSegment + 1).some(isPart)) return playlist;
   return lines.filter((line, at) => at > lastSegment || !isPart(line)).join('\n');
 }

@@ -78,7 +78,8 @@ export class Recovery {
     }
     if (sample.position_s - previous.position_s >= elapsed_s * MOVING_SHARE) {
       this.#moved(now_ms);
-      if (following && tooFar(sample)) return this.#may('go-live', GO_LIVE_EVERY_MS, now_ms) ? 'go-live' : 'none';
+      if (following && tooFar(sample))
+        return this.#may('go-live', GO_LIVE_EVERY_MS, now_ms) ? 'go-live' : 'none';
       return this.#catchUpGuard.moving(sample, following);
     }
     const action = this.#catchUpGuard.stalled(sample, this.#movedAt_ms);

@@ -70,7 +70,8 @@ export class ClusterView {
     if (message.type === 'refused') return;
     this.#received = true;
     this.updatedAt = new Date();
-    if (message.nodes !== undefined) this.nodes = [...message.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
+    if (message.nodes !== undefined)
+      this.nodes = [...message.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
     if (message.summary !== undefined) this.#applySummary(message.summary);
     if (message.classrooms !== undefined) this.classrooms = message.classrooms;
     if (message.events !== undefined) this.events = message.events;
@@ -90,5 +91,7 @@ export class ClusterView {
 
 /** The history of the master, unless this page has recorded more points. */
 function longer(received: Point[] | undefined, recorded: Point[]): Point[] {
-  return received !== undefined && received.length >= recorded.length ? received.slice(-MAX_POINTS) : recorded;
+  return received !== undefined && received.length >= recorded.length
+    ? received.slice(-MAX_POINTS)
+    : recorded;
 }

@@ -24,10 +24,14 @@ export function encoderAdvice(info: StreamInfo): EncoderAdvice | null {
   if (!/^H\.?264$/.test(video)) return { key: 'adviceVideo', values: { codec: video } };
   if (audio === '') return { key: 'adviceNoSound' };
   if (audio !== 'AAC' && audio !== 'MPEG-4 Audio') return { key: 'adviceAudio', values: { codec: audio } };
-  if (keyframe_s !== null && keyframe_s > MAX_KEYFRAME_S) return { key: 'adviceKeyframe', values: { n: Math.round(keyframe_s) } };
-  if (bitrate_bps !== null && bitrate_bps < MIN_BITRATE_BPS) return { key: 'adviceBitrateLow', values: { n: Math.round(bitrate_bps / 1000) } };
+  if (keyframe_s !== null && keyframe_s > MAX_KEYFRAME_S)
+    return { key: 'adviceKeyframe', values: { n: Math.round(keyframe_s) } };
+  if (bitrate_bps !== null && bitrate_bps < MIN_BITRATE_BPS)
+    return { key: 'adviceBitrateLow', values: { n: Math.round(bitrate_bps / 1000) } };
   if (fps !== null && fps < MIN_FPS) return { key: 'adviceFpsLow', values: { n: Math.round(fps) } };
-  if (width !== null && height !== null && Math.min(width, height) > MAX_SHORT_SIDE_PX) return { key: 'adviceSizeHigh', values: { width, height } };
-  if (bitrate_bps !== null && bitrate_bps > MAX_BITRATE_BPS) return { key: 'adviceBitrateHigh', values: { n: (bitrate_bps / 1_000_000).toFixed(1) } };
+  if (width !== null && height !== null && Math.min(width, height) > MAX_SHORT_SIDE_PX)
+    return { key: 'adviceSizeHigh', values: { width, height } };
+  if (bitrate_bps !== null && bitrate_bps > MAX_BITRATE_BPS)
+    return { key: 'adviceBitrateHigh', values: { n: (bitrate_bps / 1_000_000).toFixed(1) } };
   return null;
 }

@@ -4,8 +4,16 @@ import type { ClusterNode, ReasonCode } from '../api/types';
 import { ta, type AdminKey } from '../i18n/admin';
 
 const LABELS: Record<Exclude<ReasonCode, ''>, AdminKey> = {
-  new: 'whyNew', silent: 'whySilent', unreachable: 'whyUnreachable', 'not-ready': 'whyNotReady', 'no-ingest': 'whyNoIngest',
-  'slow-ingest': 'whySlowIngest', 'bad-ingest': 'whyBadIngest', watched: 'whyWatched', returning: 'whyReturning', draining: 'whyDraining',
+  new: 'whyNew',
+  silent: 'whySilent',
+  unreachable: 'whyUnreachable',
+  'not-ready': 'whyNotReady',
+  'no-ingest': 'whyNoIngest',
+  'slow-ingest': 'whySlowIngest',
+  'bad-ingest': 'whyBadIngest',
+  watched: 'whyWatched',
+  returning: 'whyReturning',
+  draining: 'whyDraining',
 };
 /** With these codes the master's sentence quotes the node's own report, which is more precise than the code. */
 const WITH_DETAIL: ReasonCode[] = ['not-ready', 'no-ingest', 'slow-ingest', 'bad-ingest'];

@@ -140,7 +140,8 @@ export class Playback {
   /** The tab is visible again, or the network is back. */
   wake(): void {
     if (this.#live) this.#player?.startLoad();
-    if (this.following && this.last !== null && (this.latency_s ?? 0) > BEHIND_LIVE_S * 2) this.#player?.goLive();
+    if (this.following && this.last !== null && (this.latency_s ?? 0) > BEHIND_LIVE_S * 2)
+      this.#player?.goLive();
     // A phone that paused a hidden tab does not always resume it.
     if (this.started && this.options.video.paused && !this.#pausedByHand) void this.play();
   }
@@ -160,7 +161,13 @@ export class Playback {
   async #createPlayer(): Promise<void> {
     const { video, create = createPlayer, contentId, token, url } = this.options;
     try {
-      const player = await create({ video, token, contentId, sessionId: this.#sessionId, fault: (kind) => this.#fault(kind) });
+      const player = await create({
+        video,
+        token,
+        contentId,
+        sessionId: this.#sessionId,
+        fault: (kind) => this.#fault(kind),
+      });
       if (this.#destroyed) return player.destroy();
       this.#player?.destroy();
       this.#player = player;
@@ -201,13 +208,21 @@ export class Playback {
     this.latency_s = this.started ? sample.latency_s : null;
     this.window_s = sample.window;
     this.position_s = sample.position_s;
-    if (sample.window !== null) this.live_s = Math.max(sample.position_s, sample.window.end_s - (sample.target_s ?? 0));
+    if (sample.window !== null)
+      this.live_s = Math.max(sample.position_s, sample.window.end_s - (sample.target_s ?? 0));
     ({ quality: this.quality, cause: this.cause } = this.stats.assess());
     // Do not use the engine's latency: just after a seek it is still that of the old position.
-    if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S) this.following = true;
+    if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
+      this.following = true;
     this.#publish(sample);
     // The recovery also watches the start, before the first frame.
-    this.#act(this.#recovery.sampled(sample, this.#live && (wanted || !this.started) && this.needsTap !== 'play', this.following && this.started));
+    this.#act(
+      this.#recovery.sampled(
+        sample,
+        this.#live && (wanted || !this.started) && this.needsTap !== 'play',
+        this.following && this.started,
+      ),
+    );
   }
 
   /** Expose figures as data attributes of the video element, for tests and support. */
@@ -229,25 +244,33 @@ export class Playback {
     const player = this.#player;
     if (action === 'none' || player === null) return;
     const { video } = this.options;
-    video.dataset.recoveryActions = `${video.dataset.recoveryActions ?? ''} ${action}`.trim().split(' ').slice(-20).join(' ');
+    video.dataset.recoveryActions = `${video.dataset.recoveryActions ?? ''} ${action}`
+      .trim()
+      .split(' ')
+      .slice(-20)
+      .join(' ');
     // Deferred, because the engine finishes its error handling first.
     if (action === 'start-load') setTimeout(() => this.#player?.startLoad(), 0);
     else if (action === 'recover-media') setTimeout(() => this.#player?.recoverMedia(), 0);
     else if (action === 'go-live') player.goLive();
-    else if (action === 'block-catch-up' || action === 'allow-catch-up') player.setCatchUp(action === 'allow-catch-up');
+    else if (action === 'block-catch-up' || action === 'allow-catch-up')
+      player.setCatchUp(action === 'allow-catch-up');
     else this.#reloadLater(action);
   }
 
   /** Reload after a random delay, because after the loss of a relay a whole class reloads. */
   #reloadLater(action: 'reload' | 'rebuild'): void {
     clearTimeout(this.#reload);
-    this.#reload = setTimeout(async () => {
-      await this.options.refresh();
-      if (this.#destroyed || !this.#live) return;
-      if (action === 'rebuild') return this.#createPlayer();
-      this.#player?.load(this.options.url());
-      await this.play();
-    }, RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS);
+    this.#reload = setTimeout(
+      async () => {
+        await this.options.refresh();
+        if (this.#destroyed || !this.#live) return;
+        if (action === 'rebuild') return this.#createPlayer();
+        this.#player?.load(this.options.url());
+        await this.play();
+      },
+      RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS,
+    );
   }
 }
 

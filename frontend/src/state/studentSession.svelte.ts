@@ -8,10 +8,17 @@ import { Countdown } from './countdown.svelte';
 import { readStored, removeStored, writeStored } from './deviceStorage';
 
 export type Phase =
-  | 'code' | 'name' | 'password' | 'joining' // before the class
-  | 'closed' | 'full' | 'too-many' | 'unreachable' // retried automatically
+  | 'code'
+  | 'name'
+  | 'password'
+  | 'joining' // before the class
+  | 'closed'
+  | 'full'
+  | 'too-many'
+  | 'unreachable' // retried automatically
   | 'class' // joined: see `stream`
-  | 'ended' | 'kicked';
+  | 'ended'
+  | 'kicked';
 
 export type Problem = 'unknown-code' | 'wrong-password' | 'invalid' | 'not-listed' | null;
 
@@ -130,7 +137,12 @@ export class StudentSession {
   wake(): void {
     if (this.phase === 'class') this.#socket?.wake();
     if (this.phase === 'unreachable') void this.tryJoin();
-    if (this.phase === 'class' && this.joined !== null && Date.parse(this.joined.expires_at) - Date.now() < 60_000) void this.refresh();
+    if (
+      this.phase === 'class' &&
+      this.joined !== null &&
+      Date.parse(this.joined.expires_at) - Date.now() < 60_000
+    )
+      void this.refresh();
   }
 
   leave(): void {
@@ -179,7 +191,9 @@ export class StudentSession {
 
   #scheduleRenewal(life_ms: number): void {
     clearTimeout(this.#renewal);
-    const wait_ms = Number.isFinite(life_ms) ? Math.min(Math.max(1000, life_ms * RENEW_AT_SHARE), LONGEST_TIMER_MS) : RENEW_RETRY_MS;
+    const wait_ms = Number.isFinite(life_ms)
+      ? Math.min(Math.max(1000, life_ms * RENEW_AT_SHARE), LONGEST_TIMER_MS)
+      : RENEW_RETRY_MS;
     this.#renewal = setTimeout(async () => {
       if (this.phase === 'class' && !(await this.refresh())) this.#scheduleRenewal(RENEW_RETRY_MS);
     }, wait_ms);
@@ -187,15 +201,19 @@ export class StudentSession {
 
   #connect(): void {
     this.#socket?.close();
-    this.#socket = new ReconnectingSocket<StudentMessage>(() => socketUrl('/ws/student', { token: this.token }), {
-      message: (message) => this.#handle(message),
-      status: (open, failures) => {
-        this.connected = open;
-        clearInterval(this.#poll);
-        if (failures >= FAILURES_BEFORE_POLLING) this.#poll = setInterval(() => void this.refresh(), POLL_EVERY_MS);
+    this.#socket = new ReconnectingSocket<StudentMessage>(
+      () => socketUrl('/ws/student', { token: this.token }),
+      {
+        message: (message) => this.#handle(message),
+        status: (open, failures) => {
+          this.connected = open;
+          clearInterval(this.#poll);
+          if (failures >= FAILURES_BEFORE_POLLING)
+            this.#poll = setInterval(() => void this.refresh(), POLL_EVERY_MS);
+        },
+        pingFields: () => ({ ...(this.report?.() ?? {}) }),
       },
-      pingFields: () => ({ ...(this.report?.() ?? {}) }),
-    });
+    );
   }
 
   #handle(message: StudentMessage): void {

@@ -1,5 +1,12 @@
 // A classroom as its teacher sees it: the incoming stream, the viewers, and the actions on them.
-import { actOnClassroom, changeClassroom, getClassroom, kickViewer, type ClassAction, type NewClassroom } from '../api/classrooms';
+import {
+  actOnClassroom,
+  changeClassroom,
+  getClassroom,
+  kickViewer,
+  type ClassAction,
+  type NewClassroom,
+} from '../api/classrooms';
 import { ReconnectingSocket, socketUrl } from '../api/reconnectingSocket';
 import type { Classroom, StreamInfo, Point, StreamState, TeacherMessage, Viewer } from '../api/types';
 import { errorMessage } from './errorMessage';
@@ -53,7 +60,10 @@ export class TeacherSession {
   // The master pushes only changes, but a chart needs points at regular intervals.
   readonly #recorder = setInterval(() => this.#record(), RECORD_EVERY_MS);
 
-  constructor(readonly id: string, created: Classroom | null = null) {
+  constructor(
+    readonly id: string,
+    created: Classroom | null = null,
+  ) {
     if (created !== null) this.#apply(created);
     void this.#load();
     this.#socket = new ReconnectingSocket<TeacherMessage>(() => socketUrl('/ws/teacher', { classroom: id }), {
@@ -105,7 +115,9 @@ export class TeacherSession {
     // The response may be older than the last push.
     if (!this.#received) this.stream = classroom.state;
     const server = classroom.rtmp_server ?? this.publishTarget?.server ?? '';
-    const key = classroom.rtmp_key ?? (classroom.stream_key === undefined ? null : `${classroom.id}?token=${classroom.stream_key}`);
+    const key =
+      classroom.rtmp_key ??
+      (classroom.stream_key === undefined ? null : `${classroom.id}?token=${classroom.stream_key}`);
     if (server !== '') this.publishTarget = { server, key: key ?? this.publishTarget?.key ?? null };
   }
 

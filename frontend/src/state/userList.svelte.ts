@@ -1,5 +1,13 @@
 // The accounts of teachers, monitors and administrators.
-import { changeUser, createUser, deleteUser, listUsers, createLoginLink, type NewUser, type UserChange } from '../api/users';
+import {
+  changeUser,
+  createUser,
+  deleteUser,
+  listUsers,
+  createLoginLink,
+  type NewUser,
+  type UserChange,
+} from '../api/users';
 import type { LoginLink, User } from '../api/types';
 import { errorMessage } from './errorMessage';
 

@@ -42,7 +42,11 @@ export class VideoControls {
     video.addEventListener('leavepictureinpicture', () => (this.pip = false), on);
     video.textTracks.addEventListener('addtrack', tracks, on);
     video.textTracks.addEventListener('removetrack', tracks, on);
-    document.addEventListener('fullscreenchange', () => (this.fullscreen = document.fullscreenElement !== null), on);
+    document.addEventListener(
+      'fullscreenchange',
+      () => (this.fullscreen = document.fullscreenElement !== null),
+      on,
+    );
     return () => detached.abort();
   }
 
@@ -65,12 +69,15 @@ export class VideoControls {
     this.captions = !this.captions;
     const tracks = this.#captionTracks();
     // Show one language only: two would overlap.
-    const wanted = tracks.find(({ language }) => language.startsWith(document.documentElement.lang)) ?? tracks[0];
+    const wanted =
+      tracks.find(({ language }) => language.startsWith(document.documentElement.lang)) ?? tracks[0];
     for (const track of tracks) track.mode = this.captions && track === wanted ? 'showing' : 'disabled';
   }
 
   #captionTracks(): TextTrack[] {
-    return Array.from(this.video.textTracks).filter(({ kind }) => kind === 'captions' || kind === 'subtitles');
+    return Array.from(this.video.textTracks).filter(
+      ({ kind }) => kind === 'captions' || kind === 'subtitles',
+    );
   }
 
   async togglePip(): Promise<void> {

@@ -1,12 +1,20 @@
 // Layers: pages → components → state → api | player. Only one file imports hls.js.
 import { describe, expect, it } from 'vitest';
 
-const sources = import.meta.glob<string>('../../src/**/*.{ts,svelte}', { query: '?raw', import: 'default', eager: true });
-const files = Object.entries(sources).filter(([path]) => !path.endsWith('.d.ts')).map(([path, text]) => ({ name: path.replace('../../src/', ''), text }));
+const sources = import.meta.glob<string>('../../src/**/*.{ts,svelte}', {
+  query: '?raw',
+  import: 'default',
+  eager: true,
+});
+const files = Object.entries(sources)
+  .filter(([path]) => !path.endsWith('.d.ts'))
+  .map(([path, text]) => ({ name: path.replace('../../src/', ''), text }));
 
 /** The imports of a file, without type imports. */
 function imports(text: string): string[] {
-  const found = text.matchAll(/^\s*(?:import|export)\s+(?!type\b)[^'";]*?from\s+'([^']+)'|import\('([^']+)'\)/gm);
+  const found = text.matchAll(
+    /^\s*(?:import|export)\s+(?!type\b)[^'";]*?from\s+'([^']+)'|import\('([^']+)'\)/gm,
+  );
   return Array.from(found, ([, from, lazy]) => from ?? lazy ?? '');
 }
 
@@ -34,7 +42,11 @@ describe('layers', () => {
   });
 
   it('only one file imports hls.js', () => {
-    expect(files.filter(({ text }) => imports(text).some((from) => from.startsWith('hls.js'))).map(({ name }) => name)).toEqual(['player/hlsPlayer.ts']);
+    expect(
+      files
+        .filter(({ text }) => imports(text).some((from) => from.startsWith('hls.js')))
+        .map(({ name }) => name),
+    ).toEqual(['player/hlsPlayer.ts']);
   });
 
   it('files stay short', () => {
@@ -49,7 +61,9 @@ describe('layers', () => {
     const isText = ({ name }: { name: string }): boolean => name.startsWith('i18n/');
     const texts = files.filter(isText);
     const pages = files.filter((file) => !isText(file));
-    const keys = texts.flatMap(({ text }) => Array.from((text.split('const ko')[0] ?? '').matchAll(/^  (\w+): '/gm), ([, key]) => key ?? ''));
+    const keys = texts.flatMap(({ text }) =>
+      Array.from((text.split('const ko')[0] ?? '').matchAll(/^  (\w+): '/gm), ([, key]) => key ?? ''),
+    );
     const used = pages.map(({ text }) => text).join('\n');
     // keys that Admin.svelte composes
     const composed = ['drain', 'undrain', 'remove'].flatMap((action) => [`${action}Ask`, `${action}Text`]);
@@ -58,6 +72,8 @@ describe('layers', () => {
   });
 
   it('no text is inserted as HTML', () => {
-    expect(files.filter(({ text }) => /\{@html|innerHTML|insertAdjacentHTML|document\.write/.test(text))).toEqual([]);
+    expect(
+      files.filter(({ text }) => /\{@html|innerHTML|insertAdjacentHTML|document\.write/.test(text)),
+    ).toEqual([]);
   });
 });

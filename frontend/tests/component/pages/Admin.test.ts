@@ -9,7 +9,16 @@ import { FakeMaster, FakeSocket } from '../../fakes';
 
 let master: FakeMaster;
 const user = { id: 'u1', name: 'Kim', role: 'admin' };
-const summary = { total_nodes: 2, active_nodes: 2, total_capacity: 300, current_load: 90, average_load: 30, recommendation: '', recommendation_code: 'balanced', recommendation_figures: {} };
+const summary = {
+  total_nodes: 2,
+  active_nodes: 2,
+  total_capacity: 300,
+  current_load: 90,
+  average_load: 30,
+  recommendation: '',
+  recommendation_code: 'balanced',
+  recommendation_figures: {},
+};
 
 beforeEach(() => {
   FakeSocket.install();
@@ -19,7 +28,11 @@ beforeEach(() => {
     'GET /api/classrooms': { classrooms: [classroom()] },
     'GET /cluster/nodes': { nodes: [node(2), node(1)], summary },
     'GET /api/users': { users: [user, { id: 'u2', name: '<i>Lee</i>', role: 'teacher' }] },
-    'GET /api/events': { events: [{ at: '2026-11-23T01:00:00Z', actor: 'Kim', action: 'node.drain', target: 'relay-3', detail: '' }] },
+    'GET /api/events': {
+      events: [
+        { at: '2026-11-23T01:00:00Z', actor: 'Kim', action: 'node.drain', target: 'relay-3', detail: '' },
+      ],
+    },
     'GET /api/backup': { at: '', size_bytes: 0 },
     'GET /api/settings': { settings: { MODE: 'master', CLUSTER_SECRET: '***' } },
   };
@@ -31,7 +44,10 @@ describe('the dashboard', () => {
   it('shows cards and sorted nodes', async () => {
     render(Admin);
     const rows = await screen.findAllByRole('row');
-    expect(rows.slice(1).map((row) => within(row).getByRole('rowheader').textContent)).toEqual(['relay-1http://10.0.0.1:8080', 'relay-2http://10.0.0.2:8080']);
+    expect(rows.slice(1).map((row) => within(row).getByRole('rowheader').textContent)).toEqual([
+      'relay-1http://10.0.0.1:8080',
+      'relay-2http://10.0.0.2:8080',
+    ]);
     expect(screen.getByText('30.0 %')).toBeVisible();
     expect(screen.getByText('Cluster is well-balanced.')).toBeVisible();
   });
@@ -42,17 +58,31 @@ describe('the dashboard', () => {
     ['ko', 'watched', { times: 3, left_s: 9 }, /3번 끊겼다 돌아왔습니다\. 9초 더/, ''],
     ['ko', 'no-ingest', {}, /수신 서버에 연결하지 못합니다/, 'the English reason'],
     ['ko', 'from-a-newer-master', {}, /the English reason/, ''],
-  ] as const)('shows in %s why a node gets no students: %s', async (lang, reason_code, reason_figures, sentence, detail) => {
-    locale.choose(lang);
-    const unhealthy = node(1, { status: 'unhealthy', reason: 'the English reason', reason_code: reason_code as ReasonCode, reason_figures });
-    const advice = { recommendation_code: 'check-node', recommendation_figures: { node: 'relay-1', others: 0 } };
-    master.responses['GET /cluster/nodes'] = { nodes: [unhealthy, node(2)], summary: { ...summary, ...advice } };
-    render(Admin);
-    const row = await screen.findByRole('row', { name: /relay-1/ });
-    expect(within(row).getByText(sentence)).toBeVisible();
-    expect(row.querySelector('[lang=en]')?.textContent ?? '').toBe(detail);
-    expect(screen.getByText(/relay-1: /)).toHaveTextContent(sentence);
-  });
+  ] as const)(
+    'shows in %s why a node gets no students: %s',
+    async (lang, reason_code, reason_figures, sentence, detail) => {
+      locale.choose(lang);
+      const unhealthy = node(1, {
+        status: 'unhealthy',
+        reason: 'the English reason',
+        reason_code: reason_code as ReasonCode,
+        reason_figures,
+      });
+      const advice = {
+        recommendation_code: 'check-node',
+        recommendation_figures: { node: 'relay-1', others: 0 },
+      };
+      master.responses['GET /cluster/nodes'] = {
+        nodes: [unhealthy, node(2)],
+        summary: { ...summary, ...advice },
+      };
+      render(Admin);
+      const row = await screen.findByRole('row', { name: /relay-1/ });
+      expect(within(row).getByText(sentence)).toBeVisible();
+      expect(row.querySelector('[lang=en]')?.textContent ?? '').toBe(detail);
+      expect(screen.getByText(/relay-1: /)).toHaveTextContent(sentence);
+    },
+  );
 
   it('asks before it drains', async () => {
     master.responses['POST /cluster/drain/relay-1'] = null;
@@ -105,11 +135,17 @@ describe('the dashboard', () => {
     await userEvent.click(screen.getByLabelText('May sign in'));
     await userEvent.click(screen.getByRole('button', { name: 'Save' }));
     await vi.waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
-    expect(master.requests.find(({ method }) => method === 'PATCH')?.body).toEqual({ role: 'monitor', disabled: true });
+    expect(master.requests.find(({ method }) => method === 'PATCH')?.body).toEqual({
+      role: 'monitor',
+      disabled: true,
+    });
   });
 
   it('creates a sign-in link', async () => {
-    master.responses['POST /api/users/u2/link'] = { url: 'http://m/login#link=once', expires_at: '2026-11-23T01:10:00Z' };
+    master.responses['POST /api/users/u2/link'] = {
+      url: 'http://m/login#link=once',
+      expires_at: '2026-11-23T01:10:00Z',
+    };
     location.hash = '#/users';
     render(Admin);
     await userEvent.click(await screen.findByRole('button', { name: 'Change: <i>Lee</i>' }));
@@ -146,8 +182,14 @@ describe('the dashboard', () => {
 
   it.each([
     [{ at: '', size_bytes: 0 }, /There is no backup yet/],
-    [{ at: new Date(Date.now() - 3_600_000).toISOString(), size_bytes: 1_400_000 }, /The last backup was made .* \(1\.4 MB\)/],
-    [{ at: new Date(Date.now() - 100 * 3_600_000).toISOString(), size_bytes: 1 }, /Is the nightly job still running/],
+    [
+      { at: new Date(Date.now() - 3_600_000).toISOString(), size_bytes: 1_400_000 },
+      /The last backup was made .* \(1\.4 MB\)/,
+    ],
+    [
+      { at: new Date(Date.now() - 100 * 3_600_000).toISOString(), size_bytes: 1 },
+      /Is the nightly job still running/,
+    ],
   ])('shows the last backup: %o', async (backup, sentence) => {
     master.responses['GET /api/backup'] = backup;
     location.hash = '';
@@ -164,7 +206,9 @@ describe('the dashboard', () => {
     expect(master.calls).not.toContain('POST /cluster/undrain/relay-1');
     await userEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Use again' }));
     expect(master.calls).toContain('POST /cluster/undrain/relay-1');
-    expect(screen.getAllByRole('button', { name: /^Remove/ }).map((button) => button.getAttribute('aria-label'))).toEqual(['Remove: relay-1']);
+    expect(
+      screen.getAllByRole('button', { name: /^Remove/ }).map((button) => button.getAttribute('aria-label')),
+    ).toEqual(['Remove: relay-1']);
   });
 
   it('shows settings with their secrets hidden', async () => {

@@ -6,7 +6,10 @@ import { locale } from '../../../src/i18n/locale.svelte';
 import { joinResponse } from '../../builders';
 import { FakeMaster, FakeSocket } from '../../fakes';
 
-vi.mock('../../../src/player/createPlayer', () => ({ createPlayer: () => new Promise(() => undefined), preloadPlayer: () => undefined }));
+vi.mock('../../../src/player/createPlayer', () => ({
+  createPlayer: () => new Promise(() => undefined),
+  preloadPlayer: () => undefined,
+}));
 
 let master: FakeMaster;
 
@@ -42,7 +45,11 @@ describe('the student page', () => {
 
   it.each([
     [[404, 'unknown-code'], 'There is no class with this code. Check it with your teacher.', 'alert'],
-    [[403, 'forbidden'], 'This class has a list of names and yours is not on it. Type it as your teacher wrote it.', 'alert'],
+    [
+      [403, 'forbidden'],
+      'This class has a list of names and yours is not on it. Type it as your teacher wrote it.',
+      'alert',
+    ],
     [[403, 'wrong-password'], 'This class has a password', 'heading'],
     [[409, 'class-closed', 9], 'Class is closed', 'heading'],
     [[409, 'class-ended'], 'Class has ended', 'heading'],
@@ -87,7 +94,9 @@ describe('the student page', () => {
   });
 
   it('keeps the video element when the token is renewed', async () => {
-    master.responses['POST /api/join'] = joinResponse({ expires_at: new Date(Date.now() + 1500).toISOString() });
+    master.responses['POST /api/join'] = joinResponse({
+      expires_at: new Date(Date.now() + 1500).toISOString(),
+    });
     master.responses['POST /api/renew'] = joinResponse({ token: 'token-2' });
     await enter();
     const video = await screen.findByLabelText('Class video', { selector: 'video' });
@@ -97,7 +106,10 @@ describe('the student page', () => {
 
   it('is available in Korean, sets the lang attribute, and shows names as text', async () => {
     locale.choose('ko');
-    master.responses['POST /api/join'] = joinResponse({ state: 'waiting', classroom: { id: 'c1', name: '<b id="x">수학</b>' } });
+    master.responses['POST /api/join'] = joinResponse({
+      state: 'waiting',
+      classroom: { id: 'c1', name: '<b id="x">수학</b>' },
+    });
     render(Student, { code: 'K7QF' });
     await userEvent.type(await screen.findByLabelText('이름'), '민아{Enter}');
     expect(await screen.findByRole('heading', { name: '아직 수업이 시작되지 않았어요' })).toBeVisible();

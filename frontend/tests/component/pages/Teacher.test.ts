@@ -42,7 +42,10 @@ describe('the teacher’s page', () => {
   });
 
   it('shows a stream key only after a click', async () => {
-    master.responses['POST /api/classrooms/c1/rotate-key'] = classroom({ rtmp_server: 'rtmp://m/live', rtmp_key: 'c1?token=abc' });
+    master.responses['POST /api/classrooms/c1/rotate-key'] = classroom({
+      rtmp_server: 'rtmp://m/live',
+      rtmp_key: 'c1?token=abc',
+    });
     await open();
     await userEvent.click(screen.getByRole('button', { name: 'New key' }));
     await userEvent.click(screen.getByRole('button', { name: 'Make new key' }));
@@ -61,8 +64,23 @@ describe('the teacher’s page', () => {
 
   it('shows the viewers and advice on the encoder', async () => {
     await open();
-    const info = { bitrate_bps: 2e6, width: 1280, height: 720, fps: 30, keyframe_s: 9, video_codec: 'H264', audio_codec: 'AAC', taken_over_by: '', advice: [] };
-    FakeSocket.last.receive({ type: 'snapshot', viewers: [viewer(1), viewer(2, { quality: 'poor', latency_ms: -1 })], facts: info, state: 'waiting' });
+    const info = {
+      bitrate_bps: 2e6,
+      width: 1280,
+      height: 720,
+      fps: 30,
+      keyframe_s: 9,
+      video_codec: 'H264',
+      audio_codec: 'AAC',
+      taken_over_by: '',
+      advice: [],
+    };
+    FakeSocket.last.receive({
+      type: 'snapshot',
+      viewers: [viewer(1), viewer(2, { quality: 'poor', latency_ms: -1 })],
+      facts: info,
+      state: 'waiting',
+    });
     const row = within(await screen.findByRole('row', { name: /Student 2/ }));
     expect(row.getByText('Poor')).toBeVisible();
     expect(row.getByText('–')).toBeVisible();
@@ -91,7 +109,10 @@ describe('the teacher’s page', () => {
     await userEvent.type(dialog.getByLabelText('Password for students'), 'sesame');
     await userEvent.click(dialog.getByRole('button', { name: 'Save' }));
     await vi.waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
-    expect(master.requests.find(({ method }) => method === 'PATCH')?.body).toEqual({ capacity: 40, password: 'sesame' });
+    expect(master.requests.find(({ method }) => method === 'PATCH')?.body).toEqual({
+      capacity: 40,
+      password: 'sesame',
+    });
   });
 
   it('keeps the options open, with an error, if the master refuses them', async () => {

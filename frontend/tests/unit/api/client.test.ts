@@ -3,8 +3,17 @@ import { ApiError, call, parseProblem } from '../../../src/api/client';
 
 describe('an error response', () => {
   it('is classified by the last segment of its type', () => {
-    const error = parseProblem(503, '{"type":"urn:airclass:problem:cluster-full","detail":"All places are taken.","retry_after_s":7}', null);
-    expect([error.slug, error.status, error.message, error.retryAfterS]).toEqual(['cluster-full', 503, 'All places are taken.', 7]);
+    const error = parseProblem(
+      503,
+      '{"type":"urn:airclass:problem:cluster-full","detail":"All places are taken.","retry_after_s":7}',
+      null,
+    );
+    expect([error.slug, error.status, error.message, error.retryAfterS]).toEqual([
+      'cluster-full',
+      503,
+      'All places are taken.',
+      7,
+    ]);
   });
 
   it('is classified by its status if a proxy responds with HTML', () => {
@@ -12,9 +21,12 @@ describe('an error response', () => {
     expect(parseProblem(502, '', null)).toMatchObject({ slug: 'failed', retryAfterS: null });
   });
 
-  it.each(['[]', 'null', '7', '{"type":7,"detail":[]}', '{"type":"urn:evil:made-up"}'])('is classified by its status if the body is %s', (text) => {
-    expect(parseProblem(404, text, 'soon').slug).toBe('not-found');
-  });
+  it.each(['[]', 'null', '7', '{"type":7,"detail":[]}', '{"type":"urn:evil:made-up"}'])(
+    'is classified by its status if the body is %s',
+    (text) => {
+      expect(parseProblem(404, text, 'soon').slug).toBe('not-found');
+    },
+  );
 });
 
 describe('a request', () => {
@@ -36,7 +48,9 @@ describe('a request', () => {
 
   it('throws `offline` if there is no response', async () => {
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('failed to fetch')));
-    await expect(call('GET', '/x')).rejects.toSatisfy((error: unknown) => error instanceof ApiError && error.slug === 'offline');
+    await expect(call('GET', '/x')).rejects.toSatisfy(
+      (error: unknown) => error instanceof ApiError && error.slug === 'offline',
+    );
   });
 
   it('rejects HTML', async () => {

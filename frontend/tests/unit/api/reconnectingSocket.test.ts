@@ -25,7 +25,13 @@ afterEach(() => {
 });
 
 it('delivers messages, but neither pongs nor invalid data', () => {
-  FakeSocket.last.open().receive({ type: 'snapshot', n: 1 }).receive({ type: 'pong' }).receive('{').receive('7').receive('null');
+  FakeSocket.last
+    .open()
+    .receive({ type: 'snapshot', n: 1 })
+    .receive({ type: 'pong' })
+    .receive('{')
+    .receive('7')
+    .receive('null');
   expect(messages).toEqual([{ type: 'snapshot', n: 1 }]);
   expect(states).toEqual([[true, 0]]);
 });

@@ -8,5 +8,6 @@ describe('fill', () => {
     expect(fill('{name}', {})).toBe('{name}');
   });
 
-  it('does not fill placeholders inside a value', () => expect(fill('{a}', { a: '{b}', b: 'x' })).toBe('{b}'));
+  it('does not fill placeholders inside a value', () =>
+    expect(fill('{a}', { a: '{b}', b: 'x' })).toBe('{b}'));
 });

@@ -12,7 +12,7 @@ class Visit {
 
   run(seconds: number, speed: number, changes: Partial<Sample> = {}, following = true): this {
     this.#now = { ...this.#now, ...changes };
-    for (const end_ms = this.#at_ms + seconds * 1000; this.#at_ms < end_ms; ) {
+    for (const end_ms = this.#at_ms + seconds * 1000; this.#at_ms < end_ms;) {
       this.#at_ms += 250;
       this.#now = { ...this.#now, at_ms: this.#at_ms, position_s: this.#now.position_s + speed / 4 };
       const action = this.recovery.sampled(this.#now, true, following);
@@ -49,7 +49,10 @@ describe('an engine that stalled when the rate changed', () => {
   });
 
   it('is blocked when it has caught up, and allowed at once when it is late again', () => {
-    const visit = blamed().run(70, 1, { latency_s: 5 }).run(20, 1, { rate: 1.1, latency_s: 3 }).run(2, 1, { rate: 1, latency_s: 2.1 });
+    const visit = blamed()
+      .run(70, 1, { latency_s: 5 })
+      .run(20, 1, { rate: 1.1, latency_s: 3 })
+      .run(2, 1, { rate: 1, latency_s: 2.1 });
     expect(visit.names).toEqual(['block-catch-up', 'allow-catch-up', 'block-catch-up']);
     expect(visit.run(1, 1, { latency_s: 4 }).names.at(-1)).toBe('allow-catch-up');
   });
@@ -58,7 +61,13 @@ describe('an engine that stalled when the rate changed', () => {
     const visit = blamed().run(70, 1, { latency_s: 5 }).stall();
     expect(visit.run(110, 1).names).toEqual(['block-catch-up', 'allow-catch-up', 'block-catch-up']);
     expect(visit.run(15, 1).names.at(-1)).toBe('allow-catch-up');
-    expect(visit.stall().run(3600, 1).names).toEqual(['block-catch-up', 'allow-catch-up', 'block-catch-up', 'allow-catch-up', 'block-catch-up']);
+    expect(visit.stall().run(3600, 1).names).toEqual([
+      'block-catch-up',
+      'allow-catch-up',
+      'block-catch-up',
+      'allow-catch-up',
+      'block-catch-up',
+    ]);
     expect(visit.recovery.catchUpBlocked).toBe(true);
   });
 

@@ -19,5 +19,7 @@ describe('a file of a relay', () => {
     ['is not at a relay', 'http://c/x.mp4', [A, B], B],
     ['would go to a URL that is not of a relay', `${A}x.mp4`, [A, B], 'http://c/'],
     ['has only one relay', `${A}x.mp4`, [A], A],
-  ])('keeps its URL if it %s', (_, url, relays, current) => expect(failoverUrl(url, relays, current)).toBe(url));
+  ])('keeps its URL if it %s', (_, url, relays, current) =>
+    expect(failoverUrl(url, relays, current)).toBe(url),
+  );
 });

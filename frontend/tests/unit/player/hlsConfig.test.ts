@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { CATCH_UP_RATE, lowLatencyTarget, plainPlaylists, settings, targetLatency } from '../../../src/player/hlsConfig';
+import {
+  CATCH_UP_RATE,
+  lowLatencyTarget,
+  plainPlaylists,
+  settings,
+  targetLatency,
+} from '../../../src/player/hlsConfig';
 
 describe('settings', () => {
   it('limit catch-up to a rate of 1.1', () => expect(CATCH_UP_RATE).toBeLessThanOrEqual(1.1));
@@ -14,7 +20,9 @@ describe('settings', () => {
 
   it('retry a fragment eight times after a refused connection', () => {
     const retry = settings.fragLoadPolicy?.default.errorRetry;
-    const tries = Array.from({ length: 10 }, (_, count) => retry?.shouldRetry?.(retry, count, false, undefined, false));
+    const tries = Array.from({ length: 10 }, (_, count) =>
+      retry?.shouldRetry?.(retry, count, false, undefined, false),
+    );
     expect(tries.filter(Boolean)).toHaveLength(8);
   });
 
@@ -27,11 +35,18 @@ describe('settings', () => {
 
 describe('the target latency', () => {
   it('of a low-latency playlist depends on its parts', () => {
-    expect(targetLatency('#EXTM3U\n#EXT-X-PART-INF:PART-TARGET=0.55000\n#EXTINF:2,\na.mp4')).toEqual({ lowLatency: true, target_s: 1.9250000000000003 });
+    expect(targetLatency('#EXTM3U\n#EXT-X-PART-INF:PART-TARGET=0.55000\n#EXTINF:2,\na.mp4')).toEqual({
+      lowLatency: true,
+      target_s: 1.9250000000000003,
+    });
   });
 
   const parts = (...lengths_s: number[]): string =>
-    ['#EXTM3U', '#EXT-X-PART-INF:PART-TARGET=1.60000', ...lengths_s.map((s, n) => `#EXT-X-PART:DURATION=${s},URI="p${n}.mp4"`)].join('\n');
+    [
+      '#EXTM3U',
+      '#EXT-X-PART-INF:PART-TARGET=1.60000',
+      ...lengths_s.map((s, n) => `#EXT-X-PART:DURATION=${s},URI="p${n}.mp4"`),
+    ].join('\n');
 
   it('depends on the median part, not on PART-TARGET', () => {
     expect(targetLatency(parts(0.5, 0.5, 0.4, 0.5, 0.1)).target_s).toBeCloseTo(1.75);
@@ -47,7 +62,10 @@ describe('the target latency', () => {
   });
 
   it('of a regular-latency playlist depends on its segments, not on the rounded target duration', () => {
-    expect(targetLatency('#EXT-X-TARGETDURATION:4\n#EXTINF:2.0,\na.ts\n#EXTINF:2.2,\nb.ts')).toEqual({ lowLatency: false, target_s: expect.closeTo(6.3) as number });
+    expect(targetLatency('#EXT-X-TARGETDURATION:4\n#EXTINF:2.0,\na.ts\n#EXTINF:2.2,\nb.ts')).toEqual({
+      lowLatency: false,
+      target_s: expect.closeTo(6.3) as number,
+    });
   });
 
   it('is unknown for an empty playlist', () => {

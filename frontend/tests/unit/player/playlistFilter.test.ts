@@ -9,7 +9,9 @@ describe('a playlist after a pathway switch', () => {
 
   it('loses the parts of complete segments', () => {
     const playlist = `${head}${complete}${part('12.0')}\n${tail}`;
-    expect(dropPartsOfCompleteSegments(playlist)).toBe(`${head}#EXTINF:1.0,\n11.mp4\n${part('12.0')}\n${tail}`);
+    expect(dropPartsOfCompleteSegments(playlist)).toBe(
+      `${head}#EXTINF:1.0,\n11.mp4\n${part('12.0')}\n${tail}`,
+    );
   });
 
   it('keeps all parts if no segment is open: without parts hls.js would wait for a complete segment', () => {

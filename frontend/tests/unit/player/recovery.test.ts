@@ -3,10 +3,21 @@ import { Recovery, type RecoveryAction } from '../../../src/player/recovery';
 import { sample } from '../../builders';
 
 /** Record a sample every 250 ms at a playback speed. Returns the actions with their seconds. */
-function run(recovery: Recovery, seconds: number, speed: number, from_ms = 0, wanted = true, following = true): [number, RecoveryAction][] {
+function run(
+  recovery: Recovery,
+  seconds: number,
+  speed: number,
+  from_ms = 0,
+  wanted = true,
+  following = true,
+): [number, RecoveryAction][] {
   const actions: [number, RecoveryAction][] = [];
   for (let at_ms = from_ms; at_ms <= from_ms + seconds * 1000; at_ms += 250) {
-    const action = recovery.sampled(sample({ at_ms, position_s: 100 + ((at_ms - from_ms) / 1000) * speed }), wanted, following);
+    const action = recovery.sampled(
+      sample({ at_ms, position_s: 100 + ((at_ms - from_ms) / 1000) * speed }),
+      wanted,
+      following,
+    );
     if (action !== 'none') actions.push([(at_ms - from_ms) / 1000, action]);
   }
   return actions;
@@ -19,7 +30,13 @@ describe('while the position is watched', () => {
 
   it('goes from the mildest action to the strongest if playback stalls without an error', () => {
     const actions = run(new Recovery(), 40, 0);
-    expect(actions.map(([, action]) => action)).toEqual(['start-load', 'go-live', 'reload', 'rebuild', 'rebuild']);
+    expect(actions.map(([, action]) => action)).toEqual([
+      'start-load',
+      'go-live',
+      'reload',
+      'rebuild',
+      'rebuild',
+    ]);
     expect(actions[0]?.[0]).toBeCloseTo(3, 0);
     expect(actions[2]?.[0]).toBeCloseTo(8, 0);
   });
@@ -53,7 +70,9 @@ describe('while the position is watched', () => {
     const recovery = new Recovery();
     recovery.sampled(sample({ at_ms: 0, position_s: 0 }), true, true);
     recovery.sampled(sample({ at_ms: 250, position_s: 0.25 }), true, true);
-    expect(recovery.sampled(sample({ at_ms: 500, position_s: 0.5, latency_s: -3 }), true, true)).toBe('go-live');
+    expect(recovery.sampled(sample({ at_ms: 500, position_s: 0.5, latency_s: -3 }), true, true)).toBe(
+      'go-live',
+    );
   });
 
   it('does not treat a suspended tab as a stall', () => {
@@ -62,7 +81,10 @@ describe('while the position is watched', () => {
     expect(recovery.sampled(sample({ at_ms: 602_000, position_s: 102 }), true, true)).toBe('none');
   });
 
-  it.each([[3, 'none'], [5, 'go-live']] as const)('after a suspended tab and %i s behind the target: %s', (late_s, expected) => {
+  it.each([
+    [3, 'none'],
+    [5, 'go-live'],
+  ] as const)('after a suspended tab and %i s behind the target: %s', (late_s, expected) => {
     const recovery = new Recovery();
     run(recovery, 2, 1);
     const awake = { at_ms: 9_000, position_s: 102, target_s: 2, latency_s: late_s };
@@ -91,7 +113,11 @@ describe('an engine that stalls when the playback rate changes', () => {
   });
 
   it('is blocked once; then the usual actions follow', () => {
-    expect(changeRateAndStall(2).map(([, action]) => action)).toEqual(['block-catch-up', 'start-load', 'go-live']);
+    expect(changeRateAndStall(2).map(([, action]) => action)).toEqual([
+      'block-catch-up',
+      'start-load',
+      'go-live',
+    ]);
   });
 
   it('is not blamed if the buffer is empty', () => {
@@ -101,7 +127,11 @@ describe('an engine that stalls when the playback rate changes', () => {
   it('is not blamed for a stall long after the rate change', () => {
     const recovery = new Recovery();
     for (let at_ms = 0; at_ms <= 6_000; at_ms += 250) {
-      recovery.sampled(sample({ at_ms, position_s: at_ms / 1000, rate: at_ms < 1_000 ? 1 : 1.05 }), true, true);
+      recovery.sampled(
+        sample({ at_ms, position_s: at_ms / 1000, rate: at_ms < 1_000 ? 1 : 1.05 }),
+        true,
+        true,
+      );
     }
     for (let at_ms = 6_250; at_ms <= 8_500; at_ms += 250) {
       expect(recovery.sampled(sample({ at_ms, position_s: 6, rate: 1.05 }), true, true)).toBe('none');
@@ -112,12 +142,18 @@ describe('an engine that stalls when the playback rate changes', () => {
 describe('fatal errors', () => {
   it('first restart loading, then reload', () => {
     const recovery = new Recovery();
-    expect([0, 100, 200].map((at_ms) => recovery.fault('network', at_ms))).toEqual(['start-load', 'start-load', 'reload']);
+    expect([0, 100, 200].map((at_ms) => recovery.fault('network', at_ms))).toEqual([
+      'start-load',
+      'start-load',
+      'reload',
+    ]);
   });
 
   it('do not count old network errors', () => {
     const recovery = new Recovery();
-    expect([0, 9_000, 19_500, 30_000].map((at_ms) => recovery.fault('network', at_ms))).toEqual(Array(4).fill('start-load'));
+    expect([0, 9_000, 19_500, 30_000].map((at_ms) => recovery.fault('network', at_ms))).toEqual(
+      Array(4).fill('start-load'),
+    );
   });
 
   it('reload at most once in four seconds', () => {

@@ -3,13 +3,25 @@ import { ClusterView } from '../../../src/state/clusterView.svelte';
 import { node } from '../../builders';
 import { FakeMaster, FakeSocket } from '../../fakes';
 
-const summary = { total_nodes: 1, active_nodes: 1, total_capacity: 150, current_load: 0, average_load: 0, recommendation: '', recommendation_code: 'balanced', recommendation_figures: {} };
+const summary = {
+  total_nodes: 1,
+  active_nodes: 1,
+  total_capacity: 150,
+  current_load: 0,
+  average_load: 0,
+  recommendation: '',
+  recommendation_code: 'balanced',
+  recommendation_figures: {},
+};
 let master: FakeMaster;
 
 beforeEach(() => {
   FakeSocket.install();
   master = new FakeMaster();
-  master.responses = { 'GET /cluster/nodes': { nodes: [node(1)], summary }, 'GET /api/events': { events: [] } };
+  master.responses = {
+    'GET /cluster/nodes': { nodes: [node(1)], summary },
+    'GET /api/events': { events: [] },
+  };
 });
 
 const responded = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));

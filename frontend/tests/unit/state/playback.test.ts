@@ -14,13 +14,18 @@ beforeEach(() => {
   [refreshed, allowed] = [0, 'sound'];
   video = document.createElement('video');
   video.play = () => {
-    if (allowed === 'nothing' || (allowed === 'silence' && !video.muted)) return Promise.reject(new DOMException('', 'NotAllowedError'));
+    if (allowed === 'nothing' || (allowed === 'silence' && !video.muted))
+      return Promise.reject(new DOMException('', 'NotAllowedError'));
     video.dispatchEvent(new Event('play'));
     video.dispatchEvent(new Event('playing'));
     return Promise.resolve();
   };
   playback = new Playback({
-    video, create: createFakePlayer, contentId: 'c1', url: () => `/live?try=${refreshed}`, token: () => 'T',
+    video,
+    create: createFakePlayer,
+    contentId: 'c1',
+    url: () => `/live?try=${refreshed}`,
+    token: () => 'T',
     refresh: () => Promise.resolve(Boolean(++refreshed)),
   });
 });
@@ -78,7 +83,14 @@ describe('starting', () => {
   });
 
   it('reports a browser that cannot play', async () => {
-    const bare = new Playback({ video, create: () => Promise.reject(new Error('no')), contentId: '', url: String, token: String, refresh: () => Promise.resolve(true) });
+    const bare = new Playback({
+      video,
+      create: () => Promise.reject(new Error('no')),
+      contentId: '',
+      url: String,
+      token: String,
+      refresh: () => Promise.resolve(true),
+    });
     await bare.setLive(true);
     expect(bare.broken).toBe(true);
     bare.destroy();
@@ -182,7 +194,12 @@ describe('following', () => {
   });
 
   it('ignores the latency just after a seek, when it is still that of the old position', async () => {
-    player().now = sample({ ...player().now, position_s: 58, window: { start_s: 0, end_s: 60 }, latency_s: 2 });
+    player().now = sample({
+      ...player().now,
+      position_s: 58,
+      window: { start_s: 0, end_s: 60 },
+      latency_s: 2,
+    });
     await run(1);
     playback.seek(40);
     expect([playback.following, playback.position_s]).toEqual([false, 40]);
@@ -206,7 +223,10 @@ describe('following', () => {
     expect([playback.following, player().did.includes('goLive')]).toEqual([false, false]);
   });
 
-  it.each([['hidden', 1], ['visible', 0]] as const)('a pause while the tab is %s is ended %i times by wake', async (state, times) => {
+  it.each([
+    ['hidden', 1],
+    ['visible', 0],
+  ] as const)('a pause while the tab is %s is ended %i times by wake', async (state, times) => {
     const visibility = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue(state);
     video.dispatchEvent(new Event('pause'));
     visibility.mockRestore();

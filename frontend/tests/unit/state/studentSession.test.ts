@@ -10,7 +10,10 @@ beforeEach(() => {
   vi.useFakeTimers();
   FakeSocket.install();
   master = new FakeMaster();
-  master.responses = { 'POST /api/join': joinResponse(), 'POST /api/renew': joinResponse({ token: 'token-2' }) };
+  master.responses = {
+    'POST /api/join': joinResponse(),
+    'POST /api/renew': joinResponse({ token: 'token-2' }),
+  };
   session = new StudentSession();
 });
 
@@ -98,7 +101,11 @@ describe('in the class', () => {
     expect([session.stream, session.viewers]).toEqual(['reconnecting', 4]);
   });
 
-  it.each([['kicked', 'kicked'], ['ended', 'ended'], ['closed', 'closed']])('%s has its phase', (type, phase) => {
+  it.each([
+    ['kicked', 'kicked'],
+    ['ended', 'ended'],
+    ['closed', 'closed'],
+  ])('%s has its phase', (type, phase) => {
     FakeSocket.last.open().receive({ type });
     expect(session.phase).toBe(phase);
     expect(sessionStorage.getItem('airclass.token.K7QF') === null).toBe(phase !== 'closed');
