@@ -8,13 +8,13 @@ const LONGEST_DELAY_MS = 10_000;
 
 export interface SocketHandlers<Message> {
   message(message: Message): void;
-  /** The first message arrived, or the connection was lost. `failures` counts the attempts since the last message. */
+  /** Called on the first message and on a loss. `failures` counts the attempts since the last message. */
   status?(open: boolean, failures: number): void;
   /** Extra fields for the next ping, read just before it is sent. */
   pingFields?(): Record<string, number>;
 }
 
-/** Milliseconds before attempt number `failures` (1, 2, …). `random` in [0, 1) keeps a class from reconnecting at once. */
+/** Milliseconds before attempt `failures` (1, 2, …). `random` in [0, 1) spreads the attempts of a class. */
 export function reconnectDelayMs(failures: number, random: number): number {
   const full = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.max(0, failures - 1));
   return full * (0.5 + random / 2);

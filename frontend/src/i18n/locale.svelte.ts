@@ -1,4 +1,5 @@
-// The language of the page: Korean or English, by default that of the browser, stored when the user changes it.
+// The language of the page, Korean or English: by default that of the browser, stored when the user
+// changes it.
 export type Lang = 'ko' | 'en';
 export type Values = Record<string, string | number>;
 

@@ -1,7 +1,7 @@
-// hls.js settings with which students kept playing through killed, hanging and draining relays (measured with
-// 1.7.4). Two changes look safe but stop playback: fewer retries of low-latency playlists (a teacher's pause of
-// 2 s becomes a fatal error), and no retry of fragments with status 0 (hls.js then penalises both pathways for
-// one failure). This file must not import values: tests/conformance transpiles it alone.
+// hls.js settings with which students kept playing through killed, hanging and draining relays (measured
+// with 1.7.4). Two changes look safe but stop playback: fewer retries of low-latency playlists (a teacher's
+// pause of 2 s becomes a fatal error), and no retry of fragments with status 0 (hls.js then penalises both
+// pathways for one failure). This file must not import values: tests/conformance transpiles it alone.
 import type { HlsConfig, LoadPolicy } from 'hls.js';
 
 export const CATCH_UP_RATE = 1.1;
@@ -19,7 +19,7 @@ const lowLatencyPlaylists: LoadPolicy = {
   },
 };
 
-/** Without blocking reload only this timeout detects a hanging relay. After 1 s there is media left to switch pathways. */
+/** Without blocking reload only this timeout detects a hanging relay, in time to switch pathways. */
 export const plainPlaylists: LoadPolicy = {
   default: {
     maxTimeToFirstByteMs: 1000,

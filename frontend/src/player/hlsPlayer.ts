@@ -1,5 +1,5 @@
-// The only file that imports hls.js. It uses the full UMD build: the light build lacks separate audio and CMCD,
-// and the UMD build contains its worker, so there is no further request.
+// The only file that imports hls.js. It uses the full UMD build: the light build lacks separate audio and
+// CMCD, and the UMD build contains its worker, so there is no further request.
 import HlsClass from 'hls.js/dist/hls.min.js';
 import type Hls from 'hls.js';
 import type {
@@ -165,8 +165,8 @@ export class HlsPlayer implements Player {
   }
 
   /**
-   * hls.js retries a failed fragment at the same URL for four seconds, also after its playlists have switched to
-   * another relay. That is twice what is buffered, so send retries to the relay of the current playlist.
+   * hls.js retries a failed fragment at the same URL for four seconds, also after its playlists have switched
+   * to another relay. That is twice what is buffered, so send retries to the relay of the current playlist.
    */
   #requestUrl(url: string, context: LoaderContext): string {
     const token = this.options.token();

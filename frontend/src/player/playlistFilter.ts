@@ -1,10 +1,10 @@
 /**
  * A media playlist without the parts of its complete segments, unless no part would be left.
  *
- * When hls.js 1.7 switches pathways exactly between two segments, it takes the segment that it has for the next one,
- * because it does not know that segment's parts at the new relay. It then loads nothing until the playlist no longer
- * lists them: about 3.5 s, twice what is buffered. Without any part it would wait for the next complete segment; with
- * all parts it would wait for the first part of that segment.
+ * When hls.js 1.7 switches pathways exactly between two segments, it takes the segment that it has for the
+ * next one, because it does not know that segment's parts at the new relay. It then loads nothing until the
+ * playlist no longer lists them: about 3.5 s, twice what is buffered. Without any part it would wait for the
+ * next complete segment; with all parts it would wait for the first part of that segment.
  */
 export function dropPartsOfCompleteSegments(playlist: string): string {
   const lines = playlist.split('\n');

@@ -1,5 +1,5 @@
-// Decides how to recover when playback stops. Some stops raise no error, so this also checks that the position
-// moves. Pure: samples and errors with their time in, actions out.
+// Decides how to recover when playback stops. Some stops raise no error, so this also checks that the
+// position moves. Pure: samples and errors with their time in, actions out.
 import { CatchUpGuard } from './catchUpGuard';
 import type { FaultKind, Sample } from './types';
 

@@ -42,7 +42,8 @@ export class ClassroomList {
     try {
       const created = await createClassroom(wanted);
       this.problem = '';
-      this.list = [created, ...(this.list ?? []).filter((known) => known.id !== created.id)]; // a refresh may have added it first
+      // A refresh may have added it first.
+      this.list = [created, ...(this.list ?? []).filter((known) => known.id !== created.id)];
       return created;
     } catch (error) {
       this.problem = errorMessage(error);

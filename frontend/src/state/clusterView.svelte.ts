@@ -19,7 +19,7 @@ export class ClusterView {
   auto = $state(true);
   live = $state(false);
   problem = $state('');
-  updatedAt = $state.raw<Date | null>(null);
+  updatedAt_ms = $state<number | null>(null);
 
   #socket: ReconnectingSocket<MonitorMessage> | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -69,7 +69,7 @@ export class ClusterView {
   #apply(message: MonitorMessage): void {
     if (message.type === 'refused') return;
     this.#received = true;
-    this.updatedAt = new Date();
+    this.updatedAt_ms = Date.now();
     if (message.nodes !== undefined)
       this.nodes = [...message.nodes].sort((a, b) => a.id.localeCompare(b.id, undefined, { numeric: true }));
     if (message.summary !== undefined) this.#applySummary(message.summary);

@@ -15,7 +15,7 @@ const LABELS: Record<Exclude<ReasonCode, ''>, AdminKey> = {
   returning: 'whyReturning',
   draining: 'whyDraining',
 };
-/** With these codes the master's sentence quotes the node's own report, which is more precise than the code. */
+/** With these codes the master's sentence quotes the node's own report, which is more precise. */
 const WITH_DETAIL: ReasonCode[] = ['not-ready', 'no-ingest', 'slow-ingest', 'bad-ingest'];
 
 export interface NodeReason {

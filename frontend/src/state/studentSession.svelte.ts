@@ -4,23 +4,10 @@ import { ApiError } from '../api/client';
 import { join, renew, type JoinRequest } from '../api/join';
 import { ReconnectingSocket, socketUrl } from '../api/reconnectingSocket';
 import type { JoinResponse, Pathway, StreamState, StudentMessage } from '../api/types';
+import { normalizeCode } from './classroomCode';
 import { Countdown } from './countdown.svelte';
 import { readStored, removeStored, writeStored } from './deviceStorage';
-
-export type Phase =
-  | 'code'
-  | 'name'
-  | 'password'
-  | 'joining' // before the class
-  | 'closed'
-  | 'full'
-  | 'too-many'
-  | 'unreachable' // retried automatically
-  | 'class' // joined: see `stream`
-  | 'ended'
-  | 'kicked';
-
-export type Problem = 'unknown-code' | 'wrong-password' | 'invalid' | 'not-listed' | null;
+import type { InputProblem, StudentPhase } from './studentPhase';
 
 const CLOSED_RETRY_S = 10;
 const FULL_RETRY_S = 8;
@@ -33,15 +20,16 @@ const RENEW_AT_SHARE = 0.7;
 const RENEW_RETRY_MS = 15_000;
 const LONGEST_TIMER_MS = 2_000_000_000;
 
-export interface Report {
+/** Figures of the player for the master, sent with each ping. */
+export interface PlayerReport {
   latency_ms: number;
   buffer_ms: number;
   stalls: number;
 }
 
 export class StudentSession {
-  phase = $state<Phase>('code');
-  problem = $state<Problem>(null);
+  phase = $state<StudentPhase>('code');
+  problem = $state<InputProblem | null>(null);
   code = $state('');
   name = $state(readStored('name') ?? '');
   stream = $state<StreamState>('waiting');
@@ -52,7 +40,7 @@ export class StudentSession {
   connected = $state(true);
   online = $state(navigator.onLine);
   readonly countdown = new Countdown();
-  report: (() => Report | null) | null = null;
+  report: (() => PlayerReport | null) | null = null;
 
   #password = '';
   /** The stored token of an earlier page load, until it is renewed or rejected. */
@@ -262,7 +250,7 @@ export class StudentSession {
     }
   }
 
-  #waitIn(phase: Phase, seconds: number): void {
+  #waitIn(phase: StudentPhase, seconds: number): void {
     this.phase = phase;
     // Spread the retries, so that a class does not send them all at once.
     const wait_s = Math.max(1, Math.round(seconds + Math.random() * 2));
@@ -276,7 +264,8 @@ export class StudentSession {
     if (error.slug === 'class-ended') this.#finish('ended');
     else if (error.slug === 'forbidden') this.#finish('kicked');
     else if (error.slug === 'class-closed') this.#closed();
-    else if (error.slug === 'not-signed-in') void this.tryJoin(); // the token expired while the tab was suspended
+    // The token expired while the tab was suspended.
+    else if (error.slug === 'not-signed-in') void this.tryJoin();
   }
 
   /** The teacher closed the class. Wait, and join again when it opens. */
@@ -301,9 +290,4 @@ export class StudentSession {
     this.stream = 'waiting';
     this.viewers = null;
   }
-}
-
-/** A code without spaces and dashes, in capital letters. */
-export function normalizeCode(code: string): string {
-  return code.toUpperCase().replace(/[^0-9A-Z]/g, '');
 }

@@ -45,7 +45,7 @@ export class TeacherSession {
   busy = $state(false);
   publishTarget = $state.raw<PublishTarget | null>(null);
 
-  /** The stream as it arrives now. After a drop, relays still report the media that they hold: ignore that. */
+  /** The stream as it arrives now. After a drop, relays still report the media that they hold. */
   readonly incoming = $derived(this.stream === 'reconnecting' ? null : this.streamInfo);
 
   readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {

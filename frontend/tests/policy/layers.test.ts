@@ -49,10 +49,10 @@ describe('layers', () => {
     ).toEqual(['player/hlsPlayer.ts']);
   });
 
-  it('files stay short', () => {
+  it('files stay short, without their styles', () => {
     const long = files.filter(({ name, text }) => {
       const most = name.startsWith('components/') ? 150 : name.startsWith('pages/') ? 200 : 300;
-      return text.split('\n').length > most;
+      return text.replace(/<style>[^]*<\/style>/, '').split('\n').length > most;
     });
     expect(long.map(({ name }) => name)).toEqual([]);
   });
@@ -62,7 +62,7 @@ describe('layers', () => {
     const texts = files.filter(isText);
     const pages = files.filter((file) => !isText(file));
     const keys = texts.flatMap(({ text }) =>
-      Array.from((text.split('const ko')[0] ?? '').matchAll(/^  (\w+): '/gm), ([, key]) => key ?? ''),
+      Array.from((text.split('const ko')[0] ?? '').matchAll(/^ {2}(\w+):\s+'/gm), ([, key]) => key ?? ''),
     );
     const used = pages.map(({ text }) => text).join('\n');
     // keys that Admin.svelte composes

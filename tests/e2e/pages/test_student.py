@@ -177,7 +177,8 @@ def test_without_websockets_the_steering_manifest_moves(
 def test_both_relays_gone_and_back_without_a_hand(watching: Callable[[], Page], master: FakeMaster) -> None:
     page = watching()
     master.set(relays_down=["r1", "r2"])
-    harness.until(page, "(document.querySelector('video').dataset.recoveryActions ?? '').includes('reload')", 40)
+    actions = "document.querySelector('video').dataset.recoveryActions ?? ''"
+    harness.until(page, f"({actions}).includes('reload')", 40)
     master.set(relays_down=[])
     at = harness.position_s(page)
     harness.until(page, f"document.querySelector('video').currentTime > {at} + 2", 40)

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { normalizeCode, StudentSession } from '../../../src/state/studentSession.svelte';
+import { StudentSession } from '../../../src/state/studentSession.svelte';
 import { joinResponse } from '../../builders';
 import { FakeMaster, FakeSocket, pass } from '../../fakes';
 
@@ -203,9 +203,4 @@ describe('in the class', () => {
     expect([again.phase, again.name]).toEqual(['name', 'Mina']);
     again.destroy();
   });
-});
-
-it('a code is normalised', () => {
-  expect(normalizeCode(' k7qf-m2xp ')).toBe('K7QFM2XP');
-  expect(normalizeCode('ㅋㅋ')).toBe('');
 });

@@ -1,14 +1,3 @@
-/** The classroom code in a path like /join/K7QF, or an empty string. */
-export function codeFromPath(path: string): string {
-  const found = /^\/join\/([^/]+)\/?$/.exec(path)?.[1];
-  if (found === undefined) return '';
-  try {
-    return decodeURIComponent(found);
-  } catch {
-    return ''; // an invalid % escape in a mistyped link
-  }
-}
-
 /** The one-time token and the redirect path that a sign-in link carries in its fragment. */
 export function parseLoginLink(hash: string): { token: string | null; next: string | null } {
   const fields = new URLSearchParams(hash.replace(/^#/, ''));
