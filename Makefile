@@ -21,6 +21,7 @@ FIREFOX := tests/browsers/test_firefox.py
 LEFT := $(CURDIR)/build/report
 BY_HAND := $(CURDIR)/build/by-hand
 GO_ON ?=
+DOCS ?=
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path 'frontend/tests/*')
 
 help: ## show this list
@@ -49,9 +50,9 @@ airclass/_pages/.built: frontend/node_modules/.installed $(PAGE_SOURCES)
 demo: setup pages ## a whole class on this machine: ingest, master, relay and a synthetic teacher
 	@exec airclass demo
 
-screenshots: setup pages ## take the gallery anew: every page and state, phone and desk, light and dark, both languages (10 minutes)
-	@deploy/setup/need.sh chromium
-	python -m tests.e2e.screenshots
+screenshots: setup pages ## every page in every state into build/screenshots (10 minutes); DOCS=1: only the pictures of docs/images
+	@deploy/setup/need.sh chromium korean-font
+	python -m tests.e2e.screenshots $(if $(DOCS),--docs)
 
 # --------------------------------------------------------------------------------------- check
 test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)

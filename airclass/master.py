@@ -17,21 +17,21 @@ import trio
 from sqlalchemy.exc import DBAPIError
 
 from airclass.domain.classrooms import make_id
-from airclass.domain.cluster import Cluster, Guest
-from airclass.domain.orders import OrderDesk
-from airclass.domain.tokens import VIEWER_TOKEN_S, TokenDesk
+from airclass.domain.cluster import Cluster, Student
+from airclass.domain.orders import OrderComposer
+from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
 from airclass.domain.users import Role, User
 from airclass.io.clock import Clock
 from airclass.io.http_client import open_client
-from airclass.io.mediamtx import Ingest
-from airclass.io.notifier import Hub
+from airclass.io.mediamtx import MediaMtxApi
+from airclass.io.notifier import Notifier
 from airclass.io.passwords import Passwords
 from airclass.io.probe import Prober
 from airclass.io.store import open_store
 from airclass.ops.freshness import Freshness
 from airclass.web.api.accounts import login_link
 from airclass.web.app import create_app
-from airclass.web.metrics import Metrics
+from airclass.web.metrics import MasterMetrics
 from airclass.web.server.hypercorn_server import GRACEFUL_S, serve
 from airclass.web.services import Services
 from relay.base.errors import StartError
@@ -102,7 +102,7 @@ async def _run(
         nursery.start_soon(_write_behind, services)
         nursery.start_soon(_judge, services)
         nursery.start_soon(_tidy, services)
-        nursery.start_soon(services.hub.run)
+        nursery.start_soon(services.notifier.run)
         nursery.start_soon(services.prober.run, services.cluster.nodes)
         nursery.start_soon(services.ingest.run)
         contained = partial(services.metrics.error, "connection")
@@ -128,7 +128,7 @@ async def _run(
             log.info("master.stopping url=%s", address)
             systemd.stopping("finishing what has begun")
             services.stopping.set()
-            services.hub.notify("stop")
+            services.notifier.notify("stop")
             await trio.sleep(0.1)  # the sockets' closing words go out before their server stops
             trigger.set()
             server.cancel_scope.deadline = trio.current_time() + HARD_STOP_S
@@ -144,12 +144,12 @@ async def build(
     secret = settings.jwt_secret_key.get_secret_value().encode()
     previous = settings.jwt_secret_key_previous
     cluster_secret = settings.cluster_secret.get_secret_value().encode()
-    hub = Hub()
-    cluster = Cluster(clock.wall_s(), hub.notify)
+    notifier = Notifier()
+    cluster = Cluster(clock.wall_s(), notifier.notify)
     older = previous.get_secret_value().encode() if previous else None
-    tokens = TokenDesk(secret, older, settings.token_alg)
+    tokens = TokenIssuer(secret, older, settings.token_alg)
     cdn = settings.hls_cdn_secret
-    desk = OrderDesk(
+    orders_composer = OrderComposer(
         settings.ingest_hls_url,
         seal(cluster_secret, cdn.get_secret_value().encode()) if cdn else "",
         [seal(cluster_secret, key) for key in tokens.shared_keys],
@@ -161,21 +161,21 @@ async def build(
         clock=clock,
         store=store,
         cluster=cluster,
-        hub=hub,
-        desk=desk,
+        notifier=notifier,
+        orders_composer=orders_composer,
         tokens=tokens,
         passwords=Passwords(derive(secret, "airclass shared passwords")),
         verifier=Verifier(cluster_secret),
         prober=Prober(client, clock, settings.health_interval_s),
-        ingest=Ingest(settings, client, clock, hub),
-        metrics=Metrics(),
+        ingest=MediaMtxApi(settings, client, clock, notifier),
+        metrics=MasterMetrics(),
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
     await services.reload()
     for epoch in await store.epochs():
         cluster.epochs.learn(epoch)
     for visit in await store.visits(clock.wall_s() - KEEP_VISITS_S):
-        cluster.guests[visit.subject] = Guest(
+        cluster.guests[visit.subject] = Student(
             visit.subject, visit.classroom_id, visit.name, visit.joined_at_s, clock.wall_s() + VIEWER_TOKEN_S
         )
     return services

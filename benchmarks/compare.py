@@ -22,8 +22,8 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from benchmarks.load import measure
-from benchmarks.load.fixed_rate_worker import Pace
-from benchmarks.load.viewer_worker import Orders
+from benchmarks.load.fixed_rate_worker import RateOrders
+from benchmarks.load.viewer_worker import WorkerOrders
 from benchmarks.reports import report, scrape
 from benchmarks.reports.machine import describe
 from benchmarks.reports.round_selection import MAX_BUSY, added_up, kept_pace, ratio
@@ -34,7 +34,7 @@ from benchmarks.viewers import merged
 from relay.base.errors import AirclassError, StartError
 from relay.core.playlist import MultivariantPlaylist, parse
 
-RESULTS = Path(__file__).parent / "results"
+BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
 SEGMENT_BYTES = 500_000
 CONNECTS_PER_S = 800
 HANDSHAKES_PER_S = 150
@@ -56,9 +56,11 @@ class Candidate:
     pids: list[int]
     urls: list[str]
     headers: tuple[tuple[str, str], ...] = ()
-    relay: servers.Relay | None = None
+    relay: servers.RelayServer | None = None
 
-    def measured(self, generator: str, orders: Pace | Orders) -> tuple[dict[str, Any], dict[str, Any]]:
+    def measured(
+        self, generator: str, orders: RateOrders | WorkerOrders
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Let a generator work; return what it saw, and what that cost this server."""
         looks: list[dict[str, float]] = []
 
@@ -74,7 +76,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Workload:
     """How much is asked of each server; times in seconds."""
 
     viewers: int
@@ -131,9 +133,11 @@ def compare(
     mediamtx
         Path of a MediaMTX binary, for --ingest mediamtx.
     result
-        Where to write the figures as JSON; a file in benchmarks/results if not given.
+        Where to write the figures as JSON; a file in build/benchmarks if not given.
     """
-    work = Work(viewers, rate, tls_viewers, tls_rate, seconds, rounds, ll_viewers, part_s, ingest, mediamtx)
+    work = Workload(
+        viewers, rate, tls_viewers, tls_rate, seconds, rounds, ll_viewers, part_s, ingest, mediamtx
+    )
     found: dict[str, Any] = {}
     for name in names or ALL:
         with (
@@ -144,17 +148,17 @@ def compare(
             found[name] = _measured(name, work, candidates)
         show(name, found[name])
     record = {"machine": describe(), "setup": asdict(work), "result": found}
-    report.save(record, result or RESULTS / f"compare-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    report.save(record, result or BUILD / f"compare-{time.strftime('%Y%m%d-%H%M%S')}.json")
     return 0
 
 
-def _started(stack: ExitStack, folder: Path, name: Name, work: Work) -> list[Candidate]:
+def _started(stack: ExitStack, folder: Path, name: Name, work: Workload) -> list[Candidate]:
     """Start origin, relay and nginx for one comparison."""
     tls = name.endswith("-tls")
     certificate = self_signed(folder) if tls else None
     settings = {"TLS_CERT": str(certificate[0]), "TLS_KEY": str(certificate[1])} if certificate else {}
     if name == "ll":
-        picture = servers.Picture(part_s=work.part_s)
+        picture = servers.VideoFormat(part_s=work.part_s)
         source = stack.enter_context(servers.ingest(work.ingest, picture, folder, work.mediamtx))
         stack.enter_context(servers.teacher(source, picture, folder))
         origin_url, secret, count = source.origin_url, source.secret, work.ll_viewers
@@ -179,7 +183,7 @@ def _started(stack: ExitStack, folder: Path, name: Name, work: Work) -> list[Can
     return candidates
 
 
-def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, Any]:
+def _measured(name: Name, work: Workload, candidates: list[Candidate]) -> dict[str, Any]:
     """Let the servers take turns and add up what each round cost."""
     rounds: dict[str, list[dict[str, Any]]] = {candidate.name: [] for candidate in candidates}
     for _ in range(work.rounds):
@@ -192,12 +196,12 @@ def _measured(name: Name, work: Work, candidates: list[Candidate]) -> dict[str, 
     return found
 
 
-def _paced(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
+def _paced(name: Name, work: Workload, candidate: Candidate) -> dict[str, Any]:
     kind = name.removesuffix("-tls")
     tls = name.endswith("-tls")
     viewers = work.tls_viewers if tls else work.viewers
     variant = _variant(candidate.urls[0])
-    pace = Pace(
+    pace = RateOrders(
         urls=[urljoin(url, variant) for url in candidate.urls],
         viewers=viewers,
         requests_per_s=work.tls_rate if tls else work.rate,
@@ -218,8 +222,8 @@ def _variant(url: str) -> str:
     return playlist.variants[0].uri
 
 
-def _watched(name: Name, work: Work, candidate: Candidate) -> dict[str, Any]:
-    orders = Orders(
+def _watched(name: Name, work: Workload, candidate: Candidate) -> dict[str, Any]:
+    orders = WorkerOrders(
         candidate.urls, work.ll_viewers, 5.0, SETTLE_S, work.seconds, headers=dict(candidate.headers)
     )
     seen, cost = candidate.measured("benchmarks.load.viewer_worker", orders)

@@ -24,7 +24,7 @@ import httpx
 import trio
 
 from benchmarks.glass_to_glass import END_S, wait_ready
-from benchmarks.load.viewer_worker import Orders
+from benchmarks.load.viewer_worker import WorkerOrders
 from benchmarks.player.browser import FIRST_FRAME_S, PAINTED, POLL_MS, chromium
 from benchmarks.reports.machine import describe
 from benchmarks.reports.report import percentile
@@ -132,7 +132,7 @@ class _Others:
 
     def _come(self) -> None:
         urls = trio.run(self._joined)
-        orders = Orders(urls, self._count, RAMP_S, 0.0, WATCH_S)
+        orders = WorkerOrders(urls, self._count, RAMP_S, 0.0, WATCH_S)
         self._crowd = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load.viewer_worker"],
             stdin=subprocess.PIPE,

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.player.browser import Student, chromium
+from benchmarks.player.browser import BrowserStudent, chromium
 from benchmarks.reports.machine import describe
 from relay.base.errors import StartError
 
@@ -42,7 +42,7 @@ def main() -> int:
         try:
             addresses = wait_ready(demo, ready)
             with chromium() as browser:
-                seen = Student(browser, addresses["student_url"]).watch(args.seconds)
+                seen = BrowserStudent(browser, addresses["student_url"]).watch(args.seconds)
         finally:
             demo.terminate()
             demo.wait(END_S)

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.reports import report
 from benchmarks.reports.machine import cost, describe
-from benchmarks.servers.master_process import Master, master_running
+from benchmarks.servers.master_process import MasterProcess, master_running
 
 RESULTS = Path(__file__).parent / "results"
 RATES = (200, 400, 600, 800, 1000)
@@ -36,7 +36,7 @@ SETTLE_S = 1.0
 
 
 @dataclass
-class Seen:
+class JoinResult:
     """What the students of one round met; times in seconds."""
 
     waits_s: list[float] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Seen:
     seats: Counter[str] = field(default_factory=Counter)
 
 
-async def join(master: Master, number: int, due_s: float, seen: Seen) -> None:
+async def join(master: MasterProcess, number: int, due_s: float, seen: JoinResult) -> None:
     """Join as one student at a moment, and write down how it went."""
     await trio.sleep_until(due_s)
     body = json.dumps({"code": master.code, "name": f"student {number}"}).encode()
@@ -58,7 +58,7 @@ async def join(master: Master, number: int, due_s: float, seen: Seen) -> None:
         seen.seats[json.loads(answer.body)["priority"][0]] += 1
 
 
-async def knock(master: Master, due_s: float, seen: Seen) -> None:
+async def knock(master: MasterProcess, due_s: float, seen: JoinResult) -> None:
     """Ask as MediaMTX does whether somebody may publish."""
     await trio.sleep_until(due_s)
     ask = {"action": "publish", "path": f"live/{master.stream}", "ip": "10.0.0.9", "protocol": "rtmp"}
@@ -68,9 +68,11 @@ async def knock(master: Master, due_s: float, seen: Seen) -> None:
     seen.hook_statuses[answer.status] += 1
 
 
-async def round_of(master: Master, students: int, seconds: float, *, hooks: bool = False) -> dict[str, Any]:
+async def round_of(
+    master: MasterProcess, students: int, seconds: float, *, hooks: bool = False
+) -> dict[str, Any]:
     """Let students join evenly over some seconds; returns the figures."""
-    seen = Seen()
+    seen = JoinResult()
     before, client_s = cost([master.pid]), time.process_time()
     began_s = trio.current_time() + 0.1
     dice = random.Random(1)
@@ -109,7 +111,7 @@ async def herd(nodes: int, seconds: float) -> dict[str, Any]:
     async with master_running(nodes, CAPACITY) as master:
         await trio.sleep(SETTLE_S)
         facts = await round_of(master, nodes * CAPACITY, seconds)
-        late = Seen()
+        late = JoinResult()
         await join(master, -1, trio.current_time(), late)
         right = facts["seats"] == dict.fromkeys(master.nodes, CAPACITY) and late.statuses == {503: 1}
         return {**facts, "nodes": nodes, "one_more": dict(late.statuses), "right": right}

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airclass.domain.routing import Seating, Site
+from airclass.domain.routing import NodeSeats, SeatBook
 
 NODES, CAPACITY = 10, 150
 MINUTES = 60
@@ -26,7 +26,7 @@ WIDTH, HEIGHT, MARGIN = 900, 320, 40
 
 
 @dataclass
-class Course:
+class RoutingRun:
     """What was seen over time."""
 
     minutes: list[float] = field(default_factory=list)
@@ -38,17 +38,17 @@ class Course:
     worst_spread: int = 0
 
 
-def seating(nodes: int, capacity: int) -> Seating:
+def seating(nodes: int, capacity: int) -> SeatBook:
     """Return empty seats."""
-    made = Seating()
+    made = SeatBook()
     for n in range(nodes):
-        made.sites[f"n{n:03}"] = Site(f"n{n:03}", capacity, takes_students=True)
+        made.sites[f"n{n:03}"] = NodeSeats(f"n{n:03}", capacity, takes_students=True)
     return made
 
 
-def churn(dice: random.Random) -> Course:
+def churn(dice: random.Random) -> RoutingRun:
     """Let an hour pass at nine tenths of the capacity: joins, leaves, and one node that falls."""
-    seats, course = seating(NODES, CAPACITY), Course()
+    seats, course = seating(NODES, CAPACITY), RoutingRun()
     until: dict[str, float] = {}
     number, now_s = 0, 0.0
     rate = 0.9 * NODES * CAPACITY / STAY_S
@@ -110,7 +110,7 @@ def tree(dice: random.Random) -> tuple[int, float, int]:
         region.connections = share = TREE_VIEWERS // regions
         for number, site in enumerate(leaf.sites.values()):
             site.connections = share // TREE_FANOUT + (number < share % TREE_FANOUT)
-    whole = Seating()
+    whole = SeatBook()
     whole.sites = {region.id: region for region in top}
     index, spent_s = {region.id: n for n, region in enumerate(top)}, 0.0
     joins = 0
@@ -134,7 +134,7 @@ def tree(dice: random.Random) -> tuple[int, float, int]:
     return nodes, spent_s / joins, max(counts) - min(counts)
 
 
-def plot(course: Course, path: Path) -> None:
+def plot(course: RoutingRun, path: Path) -> None:
     """Draw the fullest and the emptiest node over time."""
 
     across, up = (WIDTH - 2 * MARGIN) / MINUTES, (HEIGHT - 2 * MARGIN) / CAPACITY

@@ -20,7 +20,7 @@ from cyclopts import Parameter
 
 from benchmarks.reports import report
 from benchmarks.reports.machine import cost, describe
-from benchmarks.servers.master_process import Master, master_running
+from benchmarks.servers.master_process import MasterProcess, master_running
 from relay.base.process import allow_many_files
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,7 +41,7 @@ BROWSER = (
 )
 
 
-async def page(master: Master, number: int, limiter: trio.CapacityLimiter) -> trio.abc.Stream:
+async def page(master: MasterProcess, number: int, limiter: trio.CapacityLimiter) -> trio.abc.Stream:
     """Join, open a student's socket and read its snapshot."""
     async with limiter:
         body = json.dumps({"code": master.code, "name": f"student {number}"}).encode()
@@ -58,14 +58,14 @@ async def page(master: Master, number: int, limiter: trio.CapacityLimiter) -> tr
         return socket
 
 
-async def connected(master: Master) -> trio.socket.SocketType:
+async def connected(master: MasterProcess) -> trio.socket.SocketType:
     """Open a connection that says nothing."""
     socket = trio.socket.socket()
     await socket.connect(("127.0.0.1", master.port))
     return socket
 
 
-async def healthy_ms(master: Master) -> float:
+async def healthy_ms(master: MasterProcess) -> float:
     """Ask the master how it is; returns how long that took."""
     began_s = trio.current_time()
     body = json.dumps({"code": "-", "name": "-"}).encode()

@@ -19,14 +19,14 @@ import cyclopts
 from cyclopts import Parameter
 
 from benchmarks.load import measure
-from benchmarks.load.viewer_worker import Orders
+from benchmarks.load.viewer_worker import WorkerOrders
 from benchmarks.reports import leak_check, report, scrape
 from benchmarks.reports.machine import describe
 from benchmarks.servers import servers
 from relay.base.errors import AirclassError
 
 SETTLE_S = 4.0
-RESULTS = Path(__file__).parent / "results"
+BUILD = Path(__file__).parents[1] / "build" / "benchmarks"
 FIRST_PICTURE_S = 30.0
 MOST_A_PROCESS = 500  # viewers that one Python process plays without being late itself
 
@@ -36,12 +36,12 @@ class Target:
     """What the viewers watch, and the processes whose cost is of interest."""
 
     urls: list[str]
-    relay: servers.Relay | None = None
-    ingest: servers.Ingest | None = None
+    relay: servers.RelayServer | None = None
+    ingest: servers.IngestServer | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
+def run_crowd(target: Target, orders: WorkerOrders, processes: int) -> dict[str, Any]:
     """Let the crowd watch; returns what it saw, with the cost of the relay while all were watching."""
     processes_of = {"relay": target.relay, "ingest": target.ingest}
     pids = {name: [process.pid] for name, process in processes_of.items() if process is not None}
@@ -72,7 +72,7 @@ def run_crowd(target: Target, orders: Orders, processes: int) -> dict[str, Any]:
     return found
 
 
-def split(orders: Orders, processes: int) -> list[Orders]:
+def split(orders: WorkerOrders, processes: int) -> list[WorkerOrders]:
     """Share the viewers, each with the URL that is meant for it, among processes."""
     counts = [orders.viewers // processes + (n < orders.viewers % processes) for n in range(processes)]
     parts, first = [], 0
@@ -152,21 +152,23 @@ def viewers(
     processes
         How many processes the viewers share; 0: one per 500.
     result
-        Where to write the figures as JSON; a file in benchmarks/results if not given.
+        Where to write the figures as JSON; a file in build/benchmarks if not given.
     """
-    picture = servers.Picture(variant, part_s, segment_s, size, bitrate_kbps)
+    picture = servers.VideoFormat(variant, part_s, segment_s, size, bitrate_kbps)
     with ExitStack() as stack:
         target = Target([url])
         if not url:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airclass-bench-")))
             target = _started(stack, folder, count, picture, ingest, mediamtx, direct)
-        orders = Orders(target.urls, count, ramp, SETTLE_S, seconds, latency, headers=dict(target.headers))
+        orders = WorkerOrders(
+            target.urls, count, ramp, SETTLE_S, seconds, latency, headers=dict(target.headers)
+        )
         seen = run_crowd(target, orders, processes or -(-count // MOST_A_PROCESS))
     setup = {"url": url.partition("/t/")[0] or ("ingest" if direct else "relay"), "viewers": count}
     setup |= {"ingest": "" if url else ingest, **asdict(picture), "latency_s": latency}
     record = {"machine": describe(), "setup": setup, "result": seen}
     report.show_viewers(record)
-    report.save(record, result or RESULTS / f"viewers-{time.strftime('%Y%m%d-%H%M%S')}.json")
+    report.save(record, result or BUILD / f"viewers-{time.strftime('%Y%m%d-%H%M%S')}.json")
     return 0 if seen["started"] == count and not seen["stalls"] else 1
 
 
@@ -174,7 +176,7 @@ def _started(
     stack: ExitStack,
     folder: Path,
     count: int,
-    picture: servers.Picture,
+    picture: servers.VideoFormat,
     kind: str,
     mediamtx: str | None,
     direct: bool,

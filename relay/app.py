@@ -19,22 +19,22 @@ from relay.base.process import allow_many_files, write_ready_file
 from relay.base.systemd import Systemd
 from relay.config import RelaySettings, split_address
 from relay.core.counters import Counters
-from relay.core.delivery.delivery import Edge
-from relay.core.delivery.response import Cors
+from relay.core.delivery.delivery import Delivery
+from relay.core.delivery.response import CorsHeaders
 from relay.core.origin.url import parse_origin
 from relay.core.viewers.admission import Admission
-from relay.core.viewers.registry import Ledger
+from relay.core.viewers.registry import ViewerRegistry
 from relay.io.admin.server import serve_admin
-from relay.io.cluster.agent import Node
-from relay.io.delivery.memfd import BlobStore
+from relay.io.cluster.agent import ClusterAgent
+from relay.io.delivery.memfd import MemfdStore
 from relay.io.delivery.reactor import Reactor
 from relay.io.delivery.tls import TlsContext
-from relay.io.origin.stream_manager import Streams
+from relay.io.origin.stream_manager import StreamManager
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from relay.io.cluster.master_client import Control
+    from relay.io.cluster.master_client import MasterClient
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +104,9 @@ async def run(settings: RelaySettings, options: Options) -> None:
     check(settings, options)
     tls = TlsContext(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     counters = Counters()
-    blobs = BlobStore()
+    bodies = MemfdStore()
     admission = Admission(
-        Ledger(),
+        ViewerRegistry(),
         keys=settings.keys,
         public=options.public,
         max_viewers=settings.max_connections,
@@ -114,38 +114,38 @@ async def run(settings: RelaySettings, options: Options) -> None:
         max_addresses_per_token=settings.max_addresses_per_token,
         max_seats_per_address=settings.max_seats_per_address,
     )
-    edge = Edge(
+    delivery = Delivery(
         admission,
-        Cors(settings.cors),
-        blobs.new,
+        CorsHeaders(settings.cors),
+        bodies.new,
         max_stream_bytes=settings.cache_mb * 1024 * 1024,
         strip_audio_independent=settings.audio_independent == "first",
         answer_at_hold_limit=settings.hold_limit == "unchanged",
         salt="" if settings.master_url else secrets.token_hex(4),
     )
     viewers, admin = listen(settings.relay_bind), listen(settings.relay_admin_bind)
-    reactor = Reactor(edge, counters, max_connections=_max_sockets(settings), tls=tls)
+    reactor = Reactor(delivery, counters, max_connections=_max_sockets(settings), tls=tls)
     reactor.listen(viewers)
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
-    control, systemd = _control(settings), Systemd()
-    streams = Streams(
-        edge,
+    master_client, systemd = _master_client(settings), Systemd()
+    streams = StreamManager(
+        delivery,
         reactor,
         counters,
-        decide=control.epoch if control else None,
+        decide=master_client.epoch if master_client else None,
         on_demand=options.on_demand,
-        changed=control.beat_now if control else _nobody_to_tell,
+        changed=master_client.beat_now if master_client else _nobody_to_tell,
     )
-    node = Node(
+    node = ClusterAgent(
         settings,
-        edge,
+        delivery,
         streams,
         reactor,
         counters,
-        blobs,
+        bodies,
         relay_url=relay_url,
         admin_url=admin_url,
-        connected=lambda: control is not None and control.connected,
+        connected=lambda: master_client is not None and master_client.connected,
     )
     if options.origins:
         secret = settings.hls_cdn_secret
@@ -154,9 +154,9 @@ async def run(settings: RelaySettings, options: Options) -> None:
         await nursery.start(reactor.run)
         await nursery.start(serve_admin, admin, counters, node)
         await nursery.start(streams.run)
-        if control is not None:
-            await nursery.start(control.run, node)
-        await nursery.start(_until_told, node, control, systemd, settings.drain_s, nursery.cancel_scope)
+        if master_client is not None:
+            await nursery.start(master_client.run, node)
+        await nursery.start(_until_told, node, master_client, systemd, settings.drain_s, nursery.cancel_scope)
         nursery.start_soon(systemd.run)
         log.info("relay.started viewers=%s admin=%s", relay_url, admin_url)
         if options.origins:
@@ -168,15 +168,15 @@ async def run(settings: RelaySettings, options: Options) -> None:
     log.info("relay.stopped")
 
 
-def _control(settings: RelaySettings) -> Control | None:
+def _master_client(settings: RelaySettings) -> MasterClient | None:
     if not settings.master_url or settings.cluster_secret is None:
         return None
     from relay.io.cluster.master_client import (
-        Control,  # brings httpx, 6 MB: nothing for a relay without a master
+        MasterClient,  # brings httpx, 6 MB: nothing for a relay without a master
     )
 
     secret = settings.cluster_secret.get_secret_value().encode()
-    return Control(settings.master_url, settings.node_name, secret)
+    return MasterClient(settings.master_url, settings.node_name, secret)
 
 
 def _nobody_to_tell() -> None:
@@ -190,8 +190,8 @@ def _max_sockets(settings: RelaySettings) -> int:
 
 
 async def _until_told(
-    node: Node,
-    control: Control | None,
+    node: ClusterAgent,
+    master_client: MasterClient | None,
     systemd: Systemd,
     drain_s: float,
     scope: trio.CancelScope,
@@ -208,8 +208,8 @@ async def _until_told(
             nursery.start_soon(_second, signals, nursery.cancel_scope)
             with trio.move_on_after(drain_s):
                 await node.empty()
-            if control is not None:
-                await control.goodbye(node)
+            if master_client is not None:
+                await master_client.goodbye(node)
             nursery.cancel_scope.cancel()
     scope.cancel()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.harness.ingests import Ingest
+    from tests.harness.ingests import IngestHarness
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,7 +86,7 @@ def ingest_command(ingest_kind: str, variant: str, ingest_ready_file: Path) -> l
 @pytest.fixture
 async def ingest(
     ingest_kind: str, ingest_command: list[str], ingest_ready_file: Path
-) -> AsyncIterator[Ingest]:
+) -> AsyncIterator[IngestHarness]:
     """A running ingest that nobody publishes to yet."""
     async with ingests.ingest_running(ingest_command, ingest_kind, ingest_ready_file) as running:
         yield running

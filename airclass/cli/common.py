@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from airclass.config import load_master
-from airclass.io.store import Event, Store, open_store
+from airclass.io.store import AuditEvent, Store, open_store
 from relay.base.errors import AirclassError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def at_database(work: Callable[[MasterSettings, Store], Awaitable[T]]) -> T:
     return trio.run(body)
 
 
-def event(action: str, target: str, detail: str = "") -> Event:
+def event(action: str, target: str, detail: str = "") -> AuditEvent:
     """Return a line of the audit log for something done on the command line."""
-    return Event(time.time(), "command line", action, target, detail)
+    return AuditEvent(time.time(), "command line", action, target, detail)
 
 
 def note(action: str, target: str) -> None:

@@ -11,7 +11,7 @@ from cyclopts import App
 
 from airclass.cli.common import at_database, event, say
 from airclass.cli.user import find
-from airclass.domain.tokens import LINK_S, Kind, TokenDesk
+from airclass.domain.tokens import LINK_S, TokenIssuer, TokenKind
 from relay.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ app = App(name="token", help="Tokens for scripts (`Authorization: Bearer …`), 
 @app.command
 def admin(*, days: int = 365) -> None:
     """Print a token that may do everything an admin may; keep it like a password."""
-    say(_service(Kind.ADMIN, days))
+    say(_service(TokenKind.ADMIN, days))
 
 
 @app.command
 def monitor(*, days: int = 365) -> None:
     """Print a token that may look at nodes and metrics (MONITOR_TOKEN)."""
-    say(_service(Kind.MONITOR, days))
+    say(_service(TokenKind.MONITOR, days))
 
 
 @app.command
@@ -52,8 +52,8 @@ def link(*, user: str, next: str = "/", master: str | None = None) -> None:
     async def work(settings: MasterSettings, store: Store) -> str:
         account = await find(store, user)
         await store.log(event("user.link", account.name))
-        token = _desk(settings).mint(
-            Kind.LINK,
+        token = _issuer(settings).mint(
+            TokenKind.LINK,
             subject=account.id,
             token_id=secrets.token_hex(12),
             wall_s=time.time(),
@@ -66,11 +66,11 @@ def link(*, user: str, next: str = "/", master: str | None = None) -> None:
     say(at_database(work))
 
 
-def _service(kind: Kind, days: int) -> str:
+def _service(kind: TokenKind, days: int) -> str:
     async def work(settings: MasterSettings, store: Store) -> str:
         token_id = secrets.token_hex(12)
         await store.log(event(f"token.{kind}", token_id, f"for {max(1, days)} days"))
-        return _desk(settings).mint(
+        return _issuer(settings).mint(
             kind,
             subject="command line",
             token_id=token_id,
@@ -81,5 +81,5 @@ def _service(kind: Kind, days: int) -> str:
     return at_database(work)
 
 
-def _desk(settings: MasterSettings) -> TokenDesk:
-    return TokenDesk(settings.jwt_secret_key.get_secret_value().encode())
+def _issuer(settings: MasterSettings) -> TokenIssuer:
+    return TokenIssuer(settings.jwt_secret_key.get_secret_value().encode())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +29,13 @@ class NodeFigures:
     """One node for the summary."""
 
     id: str
-    status: Status
+    status: NodeStatus
     reason: str
     connections: int
     capacity: int
 
 
-class Next(StrEnum):
+class NextStep(StrEnum):
     """What the operator should do next: stable codes, part of `/cluster/nodes`."""
 
     START_NODE = "start-node"
@@ -50,12 +50,12 @@ class Recommendation:
     """The English sentence, its code, and what is in it: the node to check and how many more there are."""
 
     text: str
-    code: Next
+    code: NextStep
     figures: dict[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ClusterSummary:
     """The cluster in six figures, as `/cluster/nodes` shows it; loads in percent."""
 
     total_nodes: int
@@ -66,18 +66,18 @@ class Summary:
     recommendation: Recommendation
 
 
-def summarize(nodes: Sequence[NodeFigures]) -> Summary:
+def summarize(nodes: Sequence[NodeFigures]) -> ClusterSummary:
     """Return totals and the recommendation; capacity is that of the nodes that take students.
 
     Whoever sits at a node that has fallen counts until they are seen elsewhere or it is offline, as in
     the list of nodes and in the metrics.
     """
-    there = [n for n in nodes if n.status is not Status.OFFLINE]
-    active = [n for n in nodes if n.status is Status.ACTIVE]
+    there = [n for n in nodes if n.status is not NodeStatus.OFFLINE]
+    active = [n for n in nodes if n.status is NodeStatus.ACTIVE]
     capacity = sum(n.capacity for n in active)
     load = sum(n.connections for n in there)
     average = 100.0 * load / capacity if capacity else (100.0 if load else 0.0)
-    return Summary(
+    return ClusterSummary(
         total_nodes=len(nodes),
         active_nodes=len(active),
         total_capacity=capacity,
@@ -91,19 +91,19 @@ def recommend(nodes: Sequence[NodeFigures], average_load: float) -> Recommendati
     """Return what to do next: broken nodes first, then too full, too empty, or nothing."""
     if not nodes:
         text = "No node has registered: start one with `airclass slave`, or add a node."
-        return Recommendation(text, Next.START_NODE)
-    broken = [n for n in nodes if n.status in (Status.UNHEALTHY, Status.OFFLINE)]
+        return Recommendation(text, NextStep.START_NODE)
+    broken = [n for n in nodes if n.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)]
     if broken:
-        worst = min(broken, key=lambda n: (n.status is not Status.OFFLINE, n.id))
+        worst = min(broken, key=lambda n: (n.status is not NodeStatus.OFFLINE, n.id))
         others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         text = f"Check {worst.id} ({worst.status}){others}: {worst.id} {worst.reason}."
-        return Recommendation(text, Next.CHECK_NODE, {"node": worst.id, "others": len(broken) - 1})
+        return Recommendation(text, NextStep.CHECK_NODE, {"node": worst.id, "others": len(broken) - 1})
     if average_load > ADD_ABOVE:
-        return Recommendation(f"Average load is {average_load:.1f} %: add a node.", Next.ADD_NODE)
+        return Recommendation(f"Average load is {average_load:.1f} %: add a node.", NextStep.ADD_NODE)
     if average_load < SCALE_DOWN_BELOW and len(nodes) > 1:
         text = f"Average load is {average_load:.1f} %: the cluster can scale down."
-        return Recommendation(text, Next.SCALE_DOWN)
-    return Recommendation(BALANCED, Next.BALANCED)
+        return Recommendation(text, NextStep.SCALE_DOWN)
+    return Recommendation(BALANCED, NextStep.BALANCED)
 
 
 def advise_teacher(

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.epochs import Epochs
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 from airclass.domain.nodes import Node, Nodes, StatusChange
-from airclass.domain.snapshot import View
+from airclass.domain.snapshot import Snapshot
 from airclass.domain.tokens import token_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airclass.domain.routing import Address
-    from relay.base.cluster_protocol import Rendition, Variant, ViewerReport
+    from relay.base.cluster_protocol import ReportedRendition, ReportedVariant, ViewerReport
 
 LEFT_KEEP_S = 60.0
 SETTLE_S = 10.0  # relays have registered and named their viewers by then
 HISTORY_EVERY_S = 10.0
 HISTORY_POINTS = 360
 MAX_GUESTS = 200_000
-_WORKING = (Status.ACTIVE, Status.DRAINING)
+_WORKING = (NodeStatus.ACTIVE, NodeStatus.DRAINING)
 _STATE_ORDER = (StreamState.LIVE, StreamState.RECONNECTING, StreamState.WAITING)
 
 
 @dataclass(slots=True)
-class Guest:
+class Student:
     """Somebody who entered a class; `joined_at_s` is Unix time, `until_s` when the token ends."""
 
     subject: str
@@ -46,7 +46,7 @@ class Guest:
 
 
 @dataclass(slots=True)
-class Ledger:
+class ClassroomState:
     """What happens in one class beyond what the database says."""
 
     members: set[str] = field(default_factory=set)
@@ -58,10 +58,10 @@ class Cluster:
     """Classes, nodes, seats and viewers, and the rules between them."""
 
     def __init__(self, wall_s: float, notify: Callable[[str], None]) -> None:
-        self.view = View()
+        self.view = Snapshot()
         self.nodes = Nodes(self._viewer_changed)
         self.epochs = Epochs()
-        self.guests: dict[str, Guest] = {}
+        self.guests: dict[str, Student] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
         self._began_wall_s = wall_s
         self.left: dict[str, float] = {}
@@ -69,12 +69,12 @@ class Cluster:
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
         self.student_history: deque[tuple[float, int]] = deque(maxlen=HISTORY_POINTS)
         self.waiting: dict[str, float] = {}
-        self._ledgers: dict[str, Ledger] = {}
+        self._ledgers: dict[str, ClassroomState] = {}
         self._states: dict[str, StreamState] = {}
         self._history_at_s = float("-inf")
         self._notify = notify
 
-    def see(self, view: View, now_s: float) -> None:
+    def see(self, view: Snapshot, now_s: float) -> None:
         """Take in a new picture of the database and carry out what changed."""
         before, self.view = self.view, view
         if before.revision == view.revision:
@@ -106,16 +106,16 @@ class Cluster:
             return StreamState.ENDED
         return self._states.get(classroom.id, StreamState.WAITING)
 
-    def ledger(self, classroom_id: str) -> Ledger:
+    def ledger(self, classroom_id: str) -> ClassroomState:
         """Return the class's ledger."""
-        return self._ledgers.setdefault(classroom_id, Ledger())
+        return self._ledgers.setdefault(classroom_id, ClassroomState())
 
     def viewers(self, classroom_id: str) -> int:
         """Return how many students are in the class (seated or on their way)."""
         ledger = self._ledgers.get(classroom_id)
         return 0 if ledger is None else len(ledger.members)
 
-    def admit(self, guest: Guest, token_id: str, address: Address | None, now_s: float) -> str | None:
+    def admit(self, guest: Student, token_id: str, address: Address | None, now_s: float) -> str | None:
         """Give a guest a seat; returns the node's id, or None when the cluster is full."""
         site = self.nodes.seating.reserve(guest.subject, address, now_s)
         if site is None:
@@ -152,9 +152,11 @@ class Cluster:
             and (guest is None or guest.joined_at_s < self._began_wall_s)
         )
 
-    def stream_shape(self, classroom_id: str) -> tuple[tuple[Variant, ...], tuple[Rendition, ...]]:
+    def stream_shape(
+        self, classroom_id: str
+    ) -> tuple[tuple[ReportedVariant, ...], tuple[ReportedRendition, ...]]:
         """Return variants and renditions as the relays that play the stream report them."""
-        best: tuple[int, tuple[Variant, ...], tuple[Rendition, ...]] = (-1, (), ())
+        best: tuple[int, tuple[ReportedVariant, ...], tuple[ReportedRendition, ...]] = (-1, (), ())
         for node in self.nodes.all.values():
             report = node.streams.get(classroom_id)
             if report is not None and report.variants:
@@ -177,10 +179,10 @@ class Cluster:
         changes = self.nodes.judge(now_s, self.view.drained)
         seating = self.nodes.seating
         for change in changes:
-            if change.before in _WORKING and change.after is not Status.ACTIVE:
+            if change.before in _WORKING and change.after is not NodeStatus.ACTIVE:
                 for subject in seating.move(change.node_id, now_s):
                     self._notify(f"seat:{subject}")
-            if change.after is Status.OFFLINE and self.nodes.all[change.node_id].health.draining:
+            if change.after is NodeStatus.OFFLINE and self.nodes.all[change.node_id].health.draining:
                 self.nodes.remove(change.node_id)  # it drained and stopped: it left in order
         if changes:
             self._notify("nodes")
@@ -223,7 +225,7 @@ class Cluster:
             return
         guest = self.guests.get(report.subject)
         if guest is None and len(self.guests) < MAX_GUESTS:
-            guest = Guest(report.subject, classroom.id, "", report.since_s, float("inf"))
+            guest = Student(report.subject, classroom.id, "", report.since_s, float("inf"))
             self.guests[report.subject] = guest
         ledger = self.ledger(classroom.id)
         ledger.tokens.setdefault(report.token_id, float("inf"))

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from relay.base.cluster_protocol import EpochBase
+from relay.base.cluster_protocol import EpochOffset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from relay.base.cluster_protocol import EpochAsk
+    from relay.base.cluster_protocol import EpochRequest
 
 COLLECT_S = 0.3
 KEEP_EPOCHS = 8
@@ -26,7 +26,7 @@ MAX_KEY_CHARS = 128
 @dataclass(slots=True)
 class _Collection:
     until_s: float
-    asks: dict[str, EpochAsk] = field(default_factory=dict)
+    asks: dict[str, EpochRequest] = field(default_factory=dict)
 
 
 class Epochs:
@@ -34,10 +34,12 @@ class Epochs:
 
     def __init__(self) -> None:
         self.changes = 0
-        self._answers: dict[str, dict[str, EpochBase]] = {}
+        self._answers: dict[str, dict[str, EpochOffset]] = {}
         self._pending: dict[tuple[str, str], _Collection] = {}
 
-    def ask(self, node_id: str, ask: EpochAsk, carriers: Iterable[str], now_s: float) -> EpochBase | None:
+    def ask(
+        self, node_id: str, ask: EpochRequest, carriers: Iterable[str], now_s: float
+    ) -> EpochOffset | None:
         """Return the base, or None while others may still ask (until `due_s`).
 
         `carriers` are the nodes that carry the stream and would ask too.
@@ -58,7 +60,7 @@ class Epochs:
         collection = self._pending.get((stream, key))
         return None if collection is None else collection.until_s
 
-    def answer(self, stream: str, key: str, now_s: float) -> EpochBase | None:
+    def answer(self, stream: str, key: str, now_s: float) -> EpochOffset | None:
         """Return the base if it is known or due by now."""
         found = self._answers.get(stream, {}).get(key)
         due_s = self.due_s(stream, key)
@@ -66,7 +68,7 @@ class Epochs:
             return self._decide((stream, key))
         return found
 
-    def learn(self, base: EpochBase) -> bool:
+    def learn(self, base: EpochOffset) -> bool:
         """Take in a base that was given before (database, or a relay after our restart).
 
         The first report wins; returns whether it was new.
@@ -76,12 +78,12 @@ class Epochs:
         self._keep(base)
         return True
 
-    def replace(self, base: EpochBase) -> None:
+    def replace(self, base: EpochOffset) -> None:
         """Take another master's answer instead of ours, which came later."""
         self._answers.setdefault(base.stream, {})[base.key] = base
         self.changes += 1
 
-    def of(self, stream: str) -> tuple[EpochBase, ...]:
+    def of(self, stream: str) -> tuple[EpochOffset, ...]:
         """Return the stream's last bases, oldest first."""
         return tuple(self._answers.get(stream, {}).values())
 
@@ -89,7 +91,7 @@ class Epochs:
         """Drop all of a stream that is no more."""
         self._answers.pop(stream, None)
 
-    def _decide(self, place: tuple[str, str]) -> EpochBase:
+    def _decide(self, place: tuple[str, str]) -> EpochOffset:
         asks = self._pending.pop(place).asks.values()
         stream, key = place
         next_msn = max(a.next_msn for a in asks)
@@ -102,7 +104,7 @@ class Epochs:
         earlier = self.of(stream)
         target_s = max((e.target_duration_s for e in earlier), default=0)
         part_s = max((e.part_target_s for e in earlier), default=0.0)
-        base = EpochBase(
+        base = EpochOffset(
             stream,
             key,
             offset,
@@ -113,7 +115,7 @@ class Epochs:
         self._keep(base)
         return base
 
-    def _keep(self, base: EpochBase) -> None:
+    def _keep(self, base: EpochOffset) -> None:
         answers = self._answers.setdefault(base.stream, {})
         answers[base.key] = base
         self.changes += 1

@@ -21,7 +21,7 @@ FIRST_PROBE_PAUSE_S = 5.0
 MAX_PROBE_PAUSE_S = 300.0
 
 
-class Status(StrEnum):
+class NodeStatus(StrEnum):
     """The four words that users' scripts rely on."""
 
     ACTIVE = "active"
@@ -30,7 +30,7 @@ class Status(StrEnum):
     OFFLINE = "offline"
 
 
-class Why(StrEnum):
+class ReasonCode(StrEnum):
     """What is behind a status: stable codes, part of `/cluster/nodes`."""
 
     NOTHING = ""
@@ -48,10 +48,10 @@ class Why(StrEnum):
 
 # A relay names the fault of its origin as its counters do (OriginError.kind).
 _OF_FAULT = {
-    "": Why.NOT_READY,
-    "connect": Why.NO_INGEST,
-    "timeout": Why.SLOW_INGEST,
-    "truncated": Why.SLOW_INGEST,
+    "": ReasonCode.NOT_READY,
+    "connect": ReasonCode.NO_INGEST,
+    "timeout": ReasonCode.SLOW_INGEST,
+    "truncated": ReasonCode.SLOW_INGEST,
 }
 
 
@@ -60,7 +60,7 @@ class Reason:
     """Why a node has its status: the sentence without its subject, its code, and the figures in it."""
 
     text: str = ""
-    code: Why = Why.NOTHING
+    code: ReasonCode = ReasonCode.NOTHING
     figures: dict[str, int] = field(default_factory=dict)
 
 
@@ -69,8 +69,8 @@ class Health:
     """Facts about one node, and the status that follows from them."""
 
     registered_at_s: float
-    status: Status = Status.UNHEALTHY
-    reason: Reason = Reason("has registered and not yet sent a beat", Why.NEW)
+    status: NodeStatus = NodeStatus.UNHEALTHY
+    reason: Reason = Reason("has registered and not yet sent a beat", ReasonCode.NEW)
     last_beat_s: float = float("-inf")
     good_beats: int = 0
     needed_beats: int = 1
@@ -123,7 +123,7 @@ class Health:
         """Return the seconds since the last sign of life."""
         return now_s - max(self.last_beat_s, self.registered_at_s)
 
-    def judge(self, now_s: float, *, excused: bool, ordered_drain: bool) -> Status:
+    def judge(self, now_s: float, *, excused: bool, ordered_drain: bool) -> NodeStatus:
         """Return the status that follows from the facts, and remember it.
 
         `excused`: not being ready is the ingest's fault. `ordered_drain`: an operator wants it empty.
@@ -147,32 +147,36 @@ class Health:
         hold_s = 0.0 if self.flaps == 1 else FIRST_HOLD_S * 2.0 ** min(self.flaps - 2, 16)
         self.held_until_s = now_s + min(hold_s, MAX_HOLD_S)
 
-    def _follow(self, now_s: float, *, excused: bool, ordered_drain: bool) -> tuple[Status, Reason]:
+    def _follow(self, now_s: float, *, excused: bool, ordered_drain: bool) -> tuple[NodeStatus, Reason]:
         silent_s = self.silent_s(now_s)
         if silent_s >= SILENT_S:
             quiet = Reason(
-                f"has sent nothing for {silent_s:.0f} s", Why.SILENT, {"silent_s": round(silent_s)}
+                f"has sent nothing for {silent_s:.0f} s", ReasonCode.SILENT, {"silent_s": round(silent_s)}
             )
-            return Status.OFFLINE if silent_s >= OFFLINE_S else Status.UNHEALTHY, quiet
+            return NodeStatus.OFFLINE if silent_s >= OFFLINE_S else NodeStatus.UNHEALTHY, quiet
         if self.unreachable:
-            return Status.UNHEALTHY, Reason(self.unreachable, Why.UNREACHABLE)
+            return NodeStatus.UNHEALTHY, Reason(self.unreachable, ReasonCode.UNREACHABLE)
         if self.not_ready_since_s is not None and not excused:
             told = self.not_ready_reason or "says that it is not ready"
-            return Status.UNHEALTHY, Reason(told, _OF_FAULT.get(self.not_ready_fault, Why.BAD_INGEST))
+            return NodeStatus.UNHEALTHY, Reason(
+                told, _OF_FAULT.get(self.not_ready_fault, ReasonCode.BAD_INGEST)
+            )
         if now_s < self.held_until_s:
             left_s = round(self.held_until_s - now_s)
             text = f"came and went {self.flaps} times; watched for {left_s} s more"
-            return Status.UNHEALTHY, Reason(text, Why.WATCHED, {"times": self.flaps, "left_s": left_s})
+            return NodeStatus.UNHEALTHY, Reason(
+                text, ReasonCode.WATCHED, {"times": self.flaps, "left_s": left_s}
+            )
         if self.good_beats < self.needed_beats:
             text = f"is back; {self.good_beats} of {self.needed_beats} good beats"
             figures = {"beats": self.good_beats, "needed": self.needed_beats}
-            return Status.UNHEALTHY, Reason(text, Why.RETURNING, figures)
+            return NodeStatus.UNHEALTHY, Reason(text, ReasonCode.RETURNING, figures)
         if ordered_drain or self.draining:
-            return Status.DRAINING, Reason("sends its students to other nodes", Why.DRAINING)
-        return Status.ACTIVE, Reason()
+            return NodeStatus.DRAINING, Reason("sends its students to other nodes", ReasonCode.DRAINING)
+        return NodeStatus.ACTIVE, Reason()
 
 
-_WORKING = (Status.ACTIVE, Status.DRAINING)
+_WORKING = (NodeStatus.ACTIVE, NodeStatus.DRAINING)
 
 
 def blames_ingest(mine: Health, others: list[Health]) -> bool:

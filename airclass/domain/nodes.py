@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airclass.domain.advice import NodeFigures, Summary, summarize
-from airclass.domain.health import SILENT_S, Health, Status, blames_ingest
-from airclass.domain.routing import MAX_ZONES, Network, Seating, Site, read_address, read_zone
+from airclass.domain.advice import ClusterSummary, NodeFigures, summarize
+from airclass.domain.health import SILENT_S, Health, NodeStatus, blames_ingest
+from airclass.domain.routing import MAX_ZONES, Network, NodeSeats, SeatBook, read_address, read_zone
 from airclass.domain.tokens import is_preview
 from relay.base.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from relay.base.cluster_protocol import Heartbeat, Register, StreamReport, ViewerReport
+    from relay.base.cluster_protocol import Heartbeat, Registration, StreamReport, ViewerReport
 
 MAX_NODES = 500
 MAX_NODE_CAPACITY = 100_000
@@ -40,7 +40,7 @@ class Node:
     version: str
     started_at_s: float
     health: Health
-    site: Site
+    site: NodeSeats
     streams: dict[str, StreamReport] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     tokens_of: dict[str, set[str]] = field(default_factory=dict)
@@ -70,8 +70,8 @@ class StatusChange:
     """A node's status became another one, and why."""
 
     node_id: str
-    before: Status
-    after: Status
+    before: NodeStatus
+    after: NodeStatus
     reason: str
 
 
@@ -80,10 +80,10 @@ class Nodes:
 
     def __init__(self, on_viewer: Callable[[Node, ViewerReport, bool], None]) -> None:
         self.all: dict[str, Node] = {}
-        self.seating = Seating()
+        self.seating = SeatBook()
         self._on_viewer = on_viewer
 
-    def register(self, record: Register, peer: str, now_s: float) -> Node:
+    def register(self, record: Registration, peer: str, now_s: float) -> Node:
         """Take a relay in, or raise RequestError with what is wrong with its record."""
         if not _NODE_ID.fullmatch(record.node_id):
             raise RequestError(400, "NODE_ID must be 1 to 63 letters, digits, dots, dashes or underscores.")
@@ -150,10 +150,10 @@ class Nodes:
             before = node.health.status
             excused = blames_ingest(node.health, [h for h in healths if h is not node.health])
             after = node.health.judge(now_s, excused=excused, ordered_drain=node.id in drained)
-            node.site.takes_students = after is Status.ACTIVE
+            node.site.takes_students = after is NodeStatus.ACTIVE
             if after is not before:
                 changes.append(StatusChange(node.id, before, after, node.health.reason.text))
-            if after is Status.OFFLINE and node.viewers:
+            if after is NodeStatus.OFFLINE and node.viewers:
                 self._forget_viewers(node)
                 node.site.connections = node.site.egress_bps = 0
         return changes
@@ -187,10 +187,10 @@ class Nodes:
         return [
             n.id
             for n in self.all.values()
-            if n.health.status in (Status.ACTIVE, Status.DRAINING) and stream in n.streams
+            if n.health.status in (NodeStatus.ACTIVE, NodeStatus.DRAINING) and stream in n.streams
         ]
 
-    def summary(self) -> Summary:
+    def summary(self) -> ClusterSummary:
         """Return the cluster in six figures."""
         return summarize(
             [
@@ -199,7 +199,7 @@ class Nodes:
             ]
         )
 
-    def _is_another(self, old: Node, record: Register, now_s: float) -> bool:
+    def _is_another(self, old: Node, record: Registration, now_s: float) -> bool:
         at_work = old.health.silent_s(now_s) < SILENT_S
         return (
             at_work
@@ -207,8 +207,8 @@ class Nodes:
             and record.public_url.rstrip("/") != old.public_url
         )
 
-    def _site(self, record: Register, zone: tuple[Network, ...], old: Node | None) -> Site:
-        site = old.site if old is not None else Site(record.node_id, 0)
+    def _site(self, record: Registration, zone: tuple[Network, ...], old: Node | None) -> NodeSeats:
+        site = old.site if old is not None else NodeSeats(record.node_id, 0)
         site.capacity = min(max(record.max_connections, 0), MAX_NODE_CAPACITY)
         site.max_egress_bps = max(record.max_egress_bps, 0)
         site.zone = zone
@@ -233,7 +233,7 @@ class Nodes:
     def _take_from_fallen(self, node: Node, token_id: str) -> None:
         """Whoever is seen here no longer counts at a node that fell and cannot say so itself."""
         for other in self.all.values():
-            fallen = other.health.status in (Status.UNHEALTHY, Status.OFFLINE)
+            fallen = other.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
             if fallen and other is not node and token_id in other.viewers:
                 self._drop(other, [token_id])
                 other.site.connections = max(0, other.site.connections - 1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_REVOKED = 50_000
 
 
-class OrderDesk:
+class OrderComposer:
     """Composes orders; the part that all relays share is made once per version."""
 
     def __init__(

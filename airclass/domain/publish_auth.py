@@ -13,7 +13,7 @@ from airclass.domain.classrooms import ClassStatus, key_matches
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airclass.domain.snapshot import View
+    from airclass.domain.snapshot import Snapshot
 
 PATH_PREFIX = "live/"
 MAX_QUERY_CHARS = 2048
@@ -24,7 +24,7 @@ KEY_FIELDS = ("token", "key", "pass", "password", "jwt")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PublishDecision:
     """Whether it is allowed; `reason` is a word for the log and the metrics."""
 
     allowed: bool
@@ -69,9 +69,9 @@ def decide(
     password: str,
     token: str,
     query: str,
-    view: View,
+    view: Snapshot,
     cluster_tokens: Sequence[str],
-) -> Verdict:
+) -> PublishDecision:
     """Decide on one question of MediaMTX.
 
     Publishing: the class's key, as password, token or in the query, in an open class. Everything
@@ -80,16 +80,16 @@ def decide(
     offered = [password, token, *_query_keys(query)]
     if action != "publish":
         known = [hmac.compare_digest(o.encode(), t.encode()) for o in offered for t in cluster_tokens if o]
-        return Verdict(any(known), "" if any(known) else "not-cluster")
+        return PublishDecision(any(known), "" if any(known) else "not-cluster")
     classroom_id = path.removeprefix(PATH_PREFIX)
     classroom = view.classrooms.get(classroom_id) if path.startswith(PATH_PREFIX) else None
     if classroom is None:
-        return Verdict(False, "unknown-class")
+        return PublishDecision(False, "unknown-class")
     if not key_matches(classroom, offered):
-        return Verdict(False, "wrong-key")
+        return PublishDecision(False, "wrong-key")
     if classroom.status is not ClassStatus.OPEN:
-        return Verdict(False, "class-closed")
-    return Verdict(True, "", classroom_id)
+        return PublishDecision(False, "class-closed")
+    return PublishDecision(True, "", classroom_id)
 
 
 def _query_keys(query: str) -> list[str]:

@@ -21,20 +21,20 @@ CLASS_REFILL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """`burst` requests at once, then `rate_per_s`."""
 
     rate_per_s: float
     burst: int
 
 
-class Buckets:
+class RateLimiter:
     """One bucket per key; full ones are forgotten, and the oldest when there are too many."""
 
     def __init__(self) -> None:
         self._levels: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
 
-    def take(self, key: tuple[str, ...], limit: Limit, now_s: float, cost: float = 1.0) -> float:
+    def take(self, key: tuple[str, ...], limit: RateLimit, now_s: float, cost: float = 1.0) -> float:
         """Take from a bucket; returns 0 when allowed, else the seconds until it would be."""
         level, at_s = self._levels.pop(key, (float(limit.burst), now_s))
         level = min(limit.burst, level + (now_s - at_s) * limit.rate_per_s)
@@ -44,7 +44,7 @@ class Buckets:
             self._levels.popitem(last=False)
         return wait_s
 
-    def peek(self, key: tuple[str, ...], limit: Limit, now_s: float) -> float:
+    def peek(self, key: tuple[str, ...], limit: RateLimit, now_s: float) -> float:
         """Return what `take` would, without taking."""
         level, at_s = self._levels.get(key, (float(limit.burst), now_s))
         level = min(limit.burst, level + (now_s - at_s) * limit.rate_per_s)
@@ -55,7 +55,7 @@ class Buckets:
         self._levels.pop(key, None)
 
 
-class Patience:
+class LoginThrottle:
     """Counts wrong passwords and codes; right ones cost nothing.
 
     Ask `wait_s` and tell `wrong` before checking (so that parallel guesses count), and `right` when it
@@ -63,7 +63,7 @@ class Patience:
     """
 
     def __init__(self) -> None:
-        self._wrong = Buckets()
+        self._wrong = RateLimiter()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def wait_s(self, what: str, who: str, address: str, now_s: float) -> float:
@@ -97,12 +97,12 @@ class Patience:
             self._known.popitem(last=False)
 
 
-def _pair(what: str) -> Limit:
+def _pair(what: str) -> RateLimit:
     # A class's password is typed by a whole school from one address, an account's by one person.
     return _PAIR if what == "login" else _CLASS
 
 
-_PAIR = Limit(1 / PAIR_REFILL_S, PAIR_TRIES)
-_ADDRESS = Limit(1 / ADDRESS_REFILL_S, ADDRESS_TRIES)
-_CLASS = Limit(1 / CLASS_REFILL_S, CLASS_TRIES)
-_SLOW = Limit(1 / SLOW_PAIR_S, 1)
+_PAIR = RateLimit(1 / PAIR_REFILL_S, PAIR_TRIES)
+_ADDRESS = RateLimit(1 / ADDRESS_REFILL_S, ADDRESS_TRIES)
+_CLASS = RateLimit(1 / CLASS_REFILL_S, CLASS_TRIES)
+_SLOW = RateLimit(1 / SLOW_PAIR_S, 1)

@@ -27,7 +27,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(slots=True)
-class Site:
+class NodeSeats:
     """What routing knows of one node: its room, its neighbourhood and who sits there."""
 
     id: str
@@ -86,14 +86,14 @@ def read_zone(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts)
 
 
-class Seating:
+class SeatBook:
     """All sites and everyone's seat."""
 
     def __init__(self) -> None:
-        self.sites: dict[str, Site] = {}
+        self.sites: dict[str, NodeSeats] = {}
         self.seat_of: dict[str, str] = {}
 
-    def choose(self, address: Address | None, *, kept: str = "") -> Site | None:
+    def choose(self, address: Address | None, *, kept: str = "") -> NodeSeats | None:
         """Return the site for one more student, or None when the cluster is full.
 
         Nearest first, then least loaded; `kept` (an earlier node) wins while it takes students.
@@ -106,7 +106,7 @@ class Seating:
 
     def reserve(
         self, subject: str, address: Address | None, now_s: float, *, lease_s: float = LEASE_S
-    ) -> Site | None:
+    ) -> NodeSeats | None:
         """Give a student a seat (or keep the one they have), or return None when all are full."""
         held = self.sites.get(self.seat_of.get(subject, ""))
         if held is not None and held.takes_students:
@@ -193,7 +193,7 @@ class Seating:
         )  # fmt: skip
         return [site.id for site in sites[:MAX_PATHWAYS]]
 
-    def _lease(self, site: Site, subject: str, until_s: float) -> None:
+    def _lease(self, site: NodeSeats, subject: str, until_s: float) -> None:
         if subject not in site.present:
             site.leases[subject] = until_s
         self.seat_of[subject] = site.id

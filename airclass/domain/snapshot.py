@@ -24,7 +24,7 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Snapshot:
     """One consistent picture of the database; `revision` grows with every write."""
 
     revision: int = -1

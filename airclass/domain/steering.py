@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.base.cluster_protocol import Rendition, Variant
+    from relay.base.cluster_protocol import ReportedRendition, ReportedVariant
 
 STEERING_TTL_S = 5
 
@@ -32,8 +32,8 @@ class Pathway:
 
 def multivariant(
     pathways: Sequence[Pathway],
-    variants: Sequence[Variant],
-    renditions: Sequence[Rendition],
+    variants: Sequence[ReportedVariant],
+    renditions: Sequence[ReportedRendition],
     steering_url: str,
 ) -> str:
     """Return the multivariant playlist with every pathway; the first one is where to start."""

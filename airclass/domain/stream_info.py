@@ -14,7 +14,7 @@ from airclass.domain.advice import advise_teacher
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.base.cluster_protocol import Variant
+    from relay.base.cluster_protocol import ReportedVariant
 
 # RFC 6381 names, by their first four letters.
 _VIDEO = {"avc1": "H264", "avc3": "H264", "hvc1": "H265", "hev1": "H265", "av01": "AV1", "vp09": "VP9"}
@@ -23,7 +23,7 @@ _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class IngestPath:
     """What the ingest's API says of one path; rates in bits a second, None when not yet known."""
 
     at_s: float
@@ -37,7 +37,7 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StreamInfo:
     """One class's stream as its teacher sees it."""
 
     bitrate_bps: int | None
@@ -51,7 +51,7 @@ class Facts:
     advice: list[str]
 
 
-def read_path(item: dict[str, Any], before: Intake | None, now_s: float) -> Intake | None:
+def read_path(item: dict[str, Any], before: IngestPath | None, now_s: float) -> IngestPath | None:
     """Return one path of MediaMTX's `/v3/paths/list`; None when nobody publishes there."""
     if not (item.get("ready") or item.get("available")):
         return None
@@ -69,17 +69,17 @@ def read_path(item: dict[str, Any], before: Intake | None, now_s: float) -> Inta
             audio = "AAC" if name == "MPEG-4 Audio" else name
     source = item.get("source")
     kind = str(source.get("type", "")) if isinstance(source, dict) else ""
-    return Intake(now_s, inbound, rate, video, audio, width, height, kind)
+    return IngestPath(now_s, inbound, rate, video, audio, width, height, kind)
 
 
 def gather(
-    variants: Sequence[Variant],
+    variants: Sequence[ReportedVariant],
     segment_s: float,
-    intake: Intake | None,
+    intake: IngestPath | None,
     *,
     is_publishing: bool,
     taken_over_by: str = "",
-) -> Facts | None:
+) -> StreamInfo | None:
     """Return a class's facts; None when nothing is known."""
     if intake is None and not variants:
         return None
@@ -97,7 +97,7 @@ def gather(
     lines = (intake.height if intake else None) or _int(height)
     columns = (intake.width if intake else None) or _int(width)
     fps = _float(listed.get("FRAME-RATE", ""))
-    return Facts(
+    return StreamInfo(
         bitrate_bps=None if rate is None else round(rate),
         width=columns,
         height=lines,

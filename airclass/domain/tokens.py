@@ -46,7 +46,7 @@ _OPTIONS: Options = {
 }
 
 
-class Kind(StrEnum):
+class TokenKind(StrEnum):
     """What a token is for; also its `typ` claim."""
 
     SESSION = "session"
@@ -55,21 +55,21 @@ class Kind(StrEnum):
     LINK = "link"
 
 
-SERVICE_KINDS = {Kind.ADMIN: Role.ADMIN, Kind.MONITOR: Role.MONITOR}
+SERVICE_KINDS = {TokenKind.ADMIN: Role.ADMIN, TokenKind.MONITOR: Role.MONITOR}
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class TokenClaims:
     """A verified token of the master; `extra` is the session's generation or the link's target."""
 
-    kind: Kind
+    kind: TokenKind
     subject: str
     token_id: str
     expires_at_s: float
     extra: str = ""
 
 
-class TokenDesk:
+class TokenIssuer:
     """Makes and checks tokens with the current secret, and checks with the previous one.
 
     `shared_keys` are what relays get with HS256; with EdDSA there are none, and `jwks` holds what
@@ -89,10 +89,10 @@ class TokenDesk:
         else:
             self.shared_keys = tuple(derive(s, _PURPOSE.format("viewer")) for s in secrets)
             self._checking, self._signing = self.shared_keys, self.shared_keys[0]
-        self._keys = {kind: tuple(derive(s, _PURPOSE.format(kind)) for s in secrets) for kind in Kind}
+        self._keys = {kind: tuple(derive(s, _PURPOSE.format(kind)) for s in secrets) for kind in TokenKind}
 
     def mint(
-        self, kind: Kind, *, subject: str, token_id: str, wall_s: float, life_s: float, extra: str = ""
+        self, kind: TokenKind, *, subject: str, token_id: str, wall_s: float, life_s: float, extra: str = ""
     ) -> str:
         """Return a token of the master's own, valid for `life_s` seconds."""
         claims = {
@@ -107,7 +107,7 @@ class TokenDesk:
         }
         return jwt.encode(claims, self._keys[kind][0], ALGORITHM)
 
-    def read(self, token: str, kinds: tuple[Kind, ...], wall_s: float) -> Claims:
+    def read(self, token: str, kinds: tuple[TokenKind, ...], wall_s: float) -> TokenClaims:
         """Return the claims of a token of one of `kinds`, or raise TokenError(401)."""
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenError(401, "The token is too long: sign in again.")
@@ -169,7 +169,7 @@ def _decode(token: str, key: bytes) -> dict[str, object] | None:
         return None
 
 
-def _checked(claims: dict[str, object], kind: Kind, wall_s: float) -> Claims:
+def _checked(claims: dict[str, object], kind: TokenKind, wall_s: float) -> TokenClaims:
     expires, token_id, extra = claims["exp"], claims["jti"], claims.get("ext", "")
     if claims.get("typ") != kind or not isinstance(token_id, str) or not isinstance(extra, str):
         raise TokenError(401, "The token is of another kind: sign in again.")
@@ -177,4 +177,4 @@ def _checked(claims: dict[str, object], kind: Kind, wall_s: float) -> Claims:
         raise TokenError(401, "The token has no end: sign in again.")
     if not wall_s <= expires + LEEWAY_S:  # also catches NaN
         raise TokenError(401, "The token has expired: sign in again.")
-    return Claims(kind, str(claims["sub"]), token_id, float(expires), extra)
+    return TokenClaims(kind, str(claims["sub"]), token_id, float(expires), extra)

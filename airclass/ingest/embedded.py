@@ -17,10 +17,10 @@ import trio
 
 from airclass.ingest import http_server, remux
 from airclass.ingest.config import IngestSettings
-from airclass.ingest.hls_server import Origin, Publication
-from airclass.ingest.muxer import Flavour
+from airclass.ingest.hls_server import HlsServer, Publication
+from airclass.ingest.muxer import HlsFlavour
 from airclass.ingest.ports import LOOPBACK
-from airclass.ingest.rtmp_gateway import Door
+from airclass.ingest.rtmp_gateway import RtmpGateway
 from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError, OriginError, StartError
 from relay.base.process import write_ready_file
@@ -28,7 +28,7 @@ from relay.base.process import write_ready_file
 log = logging.getLogger("airclass.ingest.embedded")  # it is also run as __main__
 
 
-def _receive(origin: Origin, url: str) -> None:
+def _receive(origin: HlsServer, url: str) -> None:
     """Feed the origin from one publisher (blocking)."""
     publication = Publication(origin)
     try:
@@ -45,14 +45,14 @@ def _receive(origin: Origin, url: str) -> None:
 
 
 async def serve(
-    origin: Origin,
+    origin: HlsServer,
     rtmp: tuple[str, int],
     hls: tuple[str, int],
     *,
     task_status: trio.TaskStatus[dict[str, str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run door and HTTP server until cancelled; reports `rtmp_url` and `hls_url` once bound."""
-    door = Door(partial(_receive, origin), origin.named)
+    door = RtmpGateway(partial(_receive, origin), origin.named)
     urls = {}
     async with trio.open_nursery() as nursery:
         services = (
@@ -75,7 +75,7 @@ def embedded(
     path: str = "",
     part_s: float = 0.5,
     segment_s: float = 2.0,
-    variant: Flavour = Flavour.LOW_LATENCY,
+    variant: HlsFlavour = HlsFlavour.LOW_LATENCY,
     ready_file: str = "",
 ) -> None:
     """Take RTMP and make HLS, on loopback only (environment: HLS_CDN_SECRET).
@@ -110,7 +110,7 @@ def embedded(
         problems.append("--part-s, --segment-s: a part has at least 0.1 s, a segment a part's to 20 s")
     if problems:
         raise ConfigError(problems)
-    origin = Origin(
+    origin = HlsServer(
         path=path,
         flavour=variant,
         part_s=part_s,
@@ -120,7 +120,7 @@ def embedded(
     trio.run(_main, origin, _address(rtmp), _address(hls), ready_file)
 
 
-async def _main(origin: Origin, rtmp: tuple[str, int], hls: tuple[str, int], ready_file: str) -> None:
+async def _main(origin: HlsServer, rtmp: tuple[str, int], hls: tuple[str, int], ready_file: str) -> None:
     async with trio.open_nursery() as nursery:
         urls: dict[str, str] = await nursery.start(serve, origin, rtmp, hls)
         if ready_file:

@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from airclass.ingest.http_server import Request, Response
-from airclass.ingest.muxer import MEDIA_PLAYLIST, MULTIVARIANT_PLAYLIST, Flavour, Fragment, Reload, Window
+from airclass.ingest.http_server import IngestRequest, IngestResponse
+from airclass.ingest.muxer import (
+    MEDIA_PLAYLIST,
+    MULTIVARIANT_PLAYLIST,
+    Fragment,
+    HlsFlavour,
+    Muxer,
+    MuxerReload,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airclass.ingest.muxer import Shape
+    from airclass.ingest.muxer import StreamFormat
 
 log = logging.getLogger(__name__)
 
@@ -32,30 +39,30 @@ MEDIA_TYPES = {"mp4": "video/mp4", "ts": "video/mp2t"}
 ANYONE = {"Access-Control-Allow-Origin": "*"}
 PREFIX_BYTES = 6
 
-NOBODY = Response(404, b"nobody publishes here now\n", headers=ANYONE)
-UNKNOWN = Response(404, b"this object is not, or no longer, here\n", headers=ANYONE)
-LATE = Response(503, b"nothing new came in time: try again\n", headers={**ANYONE, "Retry-After": "1"})
+NOBODY = IngestResponse(404, b"nobody publishes here now\n", headers=ANYONE)
+UNKNOWN = IngestResponse(404, b"this object is not, or no longer, here\n", headers=ANYONE)
+LATE = IngestResponse(503, b"nothing new came in time: try again\n", headers={**ANYONE, "Retry-After": "1"})
 
 
-class Origin:
+class HlsServer:
     """Answers for one path: `live/<id>`; empty: the one that the publisher names."""
 
     def __init__(
-        self, *, path: str, flavour: Flavour, part_s: float, segment_s: float, secret: str = ""
+        self, *, path: str, flavour: HlsFlavour, part_s: float, segment_s: float, secret: str = ""
     ) -> None:
         self._path = self._fixed_path = path.strip("/")
         self.flavour, self.part_s, self.segment_s = flavour, part_s, segment_s
         self._wanted = f"Bearer {secret}".encode() if secret else b""
-        self._window: Window | None = None
+        self._window: Muxer | None = None
         self._changed = trio.Event()
 
     def named(self, path: str) -> None:
         """Take note of where the publisher wants to go, unless the path is fixed."""
         self._path = self._fixed_path or path
 
-    def begin(self, shape: Shape, start_wall_s: float) -> Window:
+    def begin(self, shape: StreamFormat, start_wall_s: float) -> Muxer:
         """Replace what was published by an empty window with a new prefix."""
-        window = Window(
+        window = Muxer(
             secrets.token_hex(PREFIX_BYTES),
             shape,
             flavour=self.flavour,
@@ -69,7 +76,7 @@ class Origin:
         )
         return window
 
-    def add(self, window: Window, fragment: Fragment) -> None:
+    def add(self, window: Muxer, fragment: Fragment) -> None:
         """Append to a window and wake who waits."""
         window.add(fragment)
         self._show(window)
@@ -81,18 +88,18 @@ class Origin:
         self._path = self._fixed_path
         self._show(None)
 
-    def _show(self, window: Window | None) -> None:
+    def _show(self, window: Muxer | None) -> None:
         self._window = window
         self._changed.set()
         self._changed = trio.Event()
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: IngestRequest) -> IngestResponse:
         """Return the answer, after waiting where HLS says so."""
         if request.method != "GET":
-            return Response(405, b"only GET is answered\n", headers={"Allow": "GET"})
+            return IngestResponse(405, b"only GET is answered\n", headers={"Allow": "GET"})
         given = request.headers.get("authorization", "").encode()
         if self._wanted and not hmac.compare_digest(given, self._wanted):
-            return Response(401, b"send Authorization: Bearer with the HLS_CDN_SECRET\n")
+            return IngestResponse(401, b"send Authorization: Bearer with the HLS_CDN_SECRET\n")
         folder, _, name = request.path.strip("/").rpartition("/")
         window = self._window
         if window is None or not folder or folder != self._path:
@@ -103,40 +110,42 @@ class Origin:
             return await self._playlist(window, request)
         return await self._media(window, name)
 
-    async def _first_playlist(self, window: Window) -> Response:
+    async def _first_playlist(self, window: Muxer) -> IngestResponse:
         if await self._until(window, lambda: window.listable, FIRST_PLAYLIST_S):
             return _text(window.multivariant())
         return self._late(window)
 
-    async def _playlist(self, window: Window, request: Request) -> Response:
+    async def _playlist(self, window: Muxer, request: IngestRequest) -> IngestResponse:
         try:
             msn, part = _directives(request)
         except ValueError:
-            return Response(400, b"_HLS_msn and _HLS_part are numbers, and part needs msn\n", headers=ANYONE)
+            return IngestResponse(
+                400, b"_HLS_msn and _HLS_part are numbers, and part needs msn\n", headers=ANYONE
+            )
 
-        def due() -> Reload:
-            return Reload.NOW if msn is None else window.reload(msn, part)
+        def due() -> MuxerReload:
+            return MuxerReload.NOW if msn is None else window.reload(msn, part)
 
-        if due() is Reload.TOO_FAR:
-            return Response(400, b"that is too far ahead\n", headers=ANYONE)
+        if due() is MuxerReload.TOO_FAR:
+            return IngestResponse(400, b"that is too far ahead\n", headers=ANYONE)
         hold_s = HOLD_TARGET_DURATIONS * window.target_duration_s
-        if await self._until(window, lambda: window.listable and due() is Reload.NOW, hold_s):
+        if await self._until(window, lambda: window.listable and due() is MuxerReload.NOW, hold_s):
             return _text(window.playlist())
         return self._late(window)
 
-    async def _media(self, window: Window, name: str) -> Response:
+    async def _media(self, window: Muxer, name: str) -> IngestResponse:
         if window.is_hinted(name):
             hold_s = HOLD_TARGET_DURATIONS * window.target_duration_s
             await self._until(window, lambda: window.body(name) is not None, hold_s)
         body = window.body(name)
         if body is None:
             return self._late(window) if window.is_hinted(name) else UNKNOWN
-        return Response(200, body, MEDIA_TYPES[name.rpartition(".")[2]], ANYONE)
+        return IngestResponse(200, body, MEDIA_TYPES[name.rpartition(".")[2]], ANYONE)
 
-    def _late(self, window: Window) -> Response:
+    def _late(self, window: Muxer) -> IngestResponse:
         return LATE if self._window is window else NOBODY
 
-    async def _until(self, window: Window, condition: Callable[[], bool], hold_s: float) -> bool:
+    async def _until(self, window: Muxer, condition: Callable[[], bool], hold_s: float) -> bool:
         """Wait until the condition holds; False when time is over or the publication ends."""
         with trio.move_on_after(hold_s):
             while self._window is window:
@@ -149,17 +158,17 @@ class Origin:
 class Publication:
     """The Sink of one publication: carries fragments from the receiving thread into Trio."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: HlsServer) -> None:
         self._origin = origin
-        self._shape: Shape | None = None
-        self._window: Window | None = None
+        self._shape: StreamFormat | None = None
+        self._window: Muxer | None = None
 
     @property
     def began(self) -> bool:
         """Whether any picture came."""
         return self._window is not None
 
-    def opened(self, shape: Shape) -> None:
+    def opened(self, shape: StreamFormat) -> None:
         """Remember the shape: the window begins with the first fragment, whose age is known."""
         self._shape = shape
 
@@ -178,7 +187,7 @@ class Publication:
         trio.from_thread.run_sync(self._origin.end)
 
 
-def _directives(request: Request) -> tuple[int | None, int | None]:
+def _directives(request: IngestRequest) -> tuple[int | None, int | None]:
     """Return `_HLS_msn` and `_HLS_part`; ValueError for what cannot be meant."""
     numbers = []
     for name in ("_HLS_msn", "_HLS_part"):
@@ -191,5 +200,5 @@ def _directives(request: Request) -> tuple[int | None, int | None]:
     return numbers[0], numbers[1]
 
 
-def _text(playlist: str) -> Response:
-    return Response(200, playlist.encode(), PLAYLIST_TYPE, {**ANYONE, "Cache-Control": "no-cache"})
+def _text(playlist: str) -> IngestResponse:
+    return IngestResponse(200, playlist.encode(), PLAYLIST_TYPE, {**ANYONE, "Cache-Control": "no-cache"})

@@ -27,7 +27,7 @@ WRITE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class IngestRequest:
     """A parsed request; `query` holds the first value of each name, header names are lower case."""
 
     method: str
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class IngestResponse:
     """An answer; a body of bytes is sent as it is."""
 
     status: int
@@ -62,7 +62,7 @@ class _Parser:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        self.requests: list[tuple[Request, bool]] = []
+        self.requests: list[tuple[IngestRequest, bool]] = []
         self._begin()
 
     def feed(self, data: bytes) -> bool:
@@ -92,13 +92,13 @@ class _Parser:
         url = urlsplit(self._target.decode("latin-1"))
         query = {name: values[0] for name, values in parse_qs(url.query, max_num_fields=16).items()}
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, unquote(url.path), query, self._headers)
+        request = IngestRequest(method, unquote(url.path), query, self._headers)
         self.requests.append((request, self._parser.should_keep_alive()))
         self._begin()
 
 
 async def serve(
-    handle: Callable[[Request], Awaitable[Response]],
+    handle: Callable[[IngestRequest], Awaitable[IngestResponse]],
     host: str,
     port: int,
     *,
@@ -128,7 +128,9 @@ async def serve(
     await trio.serve_listeners(connection, listeners)
 
 
-async def _converse(stream: trio.SocketStream, handle: Callable[[Request], Awaitable[Response]]) -> None:
+async def _converse(
+    stream: trio.SocketStream, handle: Callable[[IngestRequest], Awaitable[IngestResponse]]
+) -> None:
     parser = _Parser()
     while True:
         with trio.move_on_after(IDLE_S) as idle:
@@ -143,11 +145,11 @@ async def _converse(stream: trio.SocketStream, handle: Callable[[Request], Await
             if not keep:
                 return
         if not accepted:
-            await _send(stream, Response(400, b"this request is not accepted\n"), keep=False)
+            await _send(stream, IngestResponse(400, b"this request is not accepted\n"), keep=False)
             return
 
 
-async def _send(stream: trio.SocketStream, response: Response, *, keep: bool) -> None:
+async def _send(stream: trio.SocketStream, response: IngestResponse, *, keep: bool) -> None:
     with trio.move_on_after(WRITE_S) as slow:
         await stream.send_all(response.head(keep=keep) + response.body)
     if slow.cancelled_caught:

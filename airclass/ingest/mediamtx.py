@@ -22,7 +22,7 @@ import cyclopts
 
 from airclass.ingest import die_with_parent
 from airclass.ingest.config import IngestSettings
-from airclass.ingest.muxer import Flavour
+from airclass.ingest.muxer import HlsFlavour
 from airclass.ingest.ports import LOOPBACK, Reservation
 from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError, StartError
@@ -81,7 +81,7 @@ def find_mediamtx(path: Path | None, search: str, *, needed: bool) -> Path | Non
 
 
 def variables(
-    addresses: Addresses, secret: str, variant: Flavour, environ: Mapping[str, str]
+    addresses: Addresses, secret: str, variant: HlsFlavour, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Return MediaMTX's environment: none of our secrets but the one it needs, and the operator's MTX_*."""
     own = {
@@ -106,7 +106,7 @@ def mediamtx(
     hls: str = "127.0.0.1:8888",
     api: str = "127.0.0.1:0",
     auth_url: str = "",
-    variant: Flavour = Flavour.LOW_LATENCY,
+    variant: HlsFlavour = HlsFlavour.LOW_LATENCY,
     ready_file: str = "",
 ) -> None:
     """Run MediaMTX as ingest (environment: HLS_CDN_SECRET, MEDIAMTX_PATH, any MTX_*).

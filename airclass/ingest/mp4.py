@@ -21,7 +21,7 @@ _TRUN_FIELDS = (0x000100, 0x000200, 0x000400, 0x000800)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SampleRun:
     """Samples of one track in one fragment; `ticks` is their duration in the track's timescale."""
 
     samples: int
@@ -49,7 +49,7 @@ class BoxSplitter:
         return boxes
 
 
-def run_of(moof: bytes, track_id: int) -> Run:
+def run_of(moof: bytes, track_id: int) -> SampleRun:
     """Return what a `moof` box holds of one track (no samples when the track is absent)."""
     samples = ticks = 0
     for traf in _children(moof, 8, len(moof), b"traf"):
@@ -65,7 +65,7 @@ def run_of(moof: bytes, track_id: int) -> Run:
             for start, _ in _children(moof, *traf, b"trun"):
                 count, duration = _trun(moof, start, default)
                 samples, ticks = samples + count, ticks + duration
-    return Run(samples, ticks)
+    return SampleRun(samples, ticks)
 
 
 def _trun(moof: bytes, start: int, default: int) -> tuple[int, int]:

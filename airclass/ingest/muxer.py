@@ -33,7 +33,7 @@ MEDIA_PLAYLIST = "main_stream.m3u8"
 MULTIVARIANT_PLAYLIST = "index.m3u8"
 
 
-class Flavour(StrEnum):
+class HlsFlavour(StrEnum):
     """The three kinds of HLS that MediaMTX calls its variants."""
 
     LOW_LATENCY = "lowLatency"
@@ -41,7 +41,7 @@ class Flavour(StrEnum):
     MPEGTS = "mpegts"
 
 
-class Reload(Enum):
+class MuxerReload(Enum):
     """What a playlist request with delivery directives gets (RFC 8216bis §6.2.5.2)."""
 
     NOW = "now"
@@ -50,7 +50,7 @@ class Reload(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class StreamFormat:
     """What is published: codec strings, picture, and the initialisation section (empty for TS)."""
 
     codecs: tuple[str, ...]
@@ -86,15 +86,15 @@ class _Segment:
         return sum(len(fragment.data) for fragment in self.fragments)
 
 
-class Window:
+class Muxer:
     """The segments of one publication; `prefix` is unique to it, `start_wall_s` its Unix time."""
 
     def __init__(
         self,
         prefix: str,
-        shape: Shape,
+        shape: StreamFormat,
         *,
-        flavour: Flavour,
+        flavour: HlsFlavour,
         part_s: float,
         segment_s: float,
         start_wall_s: float,
@@ -103,7 +103,7 @@ class Window:
         self._segment_s = segment_s
         self._part_s = part_s
         self._target_s = max(1, math.ceil(segment_s))
-        self._ending = "ts" if flavour is Flavour.MPEGTS else "mp4"
+        self._ending = "ts" if flavour is HlsFlavour.MPEGTS else "mp4"
         self._done: deque[_Segment] = deque(maxlen=RETAINED_SEGMENTS)
         self._open = _Segment(0, 0, start_wall_s)
 
@@ -115,7 +115,7 @@ class Window:
     @property
     def listable(self) -> bool:
         """Whether there is enough for a first playlist."""
-        return len(self._done) >= (2 if self._flavour is Flavour.FMP4 else 1)
+        return len(self._done) >= (2 if self._flavour is HlsFlavour.FMP4 else 1)
 
     def add(self, fragment: Fragment) -> None:
         """Append a fragment; raises OriginError when its segment becomes too large to go on."""
@@ -142,22 +142,22 @@ class Window:
         edge_s = self._open.start_wall_s - PARTS_LISTED_TARGETS * self._target_s
         return [segment for segment in self._done if segment.start_wall_s >= edge_s]
 
-    def reload(self, msn: int, part: int | None) -> Reload:
+    def reload(self, msn: int, part: int | None) -> MuxerReload:
         """Decide about `_HLS_msn` and `_HLS_part`; NOW when this flavour does not block."""
-        if self._flavour is not Flavour.LOW_LATENCY:
-            return Reload.NOW
+        if self._flavour is not HlsFlavour.LOW_LATENCY:
+            return MuxerReload.NOW
         if part is not None:
             listed = len(self._open.fragments) if msn == self._open.msn else self._parts_of(msn)
             if msn < self._open.msn and part >= listed:
                 msn, part = msn + 1, 0  # beyond a segment's last part means part 0 of the next
         if msn > self._open.msn + 1:
-            return Reload.TOO_FAR
+            return MuxerReload.TOO_FAR
         if part is None:
-            return Reload.NOW if msn < self._open.msn else Reload.WAIT
+            return MuxerReload.NOW if msn < self._open.msn else MuxerReload.WAIT
         if msn == self._open.msn and part >= len(self._open.fragments) + self._advance_part_limit:
-            return Reload.TOO_FAR
+            return MuxerReload.TOO_FAR
         reached = msn < self._open.msn or (msn == self._open.msn and part < len(self._open.fragments))
-        return Reload.NOW if reached else Reload.WAIT
+        return MuxerReload.NOW if reached else MuxerReload.WAIT
 
     def _parts_of(self, msn: int) -> int:
         return next((len(s.fragments) for s in self._done if s.msn == msn), 0)
@@ -174,13 +174,13 @@ class Window:
             if segment is not self._open and name == self._segment_name(segment):
                 return b"".join(fragment.data for fragment in segment.fragments)
             for index, fragment in enumerate(segment.fragments):
-                if self._flavour is Flavour.LOW_LATENCY and name == self._part_name(segment, index):
+                if self._flavour is HlsFlavour.LOW_LATENCY and name == self._part_name(segment, index):
                     return fragment.data
         return None
 
     def is_hinted(self, name: str) -> bool:
         """Whether this is the part that the playlist announces as the next one (§6.2.6)."""
-        low_latency = self._flavour is Flavour.LOW_LATENCY
+        low_latency = self._flavour is HlsFlavour.LOW_LATENCY
         return low_latency and name == self._part_name(self._open, len(self._open.fragments))
 
     @property
@@ -208,7 +208,7 @@ class Window:
 
     def playlist(self) -> str:
         """Return the media playlist as of now."""
-        low_latency = self._flavour is Flavour.LOW_LATENCY
+        low_latency = self._flavour is HlsFlavour.LOW_LATENCY
         listed = list(self._done)[-LISTED_SEGMENTS:]
         with_parts = self._with_parts if low_latency else []
         control = ServerControl(hold_back_s=3.0 * self._target_s)
@@ -238,7 +238,7 @@ class Window:
 
     @property
     def _version(self) -> int:
-        return 3 if self._flavour is Flavour.MPEGTS else 9
+        return 3 if self._flavour is HlsFlavour.MPEGTS else 9
 
     def _segment(self, segment: _Segment, *, with_parts: bool) -> Segment:
         done = segment is not self._open

@@ -25,7 +25,7 @@ ELSEWHERE = ("192.0.2.1", 9)
 
 
 @dataclass(frozen=True)
-class Address:
+class BindAddress:
     """Where a child listens."""
 
     host: str
@@ -55,7 +55,7 @@ class Reservation:
 
     def __init__(self, binds: Mapping[str, str]) -> None:
         self._sockets: list[socket.socket] = []
-        self._addresses: dict[str, Address] = {}
+        self._addresses: dict[str, BindAddress] = {}
         problems = []
         for name, bind in binds.items():
             host, _, port = bind.rpartition(":")
@@ -70,15 +70,15 @@ class Reservation:
             self.close()
             raise ConfigError(problems)
 
-    def _reserve(self, host: str, port: int) -> Address:
+    def _reserve(self, host: str, port: int) -> BindAddress:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         self._sockets.append(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-        return Address(host, sock.getsockname()[1])
+        return BindAddress(host, sock.getsockname()[1])
 
-    def __getitem__(self, name: str) -> Address:
+    def __getitem__(self, name: str) -> BindAddress:
         return self._addresses[name]
 
     def close(self) -> None:

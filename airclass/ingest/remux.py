@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import av
 
 from airclass.ingest.mp4 import BoxSplitter, run_of
-from airclass.ingest.muxer import Flavour, Fragment, Shape
+from airclass.ingest.muxer import Fragment, HlsFlavour, StreamFormat
 from relay.base.errors import OriginError
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ _EXTINF = re.compile(rb"#EXTINF:([0-9.]+)")
 class Sink(Protocol):
     """Whoever wants the publication; both calls come from the receiving thread."""
 
-    def opened(self, shape: Shape) -> None:
+    def opened(self, shape: StreamFormat) -> None:
         """Take note of what is published; called once, before the first fragment."""
 
     def fragment(self, fragment: Fragment) -> None:
         """Take the next fragment."""
 
 
-def receive(url: str, sink: Sink, *, flavour: Flavour, part_s: float, segment_s: float) -> None:
+def receive(url: str, sink: Sink, *, flavour: HlsFlavour, part_s: float, segment_s: float) -> None:
     """Listen at `url` (rtmp://) for one publisher and feed the sink until that publisher leaves.
 
     Raises OriginError for a publication that is not H.264, with or without AAC; returns when the
@@ -66,9 +66,9 @@ def receive(url: str, sink: Sink, *, flavour: Flavour, part_s: float, segment_s:
         log.debug("publication ended: %s", exc.strerror)
 
 
-def copy(source: InputContainer, sink: Sink, *, flavour: Flavour, part_s: float, segment_s: float) -> None:
+def copy(source: InputContainer, sink: Sink, *, flavour: HlsFlavour, part_s: float, segment_s: float) -> None:
     """Feed the sink from an open input until its end; raises as `receive` does."""
-    if flavour is Flavour.MPEGTS:
+    if flavour is HlsFlavour.MPEGTS:
         _copy_segments(source, sink, segment_s)
     else:
         _copy_parts(source, sink, part_s)
@@ -93,10 +93,10 @@ def _packets(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[S
             yield packet
 
 
-def _shape(streams: list[Stream], init: bytes) -> Shape:
+def _shape(streams: list[Stream], init: bytes) -> StreamFormat:
     video = cast("VideoStream", streams[0])
     fps = float(video.average_rate or video.guessed_rate or 30)
-    return Shape(tuple(map(codec_string, streams)), video.width, video.height, fps, init)
+    return StreamFormat(tuple(map(codec_string, streams)), video.width, video.height, fps, init)
 
 
 def codec_string(stream: Stream) -> str:

@@ -48,7 +48,7 @@ def published_path(preamble: bytes) -> str | None:
     return "/".join(piece.strip("/") for piece in (app[1].decode(), name[1].decode()) if piece.strip("/"))
 
 
-class Door:
+class RtmpGateway:
     """Lets publishers in, one after another.
 
     `receive(url)` is blocking and runs in a thread; `named(path)` is told where the publisher wants

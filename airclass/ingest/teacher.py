@@ -22,8 +22,8 @@ import cyclopts
 from av.audio.frame import AudioFrame
 from av.video.frame import PictureType, VideoFrame
 
-from airclass.ingest.test_pattern.picture import Picture
-from airclass.ingest.test_pattern.timecode import Stamp
+from airclass.ingest.test_pattern.picture import PatternPicture
+from airclass.ingest.test_pattern.timecode import Timecode
 from relay.base import logs, settings
 from relay.base.errors import AirclassError, ConfigError
 
@@ -50,7 +50,7 @@ SIZE_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class VideoPlan:
     """What the teacher sends: picture in pixels, frames a second, bits a second, key frame distance."""
 
     width: int
@@ -64,7 +64,7 @@ class _Late(AirclassError):
     """This machine fell too far behind to go on in real time."""
 
 
-def lesson(size: str, fps: int, bitrate_kbps: int, keyframe_s: float) -> Lesson:
+def video_plan(size: str, fps: int, bitrate_kbps: int, keyframe_s: float) -> VideoPlan:
     """Return the checked lesson; `size` is WIDTHxHEIGHT, the width a multiple of 16."""
     problems = []
     width_text, _, height_text = size.partition("x")
@@ -79,7 +79,7 @@ def lesson(size: str, fps: int, bitrate_kbps: int, keyframe_s: float) -> Lesson:
         problems.append(f"--keyframe-s {keyframe_s}: give 0.2 to 20 seconds")
     if problems:
         raise ConfigError(problems)
-    return Lesson(width, height, fps, bitrate_kbps * 1000, keyframe_s)
+    return VideoPlan(width, height, fps, bitrate_kbps * 1000, keyframe_s)
 
 
 def one_second_of_sound() -> bytes:
@@ -92,15 +92,15 @@ def one_second_of_sound() -> bytes:
     return samples.tobytes()
 
 
-class Session:
+class PublisherSession:
     """One publication: encoders, the picture that is drawn in place, and what was sent so far."""
 
-    def __init__(self, container: OutputContainer, plan: Lesson) -> None:
+    def __init__(self, container: OutputContainer, plan: VideoPlan) -> None:
         self._container, self._plan = container, plan
         self._video = _video_stream(container, plan)
         self._audio = _audio_stream(container)
         self._frame = VideoFrame(plan.width, plan.height, "yuv420p")
-        self._picture = Picture([memoryview(p) for p in self._frame.planes], plan.width, plan.height)
+        self._picture = PatternPicture([memoryview(p) for p in self._frame.planes], plan.width, plan.height)
         self._sound = one_second_of_sound() * 2
         self._samples_sent = 0
         self._phase = round(time.time() % 1 * AUDIO_HZ)  # the tick comes with the clock's full second
@@ -130,7 +130,7 @@ class Session:
         self._send_sound((number + 1) / self._plan.fps)
 
     def _send_picture(self, number: int) -> None:
-        self._picture.draw(Stamp(time.time_ns() // 1_000_000, number))
+        self._picture.draw(Timecode(time.time_ns() // 1_000_000, number))
         key = int(number / (self._plan.keyframe_s * self._plan.fps))
         self._frame.pts = number
         self._frame.pict_type = PictureType.I if key != self._last_key else PictureType.NONE
@@ -153,7 +153,7 @@ class Session:
                 self._container.mux(packet)
 
 
-def _video_stream(container: OutputContainer, plan: Lesson) -> VideoStream:
+def _video_stream(container: OutputContainer, plan: VideoPlan) -> VideoStream:
     stream = container.add_stream("libx264", rate=plan.fps)
     stream.width, stream.height, stream.pix_fmt = plan.width, plan.height, "yuv420p"
     stream.time_base = stream.codec_context.time_base = Fraction(1, plan.fps)
@@ -177,10 +177,10 @@ def _audio_stream(container: OutputContainer) -> AudioStream:
     return stream
 
 
-def _publish(to: str, plan: Lesson, until_s: float) -> None:
+def _publish(to: str, plan: VideoPlan, until_s: float) -> None:
     options = {"flvflags": "no_duration_filesize"}
     with av.open(to, "w", format="flv", options=options) as container:
-        session = Session(container, plan)
+        session = PublisherSession(container, plan)
         container.start_encoding()
         log.info("teacher.live %dx%d %d fps", plan.width, plan.height, plan.fps)
         session.run(until_s)
@@ -226,7 +226,7 @@ def teach(
     # Frozen inside FFmpeg, a handler of Python's would never run: the default action ends us at once.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    plan = lesson(size, fps, bitrate_kbps, keyframe_s)
+    plan = video_plan(size, fps, bitrate_kbps, keyframe_s)
     end_s = time.monotonic() + duration if duration else math.inf
     dropped, retry_s = 0, RETRY_FIRST_S
     while time.monotonic() < end_s:

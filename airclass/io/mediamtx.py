@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from airclass.domain.publish_auth import PATH_PREFIX, Publishers
-from airclass.domain.stream_info import Intake, read_path
+from airclass.domain.stream_info import IngestPath, read_path
 from airclass.io.http_client import CallFailed
 from relay.base.signing import derive
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from airclass.config import MasterSettings
     from airclass.io.clock import Clock
     from airclass.io.http_client import HttpClient
-    from airclass.io.notifier import Hub
-    from airclass.io.store import Event
+    from airclass.io.notifier import Notifier
+    from airclass.io.store import AuditEvent
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +29,26 @@ MAX_PAGES = 20
 MAX_NOTES = 1000
 
 
-class Ingest:
+class MediaMtxApi:
     """What the master knows of the ingest; `cluster_tokens` open its API and its streams."""
 
-    def __init__(self, settings: MasterSettings, client: HttpClient, clock: Clock, hub: Hub) -> None:
+    def __init__(
+        self, settings: MasterSettings, client: HttpClient, clock: Clock, notifier: Notifier
+    ) -> None:
         secret = settings.cluster_secret.get_secret_value().encode()
         self.api_token = derive(secret, "airclass ingest api").hex()
         cdn = settings.hls_cdn_secret
         self.cluster_tokens = (self.api_token, *([cdn.get_secret_value()] if cdn else []))
-        self.intakes: dict[str, Intake] = {}
+        self.intakes: dict[str, IngestPath] = {}
         self.publishers = Publishers()
         self.problem = ""
-        self.notes: list[Event] = []
+        self.notes: list[AuditEvent] = []
         self._url = settings.ingest_api_url
         self._client = client
         self._clock = clock
-        self._hub = hub
+        self._hub = notifier
 
-    def note(self, event: Event) -> None:
+    def note(self, event: AuditEvent) -> None:
         """Keep a line for the audit log until it is written, behind the hook's answer."""
         if len(self.notes) < MAX_NOTES:
             self.notes.append(event)
@@ -63,7 +65,7 @@ class Ingest:
             await trio.sleep(POLL_S)
 
     async def _poll(self) -> str:
-        found: dict[str, Intake] = {}
+        found: dict[str, IngestPath] = {}
         page, pages = 0, 1
         try:
             with trio.fail_after(CALL_S):
@@ -89,7 +91,7 @@ class Ingest:
             raise CallFailed("not a list")
         return listing
 
-    def _read(self, items: object, found: dict[str, Intake]) -> None:
+    def _read(self, items: object, found: dict[str, IngestPath]) -> None:
         for item in items if isinstance(items, list) else []:
             name = item.get("name", "") if isinstance(item, dict) else ""
             if isinstance(name, str) and name.startswith(PATH_PREFIX):

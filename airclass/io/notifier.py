@@ -56,7 +56,7 @@ class Waker:
         self.woken = False
 
 
-class Hub:
+class Notifier:
     """Topics and their waiters."""
 
     def __init__(self) -> None:

@@ -15,11 +15,11 @@ import trio
 from sqlalchemy import create_engine, delete, event, exc, insert, make_url, select, update
 
 from airclass.domain.classrooms import Classroom, ClassStatus
-from airclass.domain.snapshot import Revocation, View
+from airclass.domain.snapshot import Revocation, Snapshot
 from airclass.domain.users import Role, User
 from airclass.io import schema
 from airclass.io.migrate import migrate
-from relay.base.cluster_protocol import EpochBase
+from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import RequestError, StartError
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ CONNECT_S = 10
 KEEP_EVENTS_S = 400 * 86400.0
 KEEP_EPOCHS = 8
 _SQLITE_BUSY_MS = 10_000
-_EPOCH = tuple(schema.epochs.c[name] for name in EpochBase.__struct_fields__)
+_EPOCH = tuple(schema.epochs.c[name] for name in EpochOffset.__struct_fields__)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AuditEvent:
     """One line of the audit log: who did what to whom."""
 
     at_s: float
@@ -54,7 +54,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class StoredStudent:
     """A student entered a class under a name."""
 
     subject: str
@@ -63,7 +63,7 @@ class Visit:
     joined_at_s: float
 
 
-class Conflict(RequestError):
+class WriteConflict(RequestError):
     """Somebody else has this name or code, or used this link."""
 
     def __init__(self, reason: str) -> None:
@@ -85,23 +85,23 @@ class Store:
         """Return the number of writes so far, by anyone."""
         return await self._read(_revision)
 
-    async def load(self, wall_s: float) -> View:
+    async def load(self, wall_s: float) -> Snapshot:
         """Return the whole picture; revocations that ended before `wall_s` are left out."""
         return await self._read(partial(_load, wall_s))
 
-    async def add_user(self, user: User, event: Event) -> None:
+    async def add_user(self, user: User, event: AuditEvent) -> None:
         """Store a new account; Conflict when the name is taken."""
         row = {**asdict(user), "name_key": user.name.casefold()}
         await self._write([insert(schema.users).values(row)], event, f"The name {user.name} is taken.")
 
-    async def change_user(self, user_id: str, changes: dict[str, object], event: Event) -> None:
+    async def change_user(self, user_id: str, changes: dict[str, object], event: AuditEvent) -> None:
         """Set columns of an account."""
         if "name" in changes:
             changes = {**changes, "name_key": str(changes["name"]).casefold()}
         statement = update(schema.users).where(schema.users.c.id == user_id).values(changes)
         await self._write([statement], event, "The name is taken.")
 
-    async def delete_user(self, user_id: str, event: Event) -> None:
+    async def delete_user(self, user_id: str, event: AuditEvent) -> None:
         """Remove an account; its classes stay, for an admin to hand on."""
         await self._write(
             [
@@ -111,7 +111,7 @@ class Store:
             event,
         )
 
-    async def add_classroom(self, classroom: Classroom, event: Event) -> None:
+    async def add_classroom(self, classroom: Classroom, event: AuditEvent) -> None:
         """Store a new class; Conflict when its code is taken."""
         await self._write(
             [insert(schema.classrooms).values(_class_row(classroom)), *_teacher_rows(classroom)],
@@ -119,7 +119,7 @@ class Store:
             "This class code is taken: try again.",
         )
 
-    async def save_classroom(self, classroom: Classroom, event: Event) -> None:
+    async def save_classroom(self, classroom: Classroom, event: AuditEvent) -> None:
         """Replace a class by its new form; Conflict when its new code is taken."""
         table, links = schema.classrooms, schema.co_teachers
         await self._write(
@@ -132,7 +132,7 @@ class Store:
             "This class code is taken: try again.",
         )
 
-    async def delete_classroom(self, classroom_id: str, event: Event) -> None:
+    async def delete_classroom(self, classroom_id: str, event: AuditEvent) -> None:
         """Remove a class and everything about it."""
         await self._write(
             [
@@ -144,7 +144,7 @@ class Store:
             event,
         )
 
-    async def revoke(self, revocations: Iterable[Revocation], event: Event | None = None) -> None:
+    async def revoke(self, revocations: Iterable[Revocation], event: AuditEvent | None = None) -> None:
         """Refuse these from now on; Conflict when one is refused already (a link used twice)."""
         table = schema.revocations
         rows = [asdict(r) for r in revocations]
@@ -161,7 +161,7 @@ class Store:
             None,
         )
 
-    async def set_drained(self, node_id: str, drained: bool, event: Event) -> None:
+    async def set_drained(self, node_id: str, drained: bool, event: AuditEvent) -> None:
         """Remember that an operator drains a node (or does no longer)."""
         table = schema.drained_nodes
         statements: list[Executable] = [delete(table).where(table.c.node_id == node_id)]
@@ -169,29 +169,29 @@ class Store:
             statements.append(insert(table).values(node_id=node_id))
         await self._write(statements, event)
 
-    async def log(self, event: Event) -> None:
+    async def log(self, event: AuditEvent) -> None:
         """Write a line of the audit log that changes nothing else."""
         await self._write([], event, count=False)
 
-    async def events(self, limit: int) -> list[Event]:
+    async def events(self, limit: int) -> list[AuditEvent]:
         """Return the newest lines of the audit log, newest first."""
         table = schema.events
         columns = (table.c.at_s, table.c.actor, table.c.action, table.c.target, table.c.detail)
         query = select(*columns).order_by(table.c.id.desc()).limit(min(limit, MAX_EVENTS))
-        return await self._read(lambda c: [Event(*row) for row in c.execute(query)])
+        return await self._read(lambda c: [AuditEvent(*row) for row in c.execute(query)])
 
-    async def add_visits(self, visits: list[Visit]) -> None:
+    async def add_visits(self, visits: list[StoredStudent]) -> None:
         """Remember who entered which class; called in batches, behind the answers."""
         if visits:
             rows = (insert(schema.visits), [asdict(v) for v in visits])
             await self._write([], None, rows=rows, count=False)
 
-    async def visits(self, since_s: float) -> list[Visit]:
+    async def visits(self, since_s: float) -> list[StoredStudent]:
         """Return who entered since `since_s`."""
         table = schema.visits
         columns = (table.c.subject, table.c.classroom_id, table.c.name, table.c.joined_at_s)
         query = select(*columns).where(table.c.joined_at_s >= since_s)
-        return await self._read(lambda c: [Visit(*row) for row in c.execute(query)])
+        return await self._read(lambda c: [StoredStudent(*row) for row in c.execute(query)])
 
     async def forget_visits(self, before_s: float) -> None:
         """Delete names of students who entered before `before_s`."""
@@ -199,17 +199,17 @@ class Store:
             [delete(schema.visits).where(schema.visits.c.joined_at_s < before_s)], None, count=False
         )
 
-    async def add_epoch(self, base: EpochBase, at_s: float) -> EpochBase:
+    async def add_epoch(self, base: EpochOffset, at_s: float) -> EpochOffset:
         """Keep the numbers of one origin session; returns the ones that were kept first."""
         try:
             return await self._run(partial(_add_epoch, base, at_s))
         except exc.IntegrityError:  # another call was first: now it is there to be read
             return await self._run(partial(_add_epoch, base, at_s))
 
-    async def epochs(self) -> list[EpochBase]:
+    async def epochs(self) -> list[EpochOffset]:
         """Return all kept number lines, oldest first."""
         query = select(*_EPOCH).order_by(schema.epochs.c.at_s)
-        return await self._read(lambda c: [EpochBase(*row) for row in c.execute(query)])
+        return await self._read(lambda c: [EpochOffset(*row) for row in c.execute(query)])
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         # A read may be left to its thread when its caller's deadline has passed; a write is waited for.
@@ -218,7 +218,7 @@ class Store:
     async def _write(
         self,
         statements: list[Executable],
-        event: Event | None,
+        event: AuditEvent | None,
         conflict: str = "",
         *,
         rows: tuple[Executable, list[dict[str, object]]] | None = None,
@@ -238,7 +238,7 @@ class Store:
         try:
             await self._run(work)
         except exc.IntegrityError:
-            raise Conflict(conflict or "This changed meanwhile: load the page again.") from None
+            raise WriteConflict(conflict or "This changed meanwhile: load the page again.") from None
 
     async def _run(
         self,
@@ -301,7 +301,7 @@ def _revision(connection: Connection) -> int:
     return int(connection.execute(select(schema.revision.c.value)).scalar_one())
 
 
-def _load(wall_s: float, connection: Connection) -> View:
+def _load(wall_s: float, connection: Connection) -> Snapshot:
     # Read the counter first: a write in between makes the picture newer than it says, never older.
     number = _revision(connection)
     helpers: dict[str, set[str]] = {}
@@ -313,7 +313,7 @@ def _load(wall_s: float, connection: Connection) -> View:
             select(schema.revocations).where(schema.revocations.c.until_s >= wall_s)
         )
     ]
-    return View(
+    return Snapshot(
         revision=number,
         users={r.id: _user(r) for r in connection.execute(select(schema.users))},
         classrooms={
@@ -351,12 +351,12 @@ def _teacher_rows(classroom: Classroom) -> list[Executable]:
     ]
 
 
-def _add_epoch(base: EpochBase, at_s: float, connection: Connection) -> EpochBase:
+def _add_epoch(base: EpochOffset, at_s: float, connection: Connection) -> EpochOffset:
     table = schema.epochs
     mine = (table.c.stream == base.stream) & (table.c.key == base.key)
     found = connection.execute(select(*_EPOCH).where(mine)).first()
     if found is not None:
-        return EpochBase(*found)
+        return EpochOffset(*found)
     connection.execute(insert(table).values({**msgspec.structs.asdict(base), "at_s": at_s}))
     newest = (
         select(table.c.key)

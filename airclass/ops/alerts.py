@@ -25,23 +25,23 @@ _MENTION = re.compile(r"@(?=\w)|[<>]")
 _SAFE = {"@": "(at)", "<": "‹", ">": "›"}
 
 
-class Told(msgspec.Struct):
+class SentAlert(msgspec.Struct):
     """A trouble that the receiver knows of."""
 
     level: int
     text: str
 
 
-class State(msgspec.Struct):
+class AlertState(msgspec.Struct):
     """What is kept from look to look, also between runs of cron; times are Unix times in seconds."""
 
-    told: dict[str, Told] = {}
+    told: dict[str, SentAlert] = {}
     sent_at_s: list[float] = []
     failures: int = 0
     not_before_s: float = 0.0
 
 
-class Message(msgspec.Struct, frozen=True):
+class AlertMessage(msgspec.Struct, frozen=True):
     """One message; `level` is that of its worst line, 0 when everything is well again."""
 
     title: str
@@ -49,20 +49,20 @@ class Message(msgspec.Struct, frozen=True):
     level: int
 
 
-class AlertDesk:
+class AlertPolicy:
     """Compares looks with what was told."""
 
-    def __init__(self, state: State | None = None) -> None:
-        self.state = state or State()
-        self._pending: dict[str, Told] = {}
+    def __init__(self, state: AlertState | None = None) -> None:
+        self.state = state or AlertState()
+        self._pending: dict[str, SentAlert] = {}
 
-    def look(self, report: Report, wall_s: float) -> Message | None:
+    def look(self, report: Report, wall_s: float) -> AlertMessage | None:
         """Return the message that is due now, if any; say `sent` or `failed` afterwards."""
         state = self.state
         state.sent_at_s = [t for t in state.sent_at_s if wall_s - HOUR_S < t <= wall_s]
         if state.not_before_s > wall_s + MAX_GAP_S:
             state.not_before_s = 0.0  # the clock was set back
-        now = {t.key: Told(t.level, t.text) for t in report.troubles}
+        now = {t.key: SentAlert(t.level, t.text) for t in report.troubles}
         if report.summary is None:
             # With the master away nothing is known of the nodes: what was told of them stays.
             now = {**{k: v for k, v in state.told.items() if k not in ("master", "token")}, **now}
@@ -94,7 +94,9 @@ def harmless(text: str) -> str:
     return _MENTION.sub(lambda m: _SAFE[m[0]], clean(text)).replace("://", ":\u200b//")
 
 
-def _message(report: Report, fresh: list[Told], gone: list[Told], now: dict[str, Told]) -> Message:
+def _message(
+    report: Report, fresh: list[SentAlert], gone: list[SentAlert], now: dict[str, SentAlert]
+) -> AlertMessage:
     marks = {CRITICAL: "[CRITICAL]", WARNING: "[WARNING]"}
     lines = [f"{marks[t.level]} {harmless(t.text)}" for t in sorted(fresh, key=lambda t: -t.level)]
     lines += [f"[RECOVERED] {harmless(t.text)}" for t in gone]
@@ -112,4 +114,4 @@ def _message(report: Report, fresh: list[Told], gone: list[Told], now: dict[str,
             f"{summary.active_nodes} of {summary.total_nodes} nodes active, "
             f"{summary.current_load} of {summary.total_capacity} students"
         )
-    return Message(title, "\n".join(lines), level)
+    return AlertMessage(title, "\n".join(lines), level)

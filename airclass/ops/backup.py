@@ -27,9 +27,9 @@ from airclass.ops import databases
 from airclass.ops.backup_archive import (
     FORMAT,
     MANIFEST,
-    ArchiveError,
-    Entry,
-    Manifest,
+    BackupError,
+    BackupManifest,
+    ManifestEntry,
     check_path,
     name_for,
     outdated,
@@ -56,18 +56,18 @@ CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BackupResult:
     """A finished backup; `warnings` are sentences for the operator."""
 
     path: Path
     size_bytes: int
-    manifest: Manifest
+    manifest: BackupManifest
     removed: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 @dataclass
-class Collected:
+class CollectedFiles:
     """What goes into the archive, in order: small files as bytes, the database as a path."""
 
     items: list[tuple[str, bytes | Path]] = field(default_factory=list)
@@ -83,7 +83,7 @@ def make_backup(
     cluster: bytes,
     auto: bool,
     now: datetime | None = None,
-) -> Made:
+) -> BackupResult:
     """Write a backup of the installation in `folder` into `dest`; with `auto` delete outdated ones.
 
     `cluster` is the answer of `/cluster/nodes`, or empty. Raises StartError, leaving nothing behind.
@@ -110,12 +110,12 @@ def make_backup(
             f"The backup could not be written to {dest} ({exc.strerror}): nothing was changed; "
             "make room, or name another folder."
         ) from None
-    return Made(path, size_bytes, manifest, tuple(removed), tuple(collected.warnings))
+    return BackupResult(path, size_bytes, manifest, tuple(removed), tuple(collected.warnings))
 
 
-def collect(settings: OpsSettings, folder: Path, work: Path, cluster: bytes) -> Collected:
+def collect(settings: OpsSettings, folder: Path, work: Path, cluster: bytes) -> CollectedFiles:
     """Gather everything; the database is copied into `work`."""
-    found = Collected()
+    found = CollectedFiles()
     for pattern in FILES:
         for path in sorted(folder.glob(pattern)):
             _take(found, path, f"files/{path.relative_to(folder).as_posix()}")
@@ -131,12 +131,12 @@ def collect(settings: OpsSettings, folder: Path, work: Path, cluster: bytes) -> 
     return found
 
 
-def _take(found: Collected, path: Path, name: str) -> None:
+def _take(found: CollectedFiles, path: Path, name: str) -> None:
     if not path.is_file():
         return
     try:
         check_path(name)
-    except ArchiveError:
+    except BackupError:
         found.warnings.append(f"{path} is left out: its name holds unusual characters.")
         return
     data = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else None
@@ -146,7 +146,7 @@ def _take(found: Collected, path: Path, name: str) -> None:
     found.items.append((name, data))
 
 
-def _take_database(found: Collected, settings: OpsSettings, work: Path) -> None:
+def _take_database(found: CollectedFiles, settings: OpsSettings, work: Path) -> None:
     database = databases.locate(settings)
     copy = work / "database"
     if database.path is not None:
@@ -188,20 +188,22 @@ def _volumes() -> dict[str, object]:
         return {"docker": f"does not answer ({type(exc).__name__})"}
 
 
-def _manifest(collected: Collected, now: datetime) -> Manifest:
+def _manifest(collected: CollectedFiles, now: datetime) -> BackupManifest:
     entries = []
     for name, source in collected.items:
         if isinstance(source, bytes):
-            entries.append(Entry(name, len(source), hashlib.sha256(source).hexdigest()))
+            entries.append(ManifestEntry(name, len(source), hashlib.sha256(source).hexdigest()))
         else:
             with source.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            entries.append(Entry(name, source.stat().st_size, digest))
+            entries.append(ManifestEntry(name, source.stat().st_size, digest))
     made_at = now.isoformat(timespec="seconds")
-    return Manifest(FORMAT, __version__, made_at, platform.node()[:64], collected.database, entries)
+    return BackupManifest(FORMAT, __version__, made_at, platform.node()[:64], collected.database, entries)
 
 
-def _write(draft: Path, top: str, manifest: Manifest, collected: Collected, settings: OpsSettings) -> None:
+def _write(
+    draft: Path, top: str, manifest: BackupManifest, collected: CollectedFiles, settings: OpsSettings
+) -> None:
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         with ExitStack() as stack:

@@ -33,13 +33,13 @@ _SAFE_PART = re.compile(r"[A-Za-z0-9._@ +=-]+")
 PLACES = ("files", "data", "database", "info")
 
 
-class ArchiveError(AirclassError):
+class BackupError(AirclassError):
     """The backup cannot be used: damaged, hostile, or made with another passphrase."""
 
     status = 400
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ManifestEntry(msgspec.Struct, frozen=True):
     """One file of a backup; `path` begins with one of PLACES."""
 
     path: str
@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class BackupManifest(msgspec.Struct, frozen=True):
     """What is in a backup; `made_at` is ISO 8601, `database` is sqlite, postgresql or empty."""
 
     format: int
@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True):
     made_at: str
     host: str
     database: str
-    files: list[Entry]
+    files: list[ManifestEntry]
 
 
 def name_for(at: datetime) -> str:
@@ -90,7 +90,7 @@ def check_path(path: str) -> PurePosixPath:
         or len(parts) > MAX_DEPTH
         or any(part in ("", ".", "..") or not _SAFE_PART.fullmatch(part) for part in parts)
     ):
-        raise ArchiveError(f"The backup is refused: it holds a file named {path[:80]!r}.")
+        raise BackupError(f"The backup is refused: it holds a file named {path[:80]!r}.")
     return PurePosixPath(path)
 
 
@@ -98,11 +98,11 @@ def check_place(path: str) -> PurePosixPath:
     """Return the path of a manifest's entry, or raise ArchiveError when restore would not know it."""
     checked = check_path(path)
     if checked.parts[0] not in PLACES or len(checked.parts) < 2:
-        raise ArchiveError(f"The backup is refused: it holds an unknown file {path[:80]!r}.")
+        raise BackupError(f"The backup is refused: it holds an unknown file {path[:80]!r}.")
     return checked
 
 
-class Budget:
+class UnpackBudget:
     """Counts what comes out of an archive and stops a bomb early; sizes in bytes."""
 
     def __init__(self, packed_bytes: int, free_bytes: int) -> None:
@@ -116,29 +116,29 @@ class Budget:
         self._left -= count
         self._free -= count
         if self._left < 0:
-            raise ArchiveError("The backup is refused: it unpacks to far more than any backup holds.")
+            raise BackupError("The backup is refused: it unpacks to far more than any backup holds.")
         if self._free < 0:
-            raise ArchiveError("There is not enough room on the disk to unpack the backup: make room first.")
+            raise BackupError("There is not enough room on the disk to unpack the backup: make room first.")
 
     def file(self) -> None:
         """Take note of one more file, or raise ArchiveError."""
         self._files += 1
         if self._files > MAX_FILES:
-            raise ArchiveError(f"The backup is refused: it holds more than {MAX_FILES} files.")
+            raise BackupError(f"The backup is refused: it holds more than {MAX_FILES} files.")
 
 
-def read_manifest(data: bytes) -> Manifest:
+def read_manifest(data: bytes) -> BackupManifest:
     """Return a manifest that can be trusted to name only sensible paths, each once."""
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = msgspec.json.decode(data, type=BackupManifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ArchiveError("The backup's manifest cannot be read: the backup is damaged.") from None
+        raise BackupError("The backup's manifest cannot be read: the backup is damaged.") from None
     if manifest.format != FORMAT:
-        raise ArchiveError(
+        raise BackupError(
             f"The backup has format {manifest.format}, this program reads {FORMAT}: use the AIRClass "
             f"that made it ({manifest.version[:20]})."
         )
     names = [check_place(entry.path) for entry in manifest.files]
     if len(set(names)) != len(names) or len(names) > MAX_FILES:
-        raise ArchiveError("The backup's manifest names a file twice: the backup is damaged.")
+        raise BackupError("The backup's manifest names a file twice: the backup is damaged.")
     return manifest

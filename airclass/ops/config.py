@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import SecretStr
 
 from airclass.config import Bind, HttpUrl
-from airclass.domain.tokens import Kind, TokenDesk
+from airclass.domain.tokens import TokenIssuer, TokenKind
 from relay.base import settings as base
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class OpsSettings(base.Settings):
             return self.monitor_token.get_secret_value()
         if self.jwt_secret_key is None:
             return ""
-        desk = TokenDesk(self.jwt_secret_key.get_secret_value().encode())
-        return desk.mint(
-            Kind.MONITOR,
+        alert_policy = TokenIssuer(self.jwt_secret_key.get_secret_value().encode())
+        return alert_policy.mint(
+            TokenKind.MONITOR,
             subject="command line",
             token_id=secrets.token_hex(12),
             wall_s=time.time(),

@@ -19,7 +19,7 @@ import httpx
 import trio
 
 from airclass.domain.advice import MAX_KEYFRAME_S
-from airclass.io.backup_record import read_note
+from airclass.io.backup_record import read_record
 from airclass.ops.freshness import certificate_end_s
 from airclass.ops.port_owner import holder
 from airclass.ops.report import CRITICAL, OK, WARNING, clean
@@ -177,7 +177,7 @@ def certificate(path: Path | None, now_s: float) -> list[Finding]:
 
 def backup(data_dir: Path, now_s: float) -> Finding:
     """Look how old the last backup is; `now_s` is Unix time."""
-    age_s = now_s - read_note(data_dir).at_s
+    age_s = now_s - read_record(data_dir).at_s
     if age_s > 1e9:
         return Finding(
             WARNING, "There has never been a backup: run `airclass backup`, and plan it for every night."

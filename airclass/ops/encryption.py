@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from airclass.ops.backup_archive import ArchiveError
+from airclass.ops.backup_archive import BackupError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -76,7 +76,7 @@ class SealReader(io.RawIOBase):
 
     def __init__(self, file: IO[bytes], passphrase: str) -> None:
         if file.read(len(MAGIC)) != MAGIC:
-            raise ArchiveError("The file is no encrypted backup.")
+            raise BackupError("The file is no encrypted backup.")
         self._cipher = _cipher(passphrase, file.read(SALT_BYTES))
         self._file = file
         self._next = file.read(CHUNK_BYTES + TAG_BYTES)
@@ -103,10 +103,10 @@ class SealReader(io.RawIOBase):
             self._plain += self._cipher.decrypt(_nonce(self._number, last=last), sealed, MAGIC)
         except (InvalidTag, ValueError):
             if self._number == 0:
-                raise ArchiveError(
+                raise BackupError(
                     "The backup cannot be decrypted: BACKUP_PASSPHRASE is another one, or it is damaged."
                 ) from None
-            raise ArchiveError("The backup is damaged: a part of it was changed or cut off.") from None
+            raise BackupError("The backup is damaged: a part of it was changed or cut off.") from None
         self._number += 1
         self._done = last
 

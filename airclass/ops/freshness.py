@@ -9,7 +9,7 @@ from cryptography import x509
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from airclass.io.backup_record import read_note
+from airclass.io.backup_record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Freshness(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges."""
-        note = read_note(self._data_dir)
+        note = read_record(self._data_dir)
         yield _gauge(
             "airclass_backup_last_success_timestamp_seconds",
             "When the last backup was finished; 0: never.",

@@ -10,8 +10,8 @@ import trio
 
 from airclass.io.clock import Clock
 from airclass.io.http_client import CallFailed, open_client
-from airclass.ops.alerts import AlertDesk, State
-from airclass.ops.notify import Notifier
+from airclass.ops.alerts import AlertPolicy, AlertState
+from airclass.ops.notify import AlertSender
 from airclass.ops.report import Report, down, read
 from relay.base.process import write_ready_file
 
@@ -54,47 +54,47 @@ async def watch(
     """Show the cluster every `interval_s` seconds, or once when that is None; returns the last look."""
     clock = clock or Clock()
     webhook = settings.alert_webhook
-    notifier = Notifier(webhook.get_secret_value()) if alert and webhook else None
-    memory = Memory(settings.data_dir / STATE_FILE)
-    desk = AlertDesk(memory.load()) if notifier else None
+    notifier = AlertSender(webhook.get_secret_value()) if alert and webhook else None
+    memory = AlertMemory(settings.data_dir / STATE_FILE)
+    alert_policy = AlertPolicy(memory.load()) if notifier else None
     async with open_client() as client:
         while True:
             report = await look(settings, client)
             show(report)
-            if desk is not None and notifier is not None:
-                await _tell(desk, notifier, report, clock)
-                memory.save(desk.state)
+            if alert_policy is not None and notifier is not None:
+                await _tell(alert_policy, notifier, report, clock)
+                memory.save(alert_policy.state)
             if interval_s is None:
                 return report
             await trio.sleep(interval_s)
 
 
-async def _tell(desk: AlertDesk, notifier: Notifier, report: Report, clock: Clock) -> None:
-    message = desk.look(report, clock.wall_s())
+async def _tell(alert_policy: AlertPolicy, notifier: AlertSender, report: Report, clock: Clock) -> None:
+    message = alert_policy.look(report, clock.wall_s())
     if message is None:
         return
     if await notifier.send(message):
-        desk.sent(clock.wall_s())
+        alert_policy.sent(clock.wall_s())
     else:
-        desk.failed(clock.wall_s())
+        alert_policy.failed(clock.wall_s())
 
 
-class Memory:
+class AlertMemory:
     """What was told, on disk, so that a monitor run by cron also tells changes only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._works = True
 
-    def load(self) -> State:
+    def load(self) -> AlertState:
         """Return what was kept; an unreadable file is an empty one."""
         try:
             with self._path.open("rb") as file:
-                return msgspec.json.decode(file.read(MAX_STATE_BYTES), type=State)
+                return msgspec.json.decode(file.read(MAX_STATE_BYTES), type=AlertState)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return State()
+            return AlertState()
 
-    def save(self, state: State) -> None:
+    def save(self, state: AlertState) -> None:
         """Keep the state; a disk that refuses is told once and changes nothing else."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

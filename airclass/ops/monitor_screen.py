@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.cells import chop_cells, set_cell_size
 
 from airclass.domain.advice import BALANCED
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airclass.ops.report import NodeLook, Report, Summary
+    from airclass.ops.report import NodeFacts, Report, ReportedSummary
 
 INNER = 61
 RULE = "═" * 63
@@ -21,35 +21,35 @@ TITLE = f"{' ' * 18}AIRClass Cluster Status"
 COLOURS = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "bold": "\x1b[1m"}
 RESET = "\x1b[0m"
 CLEAR = "\x1b[2J\x1b[H"
-_NODE_STYLE = {Status.ACTIVE: "good", Status.DRAINING: "warn"}
+_NODE_STYLE = {NodeStatus.ACTIVE: "good", NodeStatus.DRAINING: "warn"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScreenLine:
     """One line; `style` is a word of COLOURS or empty."""
 
     text: str
     style: str = ""
 
 
-def screen(report: Report, at: str) -> list[Line]:
+def screen(report: Report, at: str) -> list[ScreenLine]:
     """Return the whole screen; `at` is the time to print in its head."""
-    lines = [Line(RULE), Line(f"  AIRClass Cluster Monitor - {at}", "bold"), Line(RULE)]
+    lines = [ScreenLine(RULE), ScreenLine(f"  AIRClass Cluster Monitor - {at}", "bold"), ScreenLine(RULE)]
     if not report.up:
         lines += [
-            Line(f"[ERROR] Master is DOWN at {report.master_url}", "bad"),
-            Line(f"        {report.problem}"),
-            Line(""),
-            Line("Students who are playing play on; nobody new can join until it is back.", "warn"),
+            ScreenLine(f"[ERROR] Master is DOWN at {report.master_url}", "bad"),
+            ScreenLine(f"        {report.problem}"),
+            ScreenLine(""),
+            ScreenLine("Students who are playing play on; nobody new can join until it is back.", "warn"),
         ]
         return lines
-    lines += [Line(f"[OK] Master is UP at {report.master_url}", "good")]
+    lines += [ScreenLine(f"[OK] Master is UP at {report.master_url}", "good")]
     if report.summary is None:
-        return [*lines, Line(f"[ERROR] {report.problem}", "bad")]
-    return [*lines, Line(""), *_box(report, report.summary), Line(""), *_totals(report.summary)]
+        return [*lines, ScreenLine(f"[ERROR] {report.problem}", "bad")]
+    return [*lines, ScreenLine(""), *_box(report, report.summary), ScreenLine(""), *_totals(report.summary)]
 
 
-def paint(lines: list[Line], *, colour: bool) -> str:
+def paint(lines: list[ScreenLine], *, colour: bool) -> str:
     """Return the lines as one text, with colours only if asked for."""
     return "".join(
         f"{COLOURS[line.style]}{line.text}{RESET}\n" if colour and line.style else f"{line.text}\n"
@@ -57,17 +57,17 @@ def paint(lines: list[Line], *, colour: bool) -> str:
     )
 
 
-def _box(report: Report, summary: Summary) -> Iterator[Line]:
-    yield Line(f"┌{'─' * INNER}┐")
-    yield Line(f"│{TITLE:<{INNER}}│", "bold")
-    yield Line(f"├{'─' * INNER}┤")
+def _box(report: Report, summary: ReportedSummary) -> Iterator[ScreenLine]:
+    yield ScreenLine(f"┌{'─' * INNER}┐")
+    yield ScreenLine(f"│{TITLE:<{INNER}}│", "bold")
+    yield ScreenLine(f"├{'─' * INNER}┤")
     yield from _row(f"{f'Total Nodes: {summary.total_nodes}':<30}Active: {summary.active_nodes}")
     for node in report.nodes:
         yield from _node(node)
-    yield Line(f"└{'─' * INNER}┘")
+    yield ScreenLine(f"└{'─' * INNER}┘")
 
 
-def _node(node: NodeLook) -> Iterator[Line]:
+def _node(node: NodeFacts) -> Iterator[ScreenLine]:
     style = _NODE_STYLE.get(node.status, "bad")  # type: ignore[call-overload]
     yield from _row(f"Node: {node.id}")
     yield from _row(f"  URL: {node.url}")
@@ -77,20 +77,20 @@ def _node(node: NodeLook) -> Iterator[Line]:
     yield from _row(f"  Connections: {node.connections}/{node.capacity} ({node.load:.1f}%)")
 
 
-def _row(text: str, style: str = "") -> Iterator[Line]:
+def _row(text: str, style: str = "") -> Iterator[ScreenLine]:
     """Yield a text between the box's walls, on as many lines as it needs."""
     for piece in chop_cells(text, INNER - 2):
-        yield Line(f"│ {set_cell_size(piece, INNER - 2)} │", style)
+        yield ScreenLine(f"│ {set_cell_size(piece, INNER - 2)} │", style)
 
 
-def _totals(summary: Summary) -> list[Line]:
+def _totals(summary: ReportedSummary) -> list[ScreenLine]:
     fine = summary.recommendation == BALANCED
     mark = "✅" if fine else "💡" if "scale down" in summary.recommendation else "⚠️ "
     return [
-        Line("📊 Cluster Metrics:", "bold"),
-        Line(f"   Total Capacity: {summary.total_capacity} users"),
-        Line(f"   Current Load: {summary.current_load} users"),
-        Line(f"   Average Load: {summary.average_load:.1f}%"),
-        Line(""),
-        Line(f"{mark} RECOMMENDATION: {summary.recommendation}", "good" if fine else "warn"),
+        ScreenLine("📊 Cluster Metrics:", "bold"),
+        ScreenLine(f"   Total Capacity: {summary.total_capacity} users"),
+        ScreenLine(f"   Current Load: {summary.current_load} users"),
+        ScreenLine(f"   Average Load: {summary.average_load:.1f}%"),
+        ScreenLine(""),
+        ScreenLine(f"{mark} RECOMMENDATION: {summary.recommendation}", "good" if fine else "warn"),
     ]

@@ -16,7 +16,7 @@ import trio
 from airclass.ops.report import CRITICAL, OK
 
 if TYPE_CHECKING:
-    from airclass.ops.alerts import Message
+    from airclass.ops.alerts import AlertMessage
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +25,14 @@ CALL_S = 10.0
 MAX_THREADS = 2
 
 
-class Notifier:
+class AlertSender:
     """One webhook; a dead one costs at most SEND_S seconds and one log line."""
 
     def __init__(self, webhook: str) -> None:
         self._webhook = webhook
         self._limiter = trio.CapacityLimiter(MAX_THREADS)
 
-    async def send(self, message: Message) -> bool:
+    async def send(self, message: AlertMessage) -> bool:
         """Tell whether the message went out."""
         with trio.move_on_after(SEND_S):
             problem = await trio.to_thread.run_sync(
@@ -45,14 +45,14 @@ class Notifier:
         return False
 
 
-def _send(webhook: str, message: Message) -> str:
+def _send(webhook: str, message: AlertMessage) -> str:
     try:
         return _by_apprise(webhook, message)
     except Exception as exc:  # noqa: BLE001  other people's plugins: a dead webhook must never stop us
         return type(exc).__name__
 
 
-def _by_apprise(webhook: str, message: Message) -> str:
+def _by_apprise(webhook: str, message: AlertMessage) -> str:
     import apprise  # 0.3 s and 100 modules, only needed here
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses, which hold secrets
@@ -71,7 +71,7 @@ def _by_apprise(webhook: str, message: Message) -> str:
     return "" if sent else "the webhook refused it"
 
 
-def _post(webhook: str, message: Message) -> str:
+def _post(webhook: str, message: AlertMessage) -> str:
     """Post JSON that Slack-like (`text`) and Discord-like (`content`) receivers read."""
     parts = urlsplit(webhook)
     secure = parts.scheme == "https"

@@ -11,7 +11,7 @@ TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class PortOwner:
     """A process; `ours` when it is a part of AIRClass, or its ingest."""
 
     pid: int
@@ -19,7 +19,7 @@ class Holder:
     ours: bool
 
 
-def holder(port: int) -> Holder | None:
+def holder(port: int) -> PortOwner | None:
     """Return who listens on a TCP port; None for nobody, or when that process is another user's."""
     wanted = {f"socket:[{inode}]" for table in TABLES for inode in _listening(table, port)}
     if not wanted:
@@ -28,7 +28,7 @@ def holder(port: int) -> Holder | None:
         if process.name.isdigit() and _holds(process, wanted):
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
             name = (process / "comm").read_text(errors="replace").strip()
-            return Holder(int(process.name), name, is_ours(words))
+            return PortOwner(int(process.name), name, is_ours(words))
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from airclass.domain.advice import ADD_ABOVE
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 
 SCHEMA_VERSION = 1
 MAX_NODES = 1000
@@ -21,7 +21,7 @@ OK, WARNING, CRITICAL = 0, 1, 2
 WORDS = {OK: "ok", WARNING: "warning", CRITICAL: "critical"}
 
 
-class NodeLook(msgspec.Struct, frozen=True):
+class NodeFacts(msgspec.Struct, frozen=True):
     """One node; `load` in percent, `last_seen_s` since its last beat, `lag_s` behind the teacher if known."""
 
     id: str
@@ -40,7 +40,7 @@ class NodeLook(msgspec.Struct, frozen=True):
     lag_s: float | None = None
 
 
-class Summary(msgspec.Struct, frozen=True):
+class ReportedSummary(msgspec.Struct, frozen=True):
     """The cluster in six figures; loads in percent."""
 
     total_nodes: int = 0
@@ -53,16 +53,16 @@ class Summary(msgspec.Struct, frozen=True):
     recommendation_figures: dict[str, str | int] = {}
 
 
-T = TypeVar("T", NodeLook, Summary)
+T = TypeVar("T", NodeFacts, ReportedSummary)
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    nodes: list[NodeLook]
-    summary: Summary
+class _NodesResponse(msgspec.Struct, frozen=True):
+    nodes: list[NodeFacts]
+    summary: ReportedSummary
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """Something wrong; `key` names it from look to look."""
 
     key: str
@@ -77,11 +77,11 @@ class Report:
     master_url: str
     up: bool
     problem: str = ""
-    nodes: tuple[NodeLook, ...] = ()
-    summary: Summary | None = None
+    nodes: tuple[NodeFacts, ...] = ()
+    summary: ReportedSummary | None = None
 
     @property
-    def troubles(self) -> tuple[Trouble, ...]:
+    def troubles(self) -> tuple[Problem, ...]:
         """Everything that is wrong now, the worst first."""
         return tuple(sorted(_troubles(self), key=lambda t: (-t.level, t.key)))
 
@@ -105,7 +105,7 @@ def read(master_url: str, status: int, body: bytes) -> Report:
     if status != 200:
         return Report(url, up=False, problem=f"the master answers with status {status}")
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        answer = msgspec.json.decode(body, type=_NodesResponse)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Report(url, up=False, problem="what answers there is not an AIRClass master")
     nodes = tuple(_cleaned(node) for node in answer.nodes[:MAX_NODES])
@@ -143,20 +143,20 @@ def _texts_cleaned(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def _troubles(report: Report) -> list[Trouble]:
+def _troubles(report: Report) -> list[Problem]:
     if not report.up:
-        return [Trouble("master", CRITICAL, f"Master is DOWN at {report.master_url}: {report.problem}")]
+        return [Problem("master", CRITICAL, f"Master is DOWN at {report.master_url}: {report.problem}")]
     summary = report.summary
     if summary is None:
-        return [Trouble("token", CRITICAL, report.problem)]
+        return [Problem("token", CRITICAL, report.problem)]
     found = [
-        Trouble(f"node:{n.id}", WARNING, f"{n.id} is {n.status}{f': {n.reason}' if n.reason else ''}")
+        Problem(f"node:{n.id}", WARNING, f"{n.id} is {n.status}{f': {n.reason}' if n.reason else ''}")
         for n in report.nodes
-        if n.status in (Status.UNHEALTHY, Status.OFFLINE)
+        if n.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
     ]
     if not summary.active_nodes:
-        found.append(Trouble("no-node", CRITICAL, "No node is active: students cannot watch"))
+        found.append(Problem("no-node", CRITICAL, "No node is active: students cannot watch"))
     elif summary.average_load > ADD_ABOVE:
         text = f"Average load is {summary.average_load:.1f} %: add a node"
-        found.append(Trouble("load", CRITICAL if summary.average_load >= 100 else WARNING, text))
+        found.append(Problem("load", CRITICAL if summary.average_load >= 100 else WARNING, text))
     return found

@@ -31,7 +31,7 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """One file to replace; no `source` means that it goes away."""
 
     target: Path
@@ -39,7 +39,7 @@ class Change:
 
 
 @dataclass
-class Swap:
+class FileSwap:
     """Files written beside their places, the ones kept aside, and the way back."""
 
     stamp: str
@@ -48,7 +48,7 @@ class Swap:
     placed: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
 
-    def prepare(self, changes: Sequence[Change]) -> None:
+    def prepare(self, changes: Sequence[FileChange]) -> None:
         """Write every new file beside its place; what fails here has changed nothing."""
         for change in changes:
             if change.source is None:
@@ -63,7 +63,7 @@ class Swap:
                 os.fsync(file.fileno())
             _same_owner(draft, change.target)
 
-    def commit(self, changes: Sequence[Change]) -> None:
+    def commit(self, changes: Sequence[FileChange]) -> None:
         """Swap by renaming, which needs no room on the disk."""
         for change in changes:
             target = change.target
@@ -99,7 +99,7 @@ class Swap:
             self.folders.append(path)
 
 
-def plan(unpacked: Unpacked, settings: OpsSettings, folder: Path) -> tuple[list[Change], Database]:
+def plan(unpacked: Unpacked, settings: OpsSettings, folder: Path) -> tuple[list[FileChange], Database]:
     """Return the files to replace, and the database that the settings name."""
     database = databases.locate(settings)
     kind = unpacked.manifest.database
@@ -112,19 +112,19 @@ def plan(unpacked: Unpacked, settings: OpsSettings, folder: Path) -> tuple[list[
         place, _, inner = entry.path.partition("/")
         source = unpacked.folder / entry.path
         if place == "files":
-            changes.append(Change(folder / inner, source))
+            changes.append(FileChange(folder / inner, source))
         elif place == "data":
-            changes.append(Change(settings.data_dir / inner, source))
+            changes.append(FileChange(settings.data_dir / inner, source))
         elif place == "database" and database.path is not None:
             # the old log goes first: it must never meet the new database
-            changes += [Change(Path(f"{database.path}{side}"), None) for side in SIDE_FILES]
-            changes.append(Change(database.path, source))
+            changes += [FileChange(Path(f"{database.path}{side}"), None) for side in SIDE_FILES]
+            changes.append(FileChange(database.path, source))
     return [c for c in changes if not _is_same(c)], database
 
 
 def restore(
     unpacked: Unpacked,
-    changes: Sequence[Change],
+    changes: Sequence[FileChange],
     database: Database,
     services: Sequence[Service],
     *,
@@ -134,7 +134,7 @@ def restore(
 
     Whatever ends it, also Ctrl-C, is raised after putting the former state back.
     """
-    swap = Swap(stamp)
+    swap = FileSwap(stamp)
     dump: Path | None = None
     stopped: list[Service] = []
     touched_database = False
@@ -172,7 +172,7 @@ def _halt(services: Sequence[Service]) -> None:
             log.warning("restore.cannot_stop service=%s reason=%s", service.name, exc.reason)
 
 
-def _is_same(change: Change) -> bool:
+def _is_same(change: FileChange) -> bool:
     if change.source is None:
         return not os.path.lexists(change.target)
     return change.target.is_file() and filecmp.cmp(change.source, change.target, shallow=False)

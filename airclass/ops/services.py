@@ -39,7 +39,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True)
-class Commanded:
+class CommandedService:
     """A service with commands for stop and start: systemd, compose."""
 
     name: str
@@ -56,7 +56,7 @@ class Commanded:
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessService:
     """A process started by hand; it is stopped, but how to start it only its owner knows."""
 
     pid: int
@@ -86,14 +86,16 @@ def supervised(folder: Path) -> list[Service]:
         listed = [systemctl, "list-units", UNITS, "--state=active", "--no-legend", "--plain", "--no-pager"]
         for line in _output(listed).splitlines():
             unit = line.split()[0]
-            found.append(Commanded(unit, (systemctl, "stop", unit), (systemctl, "start", unit)))
+            found.append(CommandedService(unit, (systemctl, "stop", unit), (systemctl, "start", unit)))
     docker = shutil.which("docker")
     compose_file = next((f for f in COMPOSE_FILES if (folder / f).is_file()), None)
     if docker and compose_file:
         compose = (docker, "compose", "--file", str(folder / compose_file))
         if _output([*compose, "ps", "--quiet"]).strip():
             name = f"the compose project of {compose_file}"
-            found.append(Commanded(name, (*compose, "stop"), (*compose, "up", "--detach", "--no-build")))
+            found.append(
+                CommandedService(name, (*compose, "stop"), (*compose, "up", "--detach", "--no-build"))
+            )
     return found
 
 
@@ -106,7 +108,7 @@ def users_of(database: Path | None) -> list[Service]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid() and _has_open(entry, wanted):
             pid = _topmost(int(entry.name))
-            found[pid] = Process(pid, f"process {pid} ({_command(pid)})")
+            found[pid] = ProcessService(pid, f"process {pid} ({_command(pid)})")
     return list(found.values())
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 import httpx
 import trio
 
-from airclass.domain.tokens import SERVICE_TOKEN_S, Kind, TokenDesk
+from airclass.domain.tokens import SERVICE_TOKEN_S, TokenIssuer, TokenKind
 from relay.base.errors import StartError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _PART = re.compile(r'#EXT-X-PART:.*URI="([^"]+)"')
 
 
 @dataclass(frozen=True)
-class Classroom:
+class CreatedClassroom:
     """A class to begin with; `rtmp_url` has the key when that is known."""
 
     id: str
@@ -39,16 +39,16 @@ class Classroom:
     rtmp_url: str
 
 
-class Office:
+class LocalMasterClient:
     """Calls to one master; made by `open_office`."""
 
-    def __init__(self, client: httpx.AsyncClient, master_url: str, desk: TokenDesk) -> None:
-        self._client, self._master_url, self._desk = client, master_url, desk
-        self.admin_token = self._token(Kind.ADMIN)
-        self.monitor_token = self._token(Kind.MONITOR)
+    def __init__(self, client: httpx.AsyncClient, master_url: str, issuer: TokenIssuer) -> None:
+        self._client, self._master_url, self._issuer = client, master_url, issuer
+        self.admin_token = self._token(TokenKind.ADMIN)
+        self.monitor_token = self._token(TokenKind.MONITOR)
 
-    def _token(self, kind: Kind) -> str:
-        return self._desk.mint(
+    def _token(self, kind: TokenKind) -> str:
+        return self._issuer.mint(
             kind,
             subject="supervisor",
             token_id=secrets.token_hex(12),
@@ -76,7 +76,7 @@ class Office:
         url: str = (await self.call("POST", f"/api/users/{user['id']}/link"))["url"]
         return f"{url.partition('&next=')[0]}&next={next_page}"
 
-    async def first_class(self, name: str, language: str, owner: str = "") -> Classroom:
+    async def first_class(self, name: str, language: str, owner: str = "") -> CreatedClassroom:
         """Return the newest open class, or else the newest; make one when there is none at all."""
         known = (await self.call("GET", "/api/classrooms"))["classrooms"]
         known.sort(key=lambda c: c["status"] != "open")
@@ -88,7 +88,7 @@ class Office:
             )
         rtmp_url = found.get("rtmp_url") or f"{found['rtmp_server']}/{found['id']}"
         is_open = found["status"] == "open"
-        return Classroom(found["id"], is_open, found["code"], found["join_url"], rtmp_url)
+        return CreatedClassroom(found["id"], is_open, found["code"], found["join_url"], rtmp_url)
 
     async def _session(self, teacher: str) -> str:
         """Sign in as a teacher and return the session's token."""
@@ -101,7 +101,7 @@ class Office:
             raise StartError("the master let nobody sign in: see its log")
         return token
 
-    async def until_playable(self, classroom: Classroom, *, live: bool) -> None:
+    async def until_playable(self, classroom: CreatedClassroom, *, live: bool) -> None:
         """Wait until a viewer is seated and the relay gives out media (or, not `live`, knows the class).
 
         A class that is closed lets nobody in: there is nothing to wait for.
@@ -119,14 +119,14 @@ class Office:
                 url = ""  # not up yet, or down again: its keeper says so
             await trio.sleep(POLL_S)
 
-    async def _seat(self, classroom: Classroom) -> str:
+    async def _seat(self, classroom: CreatedClassroom) -> str:
         answer = await self._client.post(
             f"{self._master_url}/api/classrooms/{classroom.id}/preview",
             headers={"Authorization": f"Bearer {self.admin_token}"},
         )
         return str(answer.json()["pathways"][0]["url"]) if answer.status_code == 200 else ""
 
-    async def _is_live(self, classroom: Classroom) -> bool:
+    async def _is_live(self, classroom: CreatedClassroom) -> bool:
         """Whether the master has heard of the picture, too: until then it lets students wait."""
         state: str = (await self.call("GET", f"/api/classrooms/{classroom.id}"))["state"]
         return state == "live"
@@ -149,11 +149,11 @@ def _uris(playlist: str) -> list[str]:
 
 
 @asynccontextmanager
-async def open_office(master_url: str, secret: str) -> AsyncIterator[Office]:
+async def open_office(master_url: str, secret: str) -> AsyncIterator[LocalMasterClient]:
     """Open the office of a master at this address, whose JWT_SECRET_KEY is `secret`."""
     timeout = httpx.Timeout(CALL_S)
     # The pool is unbounded (httpx 0.28 leaks slots of a bounded one); calls are made one at a time.
     limits = httpx.Limits(max_connections=None)
     trusted = ssl.create_default_context()
     async with httpx.AsyncClient(verify=trusted, timeout=timeout, limits=limits, trust_env=False) as client:
-        yield Office(client, master_url.rstrip("/"), TokenDesk(secret.encode()))
+        yield LocalMasterClient(client, master_url.rstrip("/"), TokenIssuer(secret.encode()))

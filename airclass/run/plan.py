@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airclass.config import StandaloneSettings, load_standalone
 from airclass.ingest.mediamtx import find_mediamtx
 from airclass.ingest.ports import ANY, Reservation
-from airclass.run.restarting_process import Job
+from airclass.run.restarting_process import RestartingProcess
 from relay.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ FOREIGN = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProcessPlan:
     """Everything that is decided before the first child starts."""
 
     settings: StandaloneSettings
@@ -87,10 +87,10 @@ class Plan:
         """Where teachers push to, without a path."""
         return self.settings.ingest_rtmp_public_url or f"rtmp://{self.ports['INGEST_RTMP_BIND'].public}"
 
-    def _job(self, name: str, *args: str, **env: str) -> Job:
+    def _job(self, name: str, *args: str, **env: str) -> RestartingProcess:
         # what is given by value must not also be read from a file that `.env` names
         by_value = {f"{setting}_FILE": "" for setting in env}
-        return Job(
+        return RestartingProcess(
             name,
             (sys.executable, "-m", *args),
             {**self.environ, **by_value, **env},
@@ -98,7 +98,7 @@ class Plan:
             self.folder / f"{name}.log" if self.quiet else None,
         )
 
-    def ingest(self) -> Job:
+    def ingest(self) -> RestartingProcess:
         """MediaMTX, or the embedded one."""
         options = [
             *("--rtmp", self.ports["INGEST_RTMP_BIND"].bind, "--hls", self.ports["INGEST_HLS_BIND"].bind),
@@ -113,7 +113,7 @@ class Plan:
         path = {"MEDIAMTX_PATH": str(self.mediamtx)} if self.mediamtx else {}
         return self._job("ingest", module, *options, HLS_CDN_SECRET=secret.get_secret_value(), **path)
 
-    def master(self) -> Job:
+    def master(self) -> RestartingProcess:
         """The control plane."""
         api = f"http://{self.ports['API'].local}" if self.mediamtx else ""
         return self._job(
@@ -125,7 +125,7 @@ class Plan:
             INGEST_RTMP_PUBLIC_URL=self.rtmp_server_url,
         )
 
-    def relay(self) -> Job:
+    def relay(self) -> RestartingProcess:
         """The one relay."""
         return self._job(
             *("relay", "relay", "--ready-file", str(self.folder / "relay.json")),
@@ -137,10 +137,10 @@ class Plan:
             DRAIN_S=str(DRAIN_S),
         )
 
-    def teacher(self, rtmp_url: str) -> Job:
+    def teacher(self, rtmp_url: str) -> RestartingProcess:
         """The synthetic teacher of the demo; it has nothing to be ready with."""
         job = self._job("teacher", "airclass.ingest.teacher", "--to", rtmp_url, "--size", "1280x720")
-        return Job(job.name, job.args, job.env, None, job.output)
+        return RestartingProcess(job.name, job.args, job.env, None, job.output)
 
 
 def demo_environ(environ: Mapping[str, str], folder: Path, *, public: bool) -> dict[str, str]:

@@ -27,7 +27,7 @@ TAIL_BYTES = 2000
 
 
 @dataclass(frozen=True)
-class Job:
+class RestartingProcess:
     """A program to keep running; without a ready file it is ready at once.
 
     `output` takes what it prints; None: it prints where we do.
@@ -41,7 +41,7 @@ class Job:
 
 
 async def keep(
-    job: Job,
+    job: RestartingProcess,
     started: Callable[[str, int], None],
     *,
     task_status: trio.TaskStatus[dict[str, Any]] = trio.TASK_STATUS_IGNORED,
@@ -77,7 +77,7 @@ async def keep(
         pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
-async def _ready(child: Child, job: Job) -> dict[str, Any] | None:
+async def _ready(child: Child, job: RestartingProcess) -> dict[str, Any] | None:
     """Return what the ready file says, or None when the child ends or is not ready in time."""
     if job.ready_file is None:
         return {}
@@ -92,7 +92,7 @@ async def _ready(child: Child, job: Job) -> dict[str, Any] | None:
     return None
 
 
-def _last_words(job: Job) -> str:
+def _last_words(job: RestartingProcess) -> str:
     """Return the end of its output where nobody has seen it yet."""
     if job.output is None or not job.output.exists():
         return ""

@@ -16,7 +16,7 @@ import trio
 
 from airclass.run import plan as plans
 from airclass.run.master_client import open_office
-from airclass.run.plan import Plan
+from airclass.run.plan import ProcessPlan
 from airclass.run.restarting_process import keep
 from airclass.run.tempdir import check_writable, temporary_folder
 from relay.base.errors import StartError, told_by
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airclass.run.master_client import Classroom, Office
+    from airclass.run.master_client import CreatedClassroom, LocalMasterClient
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Supervisor:
     """Runs one plan; `show` is told the record of the ready file once it is complete."""
 
     def __init__(
-        self, plan: Plan, *, ready_file: Path | None, show: Callable[[dict[str, Any]], None]
+        self, plan: ProcessPlan, *, ready_file: Path | None, show: Callable[[dict[str, Any]], None]
     ) -> None:
         self._plan, self._ready_file, self._show = plan, ready_file, show
         self._systemd = Systemd()
@@ -73,9 +73,9 @@ class Supervisor:
                 record = await self._prepare(office, classroom)
                 if plan.demo:
                     await start(plan.teacher(classroom.rtmp_url), self._started)
-            with trio.move_on_after(PLAYABLE_S) as patience:
+            with trio.move_on_after(PLAYABLE_S) as login_throttle:
                 await office.until_playable(classroom, live=plan.demo)
-            if patience.cancelled_caught:
+            if login_throttle.cancelled_caught:
                 raise StartError(f"no picture came through within {PLAYABLE_S:.0f} s: the log above says why")
         self._record = record
         self._write()
@@ -83,13 +83,13 @@ class Supervisor:
         self._systemd.ready(f"AIRClass is at {plan.master_url}")
         self._show({**record, "pids": dict(self._pids)})
 
-    async def _classroom(self, office: Office) -> Classroom:
+    async def _classroom(self, office: LocalMasterClient) -> CreatedClassroom:
         """Return the class to begin with; it is made when there is none at all."""
         if self._plan.demo:
             return await office.first_class("AIRClass demo", "en", owner=TEACHER)
         return await office.first_class("Class 1", "ko")
 
-    async def _prepare(self, office: Office, classroom: Classroom) -> dict[str, Any]:
+    async def _prepare(self, office: LocalMasterClient, classroom: CreatedClassroom) -> dict[str, Any]:
         """Return the ready file's record but for the pids."""
         plan = self._plan
         teacher, role = (TEACHER, "teacher") if plan.demo else (ADMIN, "admin")
@@ -155,7 +155,7 @@ def supervise(
         settings, mediamtx = plans.settle(environ)
         check_writable(settings.data_dir, "DATA_DIR")
         ports = stack.enter_context(plans.reserve(settings, mediamtx=mediamtx is not None, any_port=any_port))
-        plan = Plan(settings, without(environ), ports, folder, mediamtx, demo=demo, quiet=quiet)
+        plan = ProcessPlan(settings, without(environ), ports, folder, mediamtx, demo=demo, quiet=quiet)
         if mediamtx is None and not demo and settings.ingest == "auto":
             log.warning(
                 "ingest.embedded MediaMTX was not found: only this computer can publish. "

@@ -17,9 +17,9 @@ from airclass.web.api import accounts, classrooms, cluster, health, join, mediam
 from airclass.web.api.openapi import describe
 from airclass.web.http import policy, route
 from airclass.web.http.auth import client_address
-from airclass.web.http.context import Call
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Reply, Route
+from airclass.web.http.context import RequestContext
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import CLUSTER_BYTES, FORM_BYTES, AccessRule, ApiResponse, CorsRule, Route
 from airclass.web.server.fast_path import FastPath
 from relay.base import logs
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 BLUEPRINTS = (join, accounts, classrooms, cluster, playback, mediamtx_auth, health, pages)
 
 
-async def openapi(_: Call) -> Reply:
+async def openapi(_: RequestContext) -> ApiResponse:
     """Describe the API."""
-    return Reply(msgspec.json.encode(describe(ROUTES)), headers={"Content-Type": "application/json"})
+    return ApiResponse(msgspec.json.encode(describe(ROUTES)), headers={"Content-Type": "application/json"})
 
 
-_route = route.family(access=Open.ANYONE, limit=route.PAGES, max_bytes=0, cors=Cors.NONE)
+_route = route.family(access=AccessRule.ANYONE, limit=route.PAGES, max_bytes=0, cors=CorsRule.NONE)
 
 ROUTES: tuple[Route, ...] = (
     *(route for blueprint in BLUEPRINTS for route in blueprint.ROUTES),
@@ -117,12 +117,14 @@ def _begin(services: Services) -> Callable[[], Any]:
 async def _dispatch(services: Services, methods: dict[str, Route], **params: str) -> WerkzeugResponse:
     route = methods.get("GET" if request.method == "HEAD" else request.method)
     if route is None:
-        raise Problem(405, "This address does not take this method.", headers={"Allow": ", ".join(methods)})
-    call = Call(services, request, params, client_address(services, request))
+        raise ApiProblem(
+            405, "This address does not take this method.", headers={"Allow": ", ".join(methods)}
+        )
+    call = RequestContext(services, request, params, client_address(services, request))
     policy.check_rate(services, route, call.address)
     call.caller = policy.admit(services, route, request, request.method)
     call.raw = await _body(route)
-    if route.body is not None and route.access is not Open.CLUSTER:
+    if route.body is not None and route.access is not AccessRule.CLUSTER:
         call.body = policy.decode(route, request.headers.get("Content-Type", ""), call.raw)
     return _response(policy.as_reply(await route.handler(call), route.status))
 
@@ -139,7 +141,7 @@ async def _body(route: Route) -> bytes:
     return raw
 
 
-def _response(reply: Reply) -> WerkzeugResponse:
+def _response(reply: ApiResponse) -> WerkzeugResponse:
     body = reply.body if isinstance(reply.body, bytes | str) else b""
     response = WerkzeugResponse(body, reply.status, reply.headers)
     if reply.body is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from airclass.domain.classrooms import StreamState
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 
 if TYPE_CHECKING:
     from airclass.domain.cluster import Cluster
@@ -16,7 +16,7 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 TOKEN_TYPES = ("teacher", "student", "monitor")
 
 
-class Metrics:
+class MasterMetrics:
     """One registry, and the children that the hot paths hold."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Metrics:
         self.teachers = self._connections.labels("teacher")
         self.monitors = self._connections.labels("monitor")
         self._students = self._connections.labels("student")
-        self._by_status = {status: self._nodes.labels(str(status)) for status in Status}
+        self._by_status = {status: self._nodes.labels(str(status)) for status in NodeStatus}
         self._known_nodes: set[str] = set()
 
     def answered(self, method: str, endpoint: str, status: int, duration_s: float) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from airclass.domain.load_log import Tally
-from airclass.domain.rate_limits import Buckets, Patience
-from airclass.io.store import Event
+from airclass.domain.load_log import LoadLog
+from airclass.domain.rate_limits import LoginThrottle, RateLimiter
+from airclass.io.store import AuditEvent
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
-    from airclass.domain.orders import OrderDesk
-    from airclass.domain.tokens import TokenDesk
+    from airclass.domain.orders import OrderComposer
+    from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
     from airclass.io.clock import Clock
-    from airclass.io.mediamtx import Ingest
-    from airclass.io.notifier import Hub
+    from airclass.io.mediamtx import MediaMtxApi
+    from airclass.io.notifier import Notifier
     from airclass.io.passwords import Passwords
     from airclass.io.probe import Prober
-    from airclass.io.store import Store, Visit
-    from airclass.web.metrics import Metrics
+    from airclass.io.store import Store, StoredStudent
+    from airclass.web.metrics import MasterMetrics
     from relay.base.signing import Verifier
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ MAX_WAITING_VISITS = 10_000
 
 
 @dataclass(slots=True)
-class Count:
+class SocketCount:
     """A number that goes up and down."""
 
     value: int = 0
@@ -51,28 +51,28 @@ class Services:
     clock: Clock
     store: Store
     cluster: Cluster
-    hub: Hub
-    desk: OrderDesk
-    tokens: TokenDesk
+    notifier: Notifier
+    orders_composer: OrderComposer
+    tokens: TokenIssuer
     passwords: Passwords
     verifier: Verifier
     prober: Prober
-    ingest: Ingest
-    metrics: Metrics
+    ingest: MediaMtxApi
+    metrics: MasterMetrics
     stopping: trio.Event = field(default_factory=trio.Event)
-    buckets: Buckets = field(default_factory=Buckets)
-    patience: Patience = field(default_factory=Patience)
-    tally: Tally = field(default_factory=Tally)
-    sockets: Count = field(default_factory=Count)
-    visits: list[Visit] = field(default_factory=list)
-    recent_events: list[Event] = field(default_factory=list)
+    buckets: RateLimiter = field(default_factory=RateLimiter)
+    login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    tally: LoadLog = field(default_factory=LoadLog)
+    sockets: SocketCount = field(default_factory=SocketCount)
+    visits: list[StoredStudent] = field(default_factory=list)
+    recent_events: list[AuditEvent] = field(default_factory=list)
     entropy: Callable[[int], bytes] = secrets.token_bytes
 
     async def reload(self) -> None:
         """Bring the memory view up to date with the database."""
         view = await self.store.load(self.clock.wall_s())
         if view.revision > self.cluster.view.revision:
-            self.desk.cause = logs.request_id()
+            self.orders_composer.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
 
     def judge(self) -> None:
@@ -94,11 +94,11 @@ class Services:
                 *(news.students, news.capacity, news.nodes, news.active),
             )
 
-    def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> Event:
+    def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> AuditEvent:
         """Return a line for the audit log."""
         name = actor if isinstance(actor, str) else actor.name or str(actor.role)
         log.info("audit.%s target=%s actor=%s", action, target[:80], name[:80])
-        return Event(self.clock.wall_s(), name[:80], action, target[:80], detail[:200])
+        return AuditEvent(self.clock.wall_s(), name[:80], action, target[:80], detail[:200])
 
     def token_id(self) -> str:
         """Return 96 random bits as text."""

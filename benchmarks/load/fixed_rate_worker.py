@@ -14,9 +14,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from benchmarks.load.http_wire import Answer, request_bytes
-from benchmarks.load.load_engine import Clock, Host, Loop
-from benchmarks.load.viewer_worker import Pages, say, tls_context
+from benchmarks.load.http_wire import WireResponse, request_bytes
+from benchmarks.load.load_engine import LoadClock, LoadEngine, ViewerHost
+from benchmarks.load.viewer_worker import PlaylistMemo, say, tls_context
 from benchmarks.player.listing import Listing
 from benchmarks.reports import report
 from relay.base.errors import PlaylistError
@@ -25,7 +25,7 @@ MAX_TIMES = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateOrders:
     """Viewer n asks URL n (or the only one), a media playlist; `playlists` is their share of requests."""
 
     urls: list[str]
@@ -37,14 +37,14 @@ class Pace:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Paced:
+class FixedRateViewer:
     """One viewer: a request, its answer, and the next request one period after the last."""
 
-    def __init__(self, march: March, url: str) -> None:
+    def __init__(self, march: FixedRateWorker, url: str) -> None:
         self._march = march
         self._url = url
         self._folder = url.rpartition("/")[0] + "/"
-        self._host = Host(march.loop, most=1)
+        self._host = ViewerHost(march.loop, most=1)
         self._playlist = request_bytes(url, march.pace.headers)
         self._asked_s = 0.0
         self._due_s = 0.0
@@ -63,7 +63,7 @@ class Paced:
             data = self._playlist
         self._host.get(data, self._answered, now_s, keep=not self._segment_turn)
 
-    def _answered(self, answer: Answer, now_s: float) -> None:
+    def _answered(self, answer: WireResponse, now_s: float) -> None:
         march = self._march
         if answer.done and answer.status == 200:
             if len(march.times_s) < MAX_TIMES:
@@ -77,10 +77,10 @@ class Paced:
         march.loop.at(max(now_s, self._due_s), self.ask)
 
 
-class March:
+class FixedRateWorker:
     """All viewers of this process."""
 
-    def __init__(self, pace: Pace, clock: Clock | None = None) -> None:
+    def __init__(self, pace: RateOrders, clock: LoadClock | None = None) -> None:
         self.pace = pace
         self.period_s = pace.viewers / pace.requests_per_s
         self.newest = ""
@@ -90,11 +90,11 @@ class March:
         self.sizes: dict[str, int] = {}
         self.random = random.Random(1)  # the same order for every server
         self.steady_s = 0.0
-        self._pages = Pages()
+        self._pages = PlaylistMemo()
         parts = urlsplit(pace.urls[0])
         tls = tls_context() if parts.scheme == "https" else None
-        self.loop = Loop((parts.hostname or "", parts.port or 0), tls, clock=clock)
-        self._viewers = [Paced(self, pace.urls[n % len(pace.urls)]) for n in range(pace.viewers)]
+        self.loop = LoadEngine((parts.hostname or "", parts.port or 0), tls, clock=clock)
+        self._viewers = [FixedRateViewer(self, pace.urls[n % len(pace.urls)]) for n in range(pace.viewers)]
 
     def listed(self, body: bytes) -> None:
         """Learn the newest segment from a playlist."""
@@ -139,4 +139,4 @@ class March:
 
 
 if __name__ == "__main__":
-    March(Pace(**json.loads(sys.stdin.readline()))).run()
+    FixedRateWorker(RateOrders(**json.loads(sys.stdin.readline()))).run()

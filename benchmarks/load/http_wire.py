@@ -48,7 +48,7 @@ class _Chunked:
         self.done = True
 
 
-class Answer:
+class WireResponse:
     """One answer being read; `keep` says whether the body is wanted or only counted."""
 
     def __init__(self, *, keep: bool) -> None:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.load.http_wire import Answer, WireError
+from benchmarks.load.http_wire import WireError, WireResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +30,10 @@ _WAIT = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 _scratch = memoryview(bytearray(DRAIN_BYTES))
 
 
-class Asker(Protocol):
+class ResponseHandler(Protocol):
     """Who asked: told the answer, its status 0 when there was none."""
 
-    def __call__(self, answer: Answer, now_s: float) -> None: ...
+    def __call__(self, answer: WireResponse, now_s: float) -> None: ...
 
 
 class _Request:
@@ -41,32 +41,32 @@ class _Request:
 
     __slots__ = ("asker", "connection", "data", "deadline_s", "keep", "tries")
 
-    def __init__(self, data: bytes, keep: bool, asker: Asker, deadline_s: float) -> None:
+    def __init__(self, data: bytes, keep: bool, asker: ResponseHandler, deadline_s: float) -> None:
         self.data, self.keep, self.asker, self.deadline_s = data, keep, asker, deadline_s
         self.tries = 0
-        self.connection: Connection | None = None
+        self.connection: LoadConnection | None = None
 
     def failed(self, now_s: float, *, late: bool = False) -> None:
         """Tell the asker that there is no answer."""
         self.deadline_s = 0.0
-        answer = Answer(keep=False)
+        answer = WireResponse(keep=False)
         answer.late = late
         self.asker(answer, now_s)
 
 
-class Clock:
+class LoadClock:
     """The machine's own time; tests bring another, so that a busy machine changes nothing."""
 
     def now_s(self) -> float:
         """Return the Unix time."""
         return time.time()
 
-    def wait(self, loop: Loop, seconds: float) -> list[tuple[int, int]]:
+    def wait(self, loop: LoadEngine, seconds: float) -> list[tuple[int, int]]:
         """Return what happened to the loop's connections, at the latest after so many seconds."""
         return loop.poll.poll(max(0.0, seconds), MAX_EVENTS)
 
 
-class Loop:
+class LoadEngine:
     """Runs connections and timers until told to stop; counts what went through."""
 
     def __init__(
@@ -75,10 +75,10 @@ class Loop:
         tls: ssl.SSLContext | None = None,
         *,
         deadline_s: float = REQUEST_DEADLINE_S,
-        clock: Clock | None = None,
+        clock: LoadClock | None = None,
     ) -> None:
         self.address = address
-        self.clock = clock or Clock()
+        self.clock = clock or LoadClock()
         self.tls = tls
         self.deadline_s = deadline_s
         self.requests = 0
@@ -86,7 +86,7 @@ class Loop:
         self.busy_s = 0.0
         self.stopped = False
         self.poll = select.epoll()
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, LoadConnection] = {}
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
 
@@ -123,21 +123,27 @@ class Loop:
         self.poll.close()
 
 
-class Host:
+class ViewerHost:
     """One viewer's way to a server: at most six connections, reused, the rest waits in line."""
 
     def __init__(
-        self, loop: Loop, most: int = MAX_CONNECTIONS, address: tuple[str, int] | None = None
+        self, loop: LoadEngine, most: int = MAX_CONNECTIONS, address: tuple[str, int] | None = None
     ) -> None:
         self.address = address or loop.address
         self._loop = loop
         self._most = most
         self._open = 0
-        self._idle: list[Connection] = []
+        self._idle: list[LoadConnection] = []
         self._waiting: deque[_Request] = deque()
 
     def get(
-        self, data: bytes, asker: Asker, now_s: float, *, keep: bool, patience_s: float | None = None
+        self,
+        data: bytes,
+        asker: ResponseHandler,
+        now_s: float,
+        *,
+        keep: bool,
+        patience_s: float | None = None,
     ) -> None:
         """Send a request on an idle connection, a new one, or as soon as one is free.
 
@@ -165,18 +171,18 @@ class Host:
             self._idle.pop().send(request, now_s)
         elif self._open < self._most:
             self._open += 1
-            Connection(self._loop, self, request, now_s)
+            LoadConnection(self._loop, self, request, now_s)
         else:
             self._waiting.append(request)
 
-    def freed(self, connection: Connection, now_s: float) -> None:
+    def freed(self, connection: LoadConnection, now_s: float) -> None:
         """Take a connection back."""
         if self._waiting:
             connection.send(self._waiting.popleft(), now_s)
         else:
             self._idle.append(connection)
 
-    def lost(self, connection: Connection, request: _Request | None, now_s: float) -> None:
+    def lost(self, connection: LoadConnection, request: _Request | None, now_s: float) -> None:
         """A connection ended; a request that met a closed keep-alive connection is sent again, once."""
         self._open -= 1
         if connection in self._idle:
@@ -192,13 +198,13 @@ class Host:
             self._give(self._waiting.popleft(), now_s)
 
 
-class Connection:
+class LoadConnection:
     """One socket: connecting, sending a request, reading its answer, or idle."""
 
-    def __init__(self, loop: Loop, host: Host, request: _Request, now_s: float) -> None:
+    def __init__(self, loop: LoadEngine, host: ViewerHost, request: _Request, now_s: float) -> None:
         self._loop, self._host, self._request = loop, host, request
         request.connection = self
-        self._answer = Answer(keep=request.keep)
+        self._answer = WireResponse(keep=request.keep)
         self._unsent = memoryview(request.data)
         self.served = 0
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -229,7 +235,7 @@ class Connection:
         """Send the next request on this idle connection."""
         self._request = request
         request.connection = self
-        self._answer = Answer(keep=request.keep)
+        self._answer = WireResponse(keep=request.keep)
         self._unsent = memoryview(request.data)
         self._write(now_s)
 
@@ -296,11 +302,11 @@ class Connection:
             return self._socket.recv_into(_scratch, wanted, socket.MSG_TRUNC if drop else 0)
         return self._tls.recv_into(_scratch, wanted)
 
-    def _finished(self, answer: Answer, now_s: float) -> None:
+    def _finished(self, answer: WireResponse, now_s: float) -> None:
         self._loop.requests += 1
         self._loop.body_bytes += answer.body_bytes
         self.served += 1
-        asker, self._answer = self._request.asker, Answer(keep=True)
+        asker, self._answer = self._request.asker, WireResponse(keep=True)
         self._request.deadline_s = 0.0
         if answer.closes:
             self.close()

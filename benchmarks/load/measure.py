@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.machine import Cost, busy_s, cost
+from benchmarks.reports.machine import ProcessCost, busy_s, cost
 from benchmarks.servers.servers import ROOT
 from relay.base.errors import StartError
 
@@ -76,7 +76,7 @@ def core_set(core: int) -> set[int] | None:
     return {cores[core]} if len(cores) >= MIN_CORES_TO_PIN else None
 
 
-def _usage(first: Cost, last: Cost, elapsed_s: float, requests: int) -> dict[str, float]:
+def _usage(first: ProcessCost, last: ProcessCost, elapsed_s: float, requests: int) -> dict[str, float]:
     cpu_s = last.cpu_s - first.cpu_s
     return {
         "cpu_s": cpu_s,

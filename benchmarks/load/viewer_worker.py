@@ -16,9 +16,16 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from benchmarks.load.http_wire import Answer, request_bytes
-from benchmarks.load.load_engine import Host, Loop
-from benchmarks.player.hlsjs_model import LATE, Get, Kind, Page, Taste, Viewer
+from benchmarks.load.http_wire import WireResponse, request_bytes
+from benchmarks.load.load_engine import LoadEngine, ViewerHost
+from benchmarks.player.hlsjs_model import (
+    LATE,
+    ModelledViewer,
+    ModelRequest,
+    Page,
+    PlayerSettings,
+    RequestKind,
+)
 from benchmarks.player.listing import Listing
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist, parse
@@ -33,7 +40,7 @@ MAX_PLAYLIST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class WorkerOrders:
     """Who watches what and for how long; viewer n takes URL n, or the only one. Times in seconds."""
 
     urls: list[str]
@@ -46,7 +53,7 @@ class Orders:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Pages:
+class PlaylistMemo:
     """Playlists read once per body, and when each was first seen: all viewers get the same bytes.
 
     `arrivals` are (track, date at the edge, time of arrival) of playlists that were waited for.
@@ -69,7 +76,7 @@ class Pages:
             self._pages.popitem(last=False)
         return page
 
-    def note_arrival(self, get: Get, body: bytes, now_s: float) -> None:
+    def note_arrival(self, get: ModelRequest, body: bytes, now_s: float) -> None:
         """Note when a viewer who was waiting for a new playlist got it."""
         known = self._pages.get(body)
         if known is None or get.asked_s >= known[0] or "_HLS_" not in get.url:
@@ -90,20 +97,20 @@ def _text(body: bytes) -> str:
         raise PlaylistError(0, "the body is no text") from error
 
 
-class Seat:
+class WorkerViewer:
     """Joins one viewer to its connections."""
 
-    def __init__(self, crowd: Crowd, url: str, taste: Taste) -> None:
+    def __init__(self, crowd: ViewerWorker, url: str, taste: PlayerSettings) -> None:
         self._crowd = crowd
-        self.viewer = Viewer(url, crowd.pages.read, taste)
-        self._hosts: dict[str, Host] = {}
+        self.viewer = ModelledViewer(url, crowd.pages.read, taste)
+        self._hosts: dict[str, ViewerHost] = {}
         self._due_s: float | None = None
 
     def start(self, now_s: float) -> None:
         """Begin to watch."""
         self._ask(self.viewer.start(now_s), now_s)
 
-    def _ask(self, gets: Iterable[Get], now_s: float) -> None:
+    def _ask(self, gets: Iterable[ModelRequest], now_s: float) -> None:
         for get in gets:
             self._crowd.asked[get.kind.value] += 1
             self._send(get, get.url, 0, now_s)
@@ -112,15 +119,15 @@ class Seat:
             self._due_s = due_s
             self._crowd.loop.at(due_s, self._tick)
 
-    def _send(self, get: Get, url: str, redirects: int, now_s: float) -> None:
-        def answered(answer: Answer, now_s: float) -> None:
+    def _send(self, get: ModelRequest, url: str, redirects: int, now_s: float) -> None:
+        def answered(answer: WireResponse, now_s: float) -> None:
             if answer.location and 300 <= answer.status < 400 and redirects < MAX_REDIRECTS:
                 self._send(get, urljoin(url, answer.location), redirects + 1, now_s)
                 return
             status = LATE if answer.late else answer.status if answer.done else 0
             at = get if redirects == 0 else replace(get, url=url)
             gets = self.viewer.answered(at, status, answer.body, now_s)
-            if get.kind is Kind.PLAYLIST:
+            if get.kind is RequestKind.PLAYLIST:
                 self._crowd.pages.note_arrival(get, answer.body, now_s)
             self._ask(gets, now_s)
 
@@ -128,16 +135,16 @@ class Seat:
             request_bytes(url, self._crowd.orders.headers),
             answered,
             now_s,
-            keep=get.kind not in (Kind.INIT, Kind.MEDIA),
+            keep=get.kind not in (RequestKind.INIT, RequestKind.MEDIA),
             patience_s=get.patience_s,
         )
 
-    def _host(self, url: str) -> Host:
+    def _host(self, url: str) -> ViewerHost:
         """Return this viewer's way to the server of a URL: six connections to each, as in a browser."""
         netloc = url.partition("://")[2].partition("/")[0]
         host = self._hosts.get(netloc)
         if host is None:
-            host = self._hosts[netloc] = Host(self._crowd.loop, address=address(url))
+            host = self._hosts[netloc] = ViewerHost(self._crowd.loop, address=address(url))
         return host
 
     def _tick(self, now_s: float) -> None:
@@ -145,17 +152,19 @@ class Seat:
         self._ask(self.viewer.tick(now_s), now_s)
 
 
-class Crowd:
+class ViewerWorker:
     """All viewers of this process."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: WorkerOrders) -> None:
         self.orders = orders
-        self.pages = Pages()
+        self.pages = PlaylistMemo()
         self.asked: Counter[str] = Counter()
         first = orders.urls[0]
-        self.loop = Loop(address(first), tls_context() if first.startswith("https:") else None)
-        taste = Taste(orders.latency_s, orders.max_rate)
-        self._seats = [Seat(self, orders.urls[n % len(orders.urls)], taste) for n in range(orders.viewers)]
+        self.loop = LoadEngine(address(first), tls_context() if first.startswith("https:") else None)
+        taste = PlayerSettings(orders.latency_s, orders.max_rate)
+        self._seats = [
+            WorkerViewer(self, orders.urls[n % len(orders.urls)], taste) for n in range(orders.viewers)
+        ]
 
     def run(self) -> None:
         """Start the viewers one after another, watch, report."""
@@ -208,4 +217,4 @@ def say(message: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    Crowd(Orders(**json.loads(sys.stdin.readline()))).run()
+    ViewerWorker(WorkerOrders(**json.loads(sys.stdin.readline()))).run()

@@ -92,7 +92,7 @@ PROBE = """() => {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BrowserResult:
     """What the student saw; times in the unit of their name, `glass_ms` sample by sample."""
 
     first_frame_s: float
@@ -117,7 +117,7 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-class Student:
+class BrowserStudent:
     """One page that has joined a class and plays."""
 
     def __init__(
@@ -142,13 +142,13 @@ class Student:
     def _position_s(self) -> float:
         return float(self.page.evaluate("() => document.querySelector('video')?.currentTime ?? 0"))
 
-    def watch(self, seconds: float) -> Seen:
+    def watch(self, seconds: float) -> BrowserResult:
         """Watch on and return everything seen since the start."""
         self.page.wait_for_timeout(seconds * 1000)
         probe: dict[str, Any] = self.page.evaluate("() => window.probe")
         still_ms = round(probe["still_ms"])
         stalls = [*probe["stalls_ms"], *([still_ms] if still_ms >= STALL_MS else [])]
-        return Seen(
+        return BrowserResult(
             first_frame_s=self.first_frame_s,
             advanced_s=self._position_s() - self._started_at_s,
             stalls_ms=tuple(stalls),

@@ -13,8 +13,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from benchmarks.player.listing import Listing, Piece, aligned_s, slide_s
-from benchmarks.player.playback import Facts, Move, Playback
+from benchmarks.player.listing import ListedPiece, Listing, aligned_s, slide_s
+from benchmarks.player.playback import Playback, RelayMove, ViewerResult
 from benchmarks.player.steering import Pathways, read_manifest
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist
@@ -35,7 +35,7 @@ BEHIND_SEGMENTS = 2  # by how much another relay may be behind the one that was 
 Page = Listing | MultivariantPlaylist
 
 
-class Kind(Enum):
+class RequestKind(Enum):
     """What a request is for."""
 
     MULTIVARIANT = "multivariant"
@@ -46,20 +46,20 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Get:
+class ModelRequest:
     """Something to fetch; hand it back to `answered` with the answer."""
 
-    kind: Kind
+    kind: RequestKind
     url: str
     track: int = 0
-    piece: Piece | None = None
+    piece: ListedPiece | None = None
     asked_s: float = 0.0
     patience_s: float | None = None
     era: int = 0  # grows with each move: what was asked for before is not waited for any more
 
 
 @dataclass(frozen=True, slots=True)
-class Taste:
+class PlayerSettings:
     """How this viewer's player is set up: hls.js' liveSyncDuration (None: the playlist's hold-back)
     and maxLiveSyncPlaybackRate."""
 
@@ -116,11 +116,11 @@ class _Track:
         self.busy, self.moved, self.retries, self.media_retries = False, True, 0, 0
 
 
-class Viewer:
+class ModelledViewer:
     """One player; `read` turns a playlist's body into a page (share a cached one among viewers)."""
 
-    def __init__(self, url: str, read: Callable[[bytes], Page], taste: Taste | None = None) -> None:
-        self._taste = taste or Taste()
+    def __init__(self, url: str, read: Callable[[bytes], Page], taste: PlayerSettings | None = None) -> None:
+        self._taste = taste or PlayerSettings()
         self.playback = Playback(self._taste.max_rate)
         self._url = url
         self._read = read
@@ -129,7 +129,7 @@ class Viewer:
         self._era = 0
         self._placed = False
         self._edge_seen_s = 0.0
-        self._later: list[tuple[float, Get]] = []
+        self._later: list[tuple[float, ModelRequest]] = []
 
     @property
     def _has_choice(self) -> bool:
@@ -142,12 +142,12 @@ class Viewer:
         times += [track.retry_s for track in self._tracks if track.retry_s is not None]
         return min(times, default=None)
 
-    def start(self, now_s: float) -> list[Get]:
+    def start(self, now_s: float) -> list[ModelRequest]:
         """Press play."""
         self.playback.begin(now_s)
-        return [Get(Kind.MULTIVARIANT, self._url, asked_s=now_s)]
+        return [ModelRequest(RequestKind.MULTIVARIANT, self._url, asked_s=now_s)]
 
-    def tick(self, now_s: float) -> list[Get]:
+    def tick(self, now_s: float) -> list[ModelRequest]:
         """Return the requests that were put off until now."""
         gets = [replace(get, asked_s=now_s) for when, get in self._later if when <= now_s]
         self._later = [(when, get) for when, get in self._later if when > now_s]
@@ -157,56 +157,56 @@ class Viewer:
                 gets += self._media(n, now_s)
         return gets
 
-    def answered(self, get: Get, status: int, body: bytes, now_s: float) -> list[Get]:
+    def answered(self, get: ModelRequest, status: int, body: bytes, now_s: float) -> list[ModelRequest]:
         """Take an answer (status 0: no connection, LATE: none in time) and return what to get next."""
         self.playback.advance(now_s)
-        if get.era != self._era and get.kind is not Kind.STEERING:
+        if get.era != self._era and get.kind is not RequestKind.STEERING:
             return []
         if status != 200:
             return self._failed(
                 get, f"{get.kind.value} {'late' if status == LATE else status}", now_s, status
             )
         try:
-            if get.kind is Kind.STEERING:
+            if get.kind is RequestKind.STEERING:
                 return self._steered(get, body, now_s)
-            if get.kind is Kind.MULTIVARIANT:
+            if get.kind is RequestKind.MULTIVARIANT:
                 return self._multivariant(get, body, now_s)
-            if get.kind is Kind.PLAYLIST:
+            if get.kind is RequestKind.PLAYLIST:
                 return self._playlist(get, body, now_s)
         except PlaylistError as error:
             return self._failed(get, f"{get.kind.value}: {error.reason}", now_s, status)
         track = self._tracks[get.track]
         track.busy = False
         assert get.piece is not None
-        if get.kind is Kind.INIT:
+        if get.kind is RequestKind.INIT:
             track.map_uri = get.piece.map_uri
         else:
             track.media_retries = 0
             self._append(get.track, get.piece, now_s)
         return self._media(get.track, now_s)
 
-    def finish(self, now_s: float) -> Facts:
+    def finish(self, now_s: float) -> ViewerResult:
         """Stop watching and return what was seen; a stall that still lasts is counted."""
         return self.playback.finish(now_s)
 
-    def _failed(self, get: Get, what: str, now_s: float, status: int) -> list[Get]:
+    def _failed(self, get: ModelRequest, what: str, now_s: float, status: int) -> list[ModelRequest]:
         self.playback.facts.failures[what] += 1
-        if get.kind is Kind.STEERING:
+        if get.kind is RequestKind.STEERING:
             self._later.append((now_s + STEERING_RETRY_S, get))
-        elif get.kind is not Kind.MULTIVARIANT and self._leaves(get, status):
+        elif get.kind is not RequestKind.MULTIVARIANT and self._leaves(get, status):
             return self._leave(now_s)
-        elif get.kind in (Kind.INIT, Kind.MEDIA):
+        elif get.kind in (RequestKind.INIT, RequestKind.MEDIA):
             self._tracks[get.track].retry_s = now_s + self._media_pause_s(get.track, status)
         else:
             self._later.append((now_s + (0.0 if status == LATE else RETRY_S), get))
         return []
 
-    def _leaves(self, get: Get, status: int) -> bool:
+    def _leaves(self, get: ModelRequest, status: int) -> bool:
         """Whether a failure makes the player give its relay up."""
         track = self._tracks[get.track]
         if not self._has_choice:
             return False
-        if get.kind is not Kind.PLAYLIST:
+        if get.kind is not RequestKind.PLAYLIST:
             track.media_retries += 1
             return track.media_retries > MEDIA_RETRIES
         track.retries += 1
@@ -220,19 +220,19 @@ class Viewer:
         growing_s = MEDIA_RETRY_S * 2 ** (self._tracks[n].media_retries - 1)
         return 0.0 if status == LATE else min(growing_s, MEDIA_RETRY_MAX_S)
 
-    def _leave(self, now_s: float) -> list[Get]:
+    def _leave(self, now_s: float) -> list[ModelRequest]:
         assert self._pathways is not None
         if not self._pathways.failed(now_s):
             self.playback.facts.failures["every pathway failed"] += 1
             return self._moved(now_s, pause_s=RETRY_S)
         return self._moved(now_s)
 
-    def _moved(self, now_s: float, pause_s: float = 0.0) -> list[Get]:
+    def _moved(self, now_s: float, pause_s: float = 0.0) -> list[ModelRequest]:
         """Ask the pathway that is now the current one for its playlists."""
         assert self._pathways is not None
         self._era += 1
-        self.playback.facts.moves.append(Move(now_s, self._pathways.current))
-        self._later = [(when, get) for when, get in self._later if get.kind is Kind.STEERING]
+        self.playback.facts.moves.append(RelayMove(now_s, self._pathways.current))
+        self._later = [(when, get) for when, get in self._later if get.kind is RequestKind.STEERING]
         urls = self._pathways.urls[self._pathways.current]
         for track, url in zip(self._tracks, urls, strict=True):
             track.move(url)
@@ -242,26 +242,28 @@ class Viewer:
             return []
         return gets
 
-    def _first_playlist(self, n: int, now_s: float) -> Get:
+    def _first_playlist(self, n: int, now_s: float) -> ModelRequest:
         patience_s = PLAYLIST_PATIENCE_S if self._has_choice else None
         url = self._tracks[n].url
-        return Get(Kind.PLAYLIST, url, n, asked_s=now_s, patience_s=patience_s, era=self._era)
+        return ModelRequest(RequestKind.PLAYLIST, url, n, asked_s=now_s, patience_s=patience_s, era=self._era)
 
-    def _multivariant(self, get: Get, body: bytes, now_s: float) -> list[Get]:
+    def _multivariant(self, get: ModelRequest, body: bytes, now_s: float) -> list[ModelRequest]:
         page = self._read(body)
-        steering: list[Get] = []
+        steering: list[ModelRequest] = []
         urls: tuple[str, ...] = (get.url,)
         if isinstance(page, MultivariantPlaylist):
             self._pathways = paths = Pathways(page, get.url)
             urls = paths.urls[paths.current]
             if paths.steering_url:
                 steering = [
-                    Get(Kind.STEERING, paths.steering_url, asked_s=now_s, patience_s=STEERING_RETRY_S)
+                    ModelRequest(
+                        RequestKind.STEERING, paths.steering_url, asked_s=now_s, patience_s=STEERING_RETRY_S
+                    )
                 ]
         self._tracks = [_Track(url, urljoin(url, ".")) for url in urls]
         return [*(self._first_playlist(n, now_s) for n in range(len(urls))), *steering]
 
-    def _steered(self, get: Get, body: bytes, now_s: float) -> list[Get]:
+    def _steered(self, get: ModelRequest, body: bytes, now_s: float) -> list[ModelRequest]:
         """Follow the steering server, and ask it again when it says."""
         manifest = read_manifest(body, get.url)
         self._later.append((now_s + manifest.ttl_s, replace(get, url=manifest.reload_url)))
@@ -269,7 +271,7 @@ class Viewer:
             return self._moved(now_s)
         return []
 
-    def _playlist(self, get: Get, body: bytes, now_s: float) -> list[Get]:
+    def _playlist(self, get: ModelRequest, body: bytes, now_s: float) -> list[ModelRequest]:
         track = self._tracks[get.track]
         changed = body != track.body
         if changed:
@@ -283,7 +285,7 @@ class Viewer:
         gets = self._reload(get, track, changed, now_s)
         return gets + (self._media(get.track, now_s) if self._placed else self._place(now_s))
 
-    def _reload(self, get: Get, track: _Track, changed: bool, now_s: float) -> list[Get]:
+    def _reload(self, get: ModelRequest, track: _Track, changed: bool, now_s: float) -> list[ModelRequest]:
         """Ask again: at once when the server holds the answer back, else at the pace of §6.3.4."""
         listing = track.listing
         if listing is None or listing.ended:
@@ -300,7 +302,7 @@ class Viewer:
         self._later.append((max(now_s, get.asked_s + wait_s), following))
         return []
 
-    def _place(self, now_s: float) -> list[Get]:
+    def _place(self, now_s: float) -> list[ModelRequest]:
         """Choose where to begin, once every track's playlist is there."""
         listings = [track.listing for track in self._tracks if track.listing and track.listing.pieces]
         if len(listings) < len(self._tracks):
@@ -313,7 +315,7 @@ class Viewer:
         self._placed = True
         return [get for n in range(len(self._tracks)) for get in self._media(n, now_s)]
 
-    def _media(self, n: int, now_s: float) -> list[Get]:
+    def _media(self, n: int, now_s: float) -> list[ModelRequest]:
         """Return the next thing to load of one track, one at a time as hls.js does."""
         track = self._tracks[n]
         listing = track.listing
@@ -328,17 +330,17 @@ class Viewer:
             track.origin_s = min(track.origin_s, track.to_s - piece.start_s)
             track.busy = True
             if piece.map_uri is not None and piece.map_uri != track.map_uri:
-                return [self._object(Kind.INIT, piece.map_uri, n, piece, now_s)]
-            return [self._object(Kind.MEDIA, piece.uri, n, piece, now_s)]
+                return [self._object(RequestKind.INIT, piece.map_uri, n, piece, now_s)]
+            return [self._object(RequestKind.MEDIA, piece.uri, n, piece, now_s)]
         self._buffered(now_s)
         return []
 
-    def _object(self, kind: Kind, uri: str, n: int, piece: Piece, now_s: float) -> Get:
+    def _object(self, kind: RequestKind, uri: str, n: int, piece: ListedPiece, now_s: float) -> ModelRequest:
         patience_s = MEDIA_PATIENCE_S if self._has_choice else None
         url = self._tracks[n].absolute(uri)
-        return Get(kind, url, n, piece, now_s, patience_s=patience_s, era=self._era)
+        return ModelRequest(kind, url, n, piece, now_s, patience_s=patience_s, era=self._era)
 
-    def _append(self, n: int, piece: Piece, now_s: float) -> None:
+    def _append(self, n: int, piece: ListedPiece, now_s: float) -> None:
         track = self._tracks[n]
         track.to_s = max(track.to_s, track.origin_s + piece.end_s)
         if n == 0 and piece.date_s is not None:

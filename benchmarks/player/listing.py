@@ -19,7 +19,7 @@ HOLD_BACK_TARGETS = 3  # without a hold-back a player stays three target duratio
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ListedPiece:
     """Something to fetch: a part, or a whole segment where no parts are listed."""
 
     uri: str
@@ -47,7 +47,7 @@ class Listing:
             self.patience_s = max(BLOCKED_PARTS * playlist.part_target_s, BLOCKED_TARGETS * self.target_s)
         self.starts: dict[int, float] = {}
         self.dated: tuple[float, float] | None = None
-        self.pieces: list[Piece] = []
+        self.pieces: list[ListedPiece] = []
         self._read(playlist)
         self.edge_s = self.pieces[-1].end_s if self.pieces else 0.0
         self._piece_starts = [piece.start_s for piece in self.pieces]
@@ -71,14 +71,18 @@ class Listing:
             for part in segment.parts:
                 end_s = at_s + part.duration_s
                 self.pieces.append(
-                    Piece(part.uri, at_s, end_s, part.independent, part.gap or segment.gap, map_uri, date_s)
+                    ListedPiece(
+                        part.uri, at_s, end_s, part.independent, part.gap or segment.gap, map_uri, date_s
+                    )
                 )
                 date_s = None if date_s is None else date_s + part.duration_s
                 at_s = end_s
             if segment.uri:
                 end_s = began_s + segment.duration_s
                 if not segment.parts:
-                    self.pieces.append(Piece(segment.uri, at_s, end_s, True, segment.gap, map_uri, date_s))
+                    self.pieces.append(
+                        ListedPiece(segment.uri, at_s, end_s, True, segment.gap, map_uri, date_s)
+                    )
                     date_s = None if date_s is None else date_s + segment.duration_s
                 at_s = end_s
 
@@ -95,13 +99,13 @@ class Listing:
         msn, part = self.last_part
         return f"_HLS_msn={msn}&_HLS_part={part + 1}"
 
-    def piece_at(self, offset_s: float) -> Piece | None:
+    def piece_at(self, offset_s: float) -> ListedPiece | None:
         """Return the piece to fetch when everything before `offset_s` is there, or None at the edge."""
         if offset_s + SLACK_S >= self.edge_s:
             return None
         return self.pieces[max(0, bisect_right(self._piece_starts, offset_s + SLACK_S) - 1)]
 
-    def start_at(self, offset_s: float) -> Piece:
+    def start_at(self, offset_s: float) -> ListedPiece:
         """Return the last piece at or before `offset_s` that a decoder can begin with, else the first."""
         usable = [piece for piece in self.pieces if piece.independent and not piece.gap] or self.pieces
         before = bisect_right([piece.start_s for piece in usable], offset_s + SLACK_S)

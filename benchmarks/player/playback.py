@@ -21,7 +21,7 @@ STALL_DISTANCE_S = 1.0  # what hls.js keeps back in addition after each stall
 MAX_DATES = 64
 
 
-class State(Enum):
+class PlaybackState(Enum):
     """What the picture does."""
 
     STARTING = "starting"
@@ -39,7 +39,7 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class RelayMove:
     """A change of the relay that is played from: when (Unix time) and to which pathway."""
 
     at_s: float
@@ -47,7 +47,7 @@ class Move:
 
 
 @dataclass(slots=True)
-class Facts:
+class ViewerResult:
     """What one viewer saw: seconds from play to picture, standstills, latencies, failed requests.
 
     `plays`: the picture moved, or the class was over, when the viewer stopped watching.
@@ -57,7 +57,7 @@ class Facts:
     stalls: list[Stall] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
-    moves: list[Move] = field(default_factory=list)
+    moves: list[RelayMove] = field(default_factory=list)
     plays: bool = False
 
 
@@ -65,8 +65,8 @@ class Playback:
     """A playhead on a line of time in seconds; `extra_latency_s` grows with each stall."""
 
     def __init__(self, max_rate: float) -> None:
-        self.facts = Facts()
-        self.state = State.STARTING
+        self.facts = ViewerResult()
+        self.state = PlaybackState.STARTING
         self.rate = 1.0
         self.position_s = 0.0
         self.extra_latency_s = 0.0
@@ -96,19 +96,21 @@ class Playback:
         to the distance from live.
         """
         self._buffered_to_s, self._complete = to_s, complete
-        if self.state in (State.PLAYING, State.ENDED) or (self.forward_s < START_BUFFER_S and not complete):
+        if self.state in (PlaybackState.PLAYING, PlaybackState.ENDED) or (
+            self.forward_s < START_BUFFER_S and not complete
+        ):
             return
-        if self.state is State.STARTING:
+        if self.state is PlaybackState.STARTING:
             self.facts.startup_s = now_s - self._began_s
         else:
             self._stall_over(now_s)
             self.extra_latency_s = min(self.extra_latency_s, target_s)
-        self.state = State.PLAYING
+        self.state = PlaybackState.PLAYING
 
     def advance(self, now_s: float) -> None:
         """Let the picture run until now, or to where the buffer ended."""
         elapsed_s, self._last_s = now_s - self._last_s, now_s
-        if self.state is not State.PLAYING:
+        if self.state is not PlaybackState.PLAYING:
             return
         left_s = max(0.0, self.forward_s)
         if elapsed_s * self.rate <= left_s:
@@ -116,7 +118,7 @@ class Playback:
             return
         self.position_s += left_s
         self._stalled_s = now_s - elapsed_s + left_s / self.rate
-        self.state = State.ENDED if self._complete else State.STALLED
+        self.state = PlaybackState.ENDED if self._complete else PlaybackState.STALLED
 
     def steer(self, latency_s: float, wanted_s: float, target_s: float) -> None:
         """Play a little faster while behind, by the curve of hls.js' latency controller."""
@@ -128,20 +130,20 @@ class Playback:
 
     def note_latency(self, now_s: float) -> None:
         """Note how old the picture is, if it plays and its date is known."""
-        if self.state is not State.PLAYING:
+        if self.state is not PlaybackState.PLAYING:
             return
         for at_s, date_s in reversed(self._dates):
             if at_s <= self.position_s:
                 self.facts.latencies_s.append(now_s - (date_s + self.position_s - at_s))
                 return
 
-    def finish(self, now_s: float) -> Facts:
+    def finish(self, now_s: float) -> ViewerResult:
         """Stop and return what was seen; a stall that still lasts is counted."""
         self.advance(now_s)
-        self.facts.plays = self.state in (State.PLAYING, State.ENDED)
-        if self.state is State.STALLED:
+        self.facts.plays = self.state in (PlaybackState.PLAYING, PlaybackState.ENDED)
+        if self.state is PlaybackState.STALLED:
             self._stall_over(now_s)
-            self.state = State.ENDED
+            self.state = PlaybackState.ENDED
         return self.facts
 
     def _stall_over(self, now_s: float) -> None:

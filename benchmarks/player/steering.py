@@ -18,7 +18,7 @@ from relay.core.playlist.attributes import parse_attributes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.core.playlist import Media, MultivariantPlaylist, Variant
+    from relay.core.playlist import MultivariantPlaylist, Rendition, Variant
 
 PENALTY_S = 300.0
 DEFAULT_ID = "."  # what a variant without PATHWAY-ID belongs to (§4.4.6.2)
@@ -26,7 +26,7 @@ STEERING_TAG = "#EXT-X-CONTENT-STEERING:"
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class SteeringManifest:
     """A steering manifest: the pathways in the order of preference, and when to ask where again."""
 
     priority: tuple[str, ...]
@@ -76,11 +76,11 @@ class Pathways:
         return False
 
 
-def read_manifest(body: bytes, url: str) -> Manifest:
+def read_manifest(body: bytes, url: str) -> SteeringManifest:
     """Return what a steering server answered; PlaylistError when it is no manifest."""
     try:
         fields = json.loads(body)
-        return Manifest(
+        return SteeringManifest(
             tuple(map(str, fields["PATHWAY-PRIORITY"])),
             float(fields["TTL"]),
             urljoin(url, fields.get("RELOAD-URI", url)),
@@ -89,7 +89,7 @@ def read_manifest(body: bytes, url: str) -> Manifest:
         raise PlaylistError(0, "the body is no steering manifest") from error
 
 
-def _renditions(variant: Variant, media: Sequence[Media]) -> list[str]:
+def _renditions(variant: Variant, media: Sequence[Rendition]) -> list[str]:
     """Return the playlists to play: the variant's and its audio's, if that is apart."""
     group = attribute(variant.attributes, "AUDIO")
     apart = [one for one in media if one.group_id == group and one.uri]

@@ -13,7 +13,7 @@ _BLOCK_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ProcessCost:
     """CPU seconds since a process began (user, system), the memory and descriptors that it holds now.
 
     `waited_s` is how long its living threads, ready to run, were kept from a core.
@@ -32,10 +32,10 @@ class Cost:
         return self.user_s + self.system_s
 
 
-def cost(pids: list[int]) -> Cost:
+def cost(pids: list[int]) -> ProcessCost:
     """Return what these processes have used together; those that are gone count as nothing."""
     parts = [_cost(pid) for pid in pids]
-    return Cost(
+    return ProcessCost(
         sum(part.user_s for part in parts),
         sum(part.system_s for part in parts),
         sum(part.rss_bytes for part in parts),
@@ -45,7 +45,7 @@ def cost(pids: list[int]) -> Cost:
     )
 
 
-def _cost(pid: int) -> Cost:
+def _cost(pid: int) -> ProcessCost:
     folder = Path(f"/proc/{pid}")
     try:
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -53,9 +53,9 @@ def _cost(pid: int) -> Cost:
         descriptors = list((folder / "fd").iterdir())
         waits_ns = [int(path.read_text().split()[1]) for path in folder.glob("task/*/schedstat")]
     except OSError:
-        return Cost(0.0, 0.0, 0, 0)
+        return ProcessCost(0.0, 0.0, 0, 0)
     rss_kb = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
-    return Cost(
+    return ProcessCost(
         int(fields[11]) / _TICKS_PER_S,
         int(fields[12]) / _TICKS_PER_S,
         rss_kb * 1024,

@@ -10,14 +10,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.load.fixed_rate_worker import Pace
+    from benchmarks.load.fixed_rate_worker import RateOrders
 
 MIN_PACE = 0.95
 MAX_MIX_ERROR = 0.05
 MAX_BUSY = 0.85
 
 
-def kept_pace(seen: dict[str, Any], pace: Pace) -> bool:
+def kept_pace(seen: dict[str, Any], pace: RateOrders) -> bool:
     """Return whether the work was done as asked: at the pace, in the mix, by a client with time to spare.
 
     On a machine that is too busy servers answer in bursts what is long overdue, which is other work.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from benchmarks.servers.servers import Ingest, Relay
+    from benchmarks.servers.servers import IngestServer, RelayServer
 
 DEADLINE_S = 5.0
 PREFIX = "airclass_relay_"
@@ -24,13 +24,13 @@ HISTOGRAMS = {
 }
 
 
-def figures(relay: Relay) -> dict[str, float]:
+def figures(relay: RelayServer) -> dict[str, float]:
     """Return every sample of the relay's /metrics, by name and labels as they stand in the text."""
     answer = httpx.get(f"{relay.admin_url}/metrics", timeout=DEADLINE_S).raise_for_status()
     return samples(answer.text)
 
 
-def fetches_per_object(ingest: Ingest) -> float | None:
+def fetches_per_object(ingest: IngestServer) -> float | None:
     """Return how often the relay asked for each media object, as its origin counted; None if it does not."""
     answer = httpx.get(
         f"{ingest.hls_url}/asked", headers={"Authorization": f"Bearer {ingest.secret}"}, timeout=DEADLINE_S

@@ -19,7 +19,7 @@ import msgspec
 import trio
 
 from benchmarks.servers.certificate import self_signed
-from relay.base.cluster_protocol import Heartbeat, Orders, Register
+from relay.base.cluster_protocol import Heartbeat, Orders, Registration
 from relay.base.errors import StartError
 from relay.base.signing import sign
 
@@ -36,7 +36,7 @@ SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MasterResponse:
     """What came back; `status` is 0 when nothing whole did."""
 
     status: int
@@ -44,7 +44,7 @@ class Answer:
 
 
 @dataclass
-class Master:
+class MasterProcess:
     """The running master."""
 
     pid: int
@@ -67,7 +67,9 @@ class Master:
         plain = trio.SocketStream(peer)
         return plain if self.tls is None else trio.SSLStream(plain, self.tls, https_compatible=True)
 
-    async def post(self, path: str, body: bytes, source: str = "127.0.0.1", headers: str = "") -> Answer:
+    async def post(
+        self, path: str, body: bytes, source: str = "127.0.0.1", headers: str = ""
+    ) -> MasterResponse:
         """Make one POST on a connection of its own from a loopback address."""
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
@@ -80,10 +82,10 @@ class Master:
                     return await _answer(peer)
             except (OSError, trio.BrokenResourceError):
                 pass
-        return Answer(0, b"")
+        return MasterResponse(0, b"")
 
 
-async def _answer(peer: trio.abc.Stream) -> Answer:
+async def _answer(peer: trio.abc.Stream) -> MasterResponse:
     data = b""
     while data_now := await peer.receive_some(MAX_READ_BYTES):
         data += data_now
@@ -94,12 +96,12 @@ async def _answer(peer: trio.abc.Stream) -> Answer:
             (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
         )
         if len(body) >= length:
-            return Answer(int(head.split(b" ", 2)[1]), body)
-    return Answer(0, data)
+            return MasterResponse(int(head.split(b" ", 2)[1]), body)
+    return MasterResponse(0, data)
 
 
 @asynccontextmanager
-async def master_running(nodes: int, capacity: int, *, tls: bool = False) -> AsyncIterator[Master]:
+async def master_running(nodes: int, capacity: int, *, tls: bool = False) -> AsyncIterator[MasterProcess]:
     """Run a master with an open class and so many nodes, ready to take students."""
     with TemporaryDirectory(prefix="airclass-bench-") as folder:
         environ = {**SECRETS, "DATA_DIR": f"{folder}/data", "LOG_LEVEL": "error", "PATH": os.defpath}
@@ -124,7 +126,7 @@ async def master_running(nodes: int, capacity: int, *, tls: bool = False) -> Asy
                 raise StartError(f"The master was not ready within {READY_S:.0f} s.")
             url = json.loads(await ready.read_text())["master_url"]
             port = int(url.rpartition(":")[2])
-            master = Master(process.pid, port, room["code"], room["id"], room["stream_key"], trusted)
+            master = MasterProcess(process.pid, port, room["code"], room["id"], room["stream_key"], trusted)
             for number in range(nodes):
                 await nursery.start(_node, master, f"node-{number:02}", capacity)
             try:
@@ -144,7 +146,7 @@ async def _child(
 
 
 async def _node(
-    master: Master,
+    master: MasterProcess,
     node_id: str,
     capacity: int,
     *,
@@ -155,7 +157,10 @@ async def _node(
         (door,) = await nursery.start(partial(trio.serve_tcp, _door, 0, host="127.0.0.1"))
         address = f"http://127.0.0.1:{door.socket.getsockname()[1]}"
         await _call(
-            master, node_id, "register", Register(node_id, address, "", (), capacity, 0, "bench", time.time())
+            master,
+            node_id,
+            "register",
+            Registration(node_id, address, "", (), capacity, 0, "bench", time.time()),
         )
         beat = Heartbeat(node_id, 0, 0, True, "", False, "bench", 0, full=True)
         for _ in range(GOOD_BEATS):
@@ -167,7 +172,7 @@ async def _node(
             await _call(master, node_id, "heartbeat", beat)
 
 
-async def _call(master: Master, node_id: str, verb: str, record: Register | Heartbeat) -> Orders:
+async def _call(master: MasterProcess, node_id: str, verb: str, record: Registration | Heartbeat) -> Orders:
     path, body = f"/cluster/{verb}", msgspec.json.encode(record)
     secret = SECRETS["CLUSTER_SECRET"].encode()
     signed = sign(secret, node_id, "POST", path, body, wall_s=time.time(), nonce=os.urandom(12).hex())

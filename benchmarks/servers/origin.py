@@ -36,7 +36,7 @@ def playlist(newest: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Handler(BaseHTTPRequestHandler):
+class SizedOriginHandler(BaseHTTPRequestHandler):
     """Answers index, playlist and segments by the clock."""
 
     protocol_version = "HTTP/1.1"
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Server(ThreadingHTTPServer):
+class SizedOriginServer(ThreadingHTTPServer):
     """A threaded server that takes it silently when a client hangs up."""
 
     daemon_threads = True
@@ -78,8 +78,8 @@ def serve(segment_bytes: int, ready_file: str) -> None:
     """Serve until killed; the address goes into the ready file."""
     packet = b"\x47" + bytes(187)
     body = (packet * (segment_bytes // len(packet) + 1))[:segment_bytes]
-    handler = type("Handler", (Handler,), {"segment": body})
-    server = Server(("127.0.0.1", 0), handler)
+    handler = type("Handler", (SizedOriginHandler,), {"segment": body})
+    server = SizedOriginServer(("127.0.0.1", 0), handler)
     path = Path(ready_file)
     new = path.with_suffix(".new")
     new.write_text(json.dumps({"hls_url": f"http://127.0.0.1:{server.server_port}"}))

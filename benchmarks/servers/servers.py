@@ -54,7 +54,7 @@ paths:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class VideoFormat:
     """What is published and how the ingest cuts it; times in seconds."""
 
     variant: str = "lowLatency"
@@ -65,7 +65,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingest:
+class IngestServer:
     """A running ingest: where to publish, where to pull."""
 
     pid: int
@@ -80,7 +80,7 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class RelayServer:
     """A running relay and the key that it checks tokens with."""
 
     pid: int
@@ -145,7 +145,9 @@ def python_env(**values: str) -> dict[str, str]:
 
 
 @contextmanager
-def ingest(kind: str, picture: Picture, folder: Path, mediamtx: str | None = None) -> Iterator[Ingest]:
+def ingest(
+    kind: str, picture: VideoFormat, folder: Path, mediamtx: str | None = None
+) -> Iterator[IngestServer]:
     """Start the embedded ingest, the Go origin of the tests, or a MediaMTX binary."""
     secret = secrets.token_hex(16)
     if kind == "mediamtx":
@@ -165,7 +167,7 @@ def ingest(kind: str, picture: Picture, folder: Path, mediamtx: str | None = Non
     argv += [f"{flag}ready-file", str(file)]
     with child("ingest", argv, folder, python_env(HLS_CDN_SECRET=secret)) as process:
         found = _ready(process, "ingest", folder, file)
-        yield Ingest(process.pid, found["rtmp_url"].rstrip("/"), found["hls_url"].rstrip("/"), secret)
+        yield IngestServer(process.pid, found["rtmp_url"].rstrip("/"), found["hls_url"].rstrip("/"), secret)
 
 
 def _built_origin(folder: Path) -> Path:
@@ -179,7 +181,7 @@ def _built_origin(folder: Path) -> Path:
 
 
 @contextmanager
-def _mediamtx(picture: Picture, folder: Path, program: str | None, secret: str) -> Iterator[Ingest]:
+def _mediamtx(picture: VideoFormat, folder: Path, program: str | None, secret: str) -> Iterator[IngestServer]:
     found = shutil.which(program or "mediamtx")
     if found is None:
         raise StartError("MediaMTX is missing: say where it is with --mediamtx PATH")
@@ -197,7 +199,7 @@ def _mediamtx(picture: Picture, folder: Path, program: str | None, secret: str) 
     )
     with child("ingest", [found, str(config)], folder) as process:
         listening(process, "ingest", folder, hls)
-        yield Ingest(process.pid, f"rtmp://127.0.0.1:{rtmp}", f"http://127.0.0.1:{hls}", secret)
+        yield IngestServer(process.pid, f"rtmp://127.0.0.1:{rtmp}", f"http://127.0.0.1:{hls}", secret)
 
 
 def free_port() -> int:
@@ -242,7 +244,7 @@ def exact_origin(folder: Path, segment_bytes: int) -> Iterator[str]:
 
 
 @contextmanager
-def teacher(to: Ingest, picture: Picture, folder: Path) -> Iterator[int]:
+def teacher(to: IngestServer, picture: VideoFormat, folder: Path) -> Iterator[int]:
     """Publish the synthetic picture; yields the teacher's process id."""
     rtmp_url = to.rtmp_url if to.rtmp_url.endswith("/live") else f"{to.rtmp_url}/live"
     argv = [sys.executable, "-m", "airclass.ingest.teacher", "--to", f"{rtmp_url}/{STREAM}"]
@@ -255,7 +257,7 @@ def teacher(to: Ingest, picture: Picture, folder: Path) -> Iterator[int]:
 @contextmanager
 def relay(
     origin_url: str, secret: str, folder: Path, *, viewers: int, settings: Mapping[str, str] | None = None
-) -> Iterator[Relay]:
+) -> Iterator[RelayServer]:
     """Start a relay that checks a token of each viewer; `settings` are further variables."""
     key = secrets.token_hex(32)
     file = folder / "relay.json"
@@ -272,7 +274,7 @@ def relay(
     )
     with child("relay", argv, folder, env) as process:
         found = _ready(process, "relay", folder, file)
-        yield Relay(process.pid, found["relay_url"], found["relay_admin_url"], key.encode())
+        yield RelayServer(process.pid, found["relay_url"], found["relay_admin_url"], key.encode())
 
 
 def playable(url: str, headers: Mapping[str, str], deadline_s: float) -> None:

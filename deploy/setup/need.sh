@@ -39,6 +39,8 @@ for tool in "$@"; do
     initdb) command -v "$tool" >/dev/null || apt_missing+=(postgresql) ;;
     nft) command -v "$tool" >/dev/null || apt_missing+=(nftables) ;;
     dockerd) command -v "$tool" >/dev/null || apt_missing+=(docker.io) ;;
+    # without one, Korean pages are photographed as empty boxes
+    korean-font) fc-list :lang=ko 2>/dev/null | grep -q . || apt_missing+=(fontconfig fonts-noto-cjk) ;;
     *) command -v "$tool" >/dev/null || apt_missing+=("$tool") ;;
     esac
 done
@@ -64,7 +66,8 @@ for tool in "${apt_missing[@]}"; do
     xvfb) tool=Xvfb ;;
     webkit2gtk-driver) tool=WebKitWebDriver ;;
     vlc-bin) tool=cvlc ;;
-    lib* | gstreamer* | vlc-plugin-base) continue ;; # no programs
+    lib* | gstreamer* | vlc-plugin-base | fonts-*) continue ;; # no programs
+    fontconfig) tool=fc-list ;;
     esac
     command -v "$tool" >/dev/null || { echo "apt installed $tool, but it is not on PATH" >&2; exit 1; }
 done

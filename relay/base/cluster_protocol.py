@@ -15,7 +15,7 @@ import msgspec
 WATCH_S = 20.0
 
 
-class EpochBase(msgspec.Struct, frozen=True):
+class EpochOffset(msgspec.Struct, frozen=True):
     """The number line of one origin session: viewers' sequence = origin's sequence + `offset`.
 
     `target_duration_s` and `part_target_s` are what the first ask of the stream proposed: they
@@ -30,7 +30,7 @@ class EpochBase(msgspec.Struct, frozen=True):
     part_target_s: float = 0.0
 
 
-class EpochAsk(msgspec.Struct, frozen=True):
+class EpochRequest(msgspec.Struct, frozen=True):
     """A relay saw a new origin session and asks which numbers it gets.
 
     `first_msn` is the lowest media sequence number that the origin lists, `next_msn` the lowest
@@ -47,7 +47,7 @@ class EpochAsk(msgspec.Struct, frozen=True):
     part_target_s: float = 0.0
 
 
-class Register(msgspec.Struct, frozen=True):
+class Registration(msgspec.Struct, frozen=True):
     """A relay introduces itself; `admin_url` is where the master probes `/readyz`."""
 
     node_id: str
@@ -58,10 +58,10 @@ class Register(msgspec.Struct, frozen=True):
     max_egress_bps: int
     version: str
     started_at_s: float
-    epochs: tuple[EpochBase, ...] = ()
+    epochs: tuple[EpochOffset, ...] = ()
 
 
-class Variant(msgspec.Struct, frozen=True):
+class ReportedVariant(msgspec.Struct, frozen=True):
     """One EXT-X-STREAM-INF of a stream; `attributes` is the attribute list without AUDIO."""
 
     id: str
@@ -70,7 +70,7 @@ class Variant(msgspec.Struct, frozen=True):
     has_audio_group: bool
 
 
-class Rendition(msgspec.Struct, frozen=True):
+class ReportedRendition(msgspec.Struct, frozen=True):
     """One EXT-X-MEDIA of a stream; `attributes` is the list without GROUP-ID and URI."""
 
     id: str
@@ -90,8 +90,8 @@ class StreamReport(msgspec.Struct, frozen=True):
     viewers: int
     lag_s: float
     problem: str = ""
-    variants: tuple[Variant, ...] = ()
-    renditions: tuple[Rendition, ...] = ()
+    variants: tuple[ReportedVariant, ...] = ()
+    renditions: tuple[ReportedRendition, ...] = ()
     segment_s: float = 0.0
 
 
@@ -135,7 +135,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
-class Watch(msgspec.Struct, frozen=True):
+class OrdersPoll(msgspec.Struct, frozen=True):
     """A relay waits for orders newer than the ones it has."""
 
     node_id: str
@@ -149,7 +149,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     origins: tuple[str, ...]
     bearer: str = ""
     ended: bool = False
-    epochs: tuple[EpochBase, ...] = ()
+    epochs: tuple[EpochOffset, ...] = ()
 
 
 class Orders(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from relay.top.snapshot import Glance, Reading, look
+from relay.top.snapshot import MetricsSample, RelaySnapshot, look
 
 ANSWER_S = 3.0
 MAX_ANSWER_CHARS = 4_000_000
@@ -27,7 +27,7 @@ MAX_STREAMS_SHOWN = 40
 class Scrape:
     """One look at the admin port; without a reading, `reasons` says why."""
 
-    reading: Reading | None
+    reading: MetricsSample | None
     ready: bool
     reasons: list[str]
 
@@ -44,7 +44,7 @@ async def scrape(client: httpx.AsyncClient, url: str) -> Scrape:
         samples = [(s.name, s.labels, float(s.value)) for family in families for s in family.samples]
         ready = json.loads(readiness.text)
         reasons = [str(reason) for reason in ready["reasons"]]
-        return Scrape(Reading(trio.current_time(), samples), bool(ready["ready"]), reasons)
+        return Scrape(MetricsSample(trio.current_time(), samples), bool(ready["ready"]), reasons)
     except trio.TooSlowError:
         return Scrape(None, False, ["the relay does not answer: is it stopped or overloaded?"])
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -56,7 +56,7 @@ async def scrape(client: httpx.AsyncClient, url: str) -> Scrape:
 
 async def watch(url: str, console: Console, *, interval_s: float, once: bool = False) -> int:
     """Draw until cancelled, or one screen; returns the exit code (1: the one screen had no figures)."""
-    before: Reading | None = None
+    before: MetricsSample | None = None
     async with httpx.AsyncClient(verify=ssl.create_default_context(), trust_env=False) as client:
         found = await scrape(client, url)
         if once:
@@ -70,7 +70,7 @@ async def watch(url: str, console: Console, *, interval_s: float, once: bool = F
                 found = await scrape(client, url)
 
 
-def screen(url: str, found: Scrape, before: Reading | None) -> Group:
+def screen(url: str, found: Scrape, before: MetricsSample | None) -> Group:
     """Return the whole picture."""
     if found.reading is None:
         return Group(_head(url, found, None))
@@ -78,7 +78,7 @@ def screen(url: str, found: Scrape, before: Reading | None) -> Group:
     return Group(_head(url, found, glance), _figures(glance), _streams(glance))
 
 
-def _head(url: str, found: Scrape, glance: Glance | None) -> Panel:
+def _head(url: str, found: Scrape, glance: RelaySnapshot | None) -> Panel:
     words = Text(f"relay{f' {glance.version}' if glance else ''} at {_plain(url)}  ")
     words.append("READY" if found.ready else "NOT READY", "bold green" if found.ready else "bold red")
     if glance:
@@ -89,7 +89,7 @@ def _head(url: str, found: Scrape, glance: Glance | None) -> Panel:
     return Panel(words)
 
 
-def _figures(g: Glance) -> Table:
+def _figures(g: RelaySnapshot) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     full = g.viewers / g.capacity if g.capacity else 0.0
     rows = [
@@ -112,7 +112,7 @@ def _figures(g: Glance) -> Table:
     return table
 
 
-def _streams(g: Glance) -> Table:
+def _streams(g: RelaySnapshot) -> Table:
     table = Table("stream", "state", "viewers", "lag", "media", "sessions", "gaps", "fetched", expand=True)
     for line in g.streams[:MAX_STREAMS_SHOWN]:
         table.add_row(

@@ -12,7 +12,7 @@ Labels = tuple[tuple[str, str], ...]
 PREFIX = "airclass_relay_"
 
 
-class Reading:
+class MetricsSample:
     """All samples of one scrape, taken at `at_s` (monotonic)."""
 
     def __init__(self, at_s: float, samples: list[tuple[str, dict[str, str], float]]) -> None:
@@ -34,7 +34,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamLine:
+class StreamRow:
     """One stream; `lag_s` is negative while there is no media."""
 
     name: str
@@ -48,7 +48,7 @@ class StreamLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class RelaySnapshot:
     """What one screen shows; rates are since the reading before."""
 
     version: str
@@ -71,10 +71,10 @@ class Glance:
     origin_failures: dict[str, int]
     draining: bool
     master_connected: bool
-    streams: list[StreamLine] = field(default_factory=list)
+    streams: list[StreamRow] = field(default_factory=list)
 
 
-def look(now: Reading, before: Reading | None) -> Glance:
+def look(now: MetricsSample, before: MetricsSample | None) -> RelaySnapshot:
     """Compare two readings; without the one before, rates are 0 and percentiles since the start."""
     seconds = max(now.at_s - before.at_s, 1e-3) if before else 0.0
 
@@ -87,7 +87,7 @@ def look(now: Reading, before: Reading | None) -> Glance:
 
     fetched = rate("stream_fetched_objects_total", "stream")
     cpu = rate("process_cpu_seconds_total", "")
-    return Glance(
+    return RelaySnapshot(
         version=next(iter(now.by("build_info", "version")), "?"),
         viewers=int(now.value("viewers")),
         capacity=int(now.value("viewer_capacity")),
@@ -114,7 +114,7 @@ def look(now: Reading, before: Reading | None) -> Glance:
     )
 
 
-def percentile(now: Reading, before: Reading | None, name: str, share: float) -> float:
+def percentile(now: MetricsSample, before: MetricsSample | None, name: str, share: float) -> float:
     """Return the upper bound of the bucket in which the percentile lies; 0.0 when nothing was seen."""
     older = before.by(f"{name}_bucket", "le") if before else {}
     rows = sorted(
@@ -126,13 +126,13 @@ def percentile(now: Reading, before: Reading | None, name: str, share: float) ->
     return next(bound for bound, total in rows if total >= share * rows[-1][1])
 
 
-def _stream(now: Reading, name: str, fetched_per_s: float) -> StreamLine:
+def _stream(now: MetricsSample, name: str, fetched_per_s: float) -> StreamRow:
     states = [
         s
         for s in ("waiting", "live", "reconnecting", "ended")
         if now.value("stream_state", stream=name, state=s)
     ]
-    return StreamLine(
+    return StreamRow(
         name=name,
         state=states[0] if states else "?",
         viewers=int(now.value("stream_viewers", stream=name)),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from trio_websocket import WebSocketConnection
 
-    from tests.harness.processes import Child
+    from tests.harness.processes import ChildProcess
 
 VIDEO = "document.querySelector('video')"
 POLL_S = 0.1
@@ -32,7 +32,7 @@ CALL_S = 30.0
 JSON = dict[str, Any]
 
 
-class Wire(Protocol):
+class RemoteWire(Protocol):
     """What a protocol has to offer."""
 
     async def open(self, url: str) -> None:
@@ -45,10 +45,10 @@ class Wire(Protocol):
         """Move the mouse or press keys, as a person does."""
 
 
-class Page:
+class RemotePage:
     """The one page of a browser."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: RemoteWire) -> None:
         self.open = wire.open
         self.run = wire.run
         self._act = wire.act
@@ -80,14 +80,14 @@ class Page:
 
 
 @asynccontextmanager
-async def browser(kind: str, folder: Path) -> AsyncIterator[Page]:
+async def browser(kind: str, folder: Path) -> AsyncIterator[RemotePage]:
     """Run Firefox or WebKitGTK for the length of a block."""
     async with AsyncExitStack() as stack:
         wire = await {"firefox": _firefox, "webkit": _webkit}[kind](folder, stack)
-        yield Page(wire)
+        yield RemotePage(wire)
 
 
-async def _said(child: Child, pattern: str) -> str:
+async def _said(child: ChildProcess, pattern: str) -> str:
     """Wait until a child has written something."""
     with trio.fail_after(START_S):
         while not (found := re.search(pattern, child.output())):
@@ -142,7 +142,7 @@ class Bidi:
         await self.call("input.performActions", context=self._context, actions=actions)
 
 
-async def _firefox(folder: Path, stack: AsyncExitStack) -> Wire:
+async def _firefox(folder: Path, stack: AsyncExitStack) -> RemoteWire:
     profile = folder / "firefox"
     profile.mkdir()
     lines = [f'user_pref("{name}", {json.dumps(value)});' for name, value in FIREFOX_PREFERENCES.items()]
@@ -194,7 +194,7 @@ class WebDriver:
         await self.call("/actions", actions=actions)
 
 
-async def _webkit(folder: Path, stack: AsyncExitStack) -> Wire:
+async def _webkit(folder: Path, stack: AsyncExitStack) -> RemoteWire:
     home = folder / "webkit"
     home.mkdir()
     env = {

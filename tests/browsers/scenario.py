@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.browsers.remote import Page
-    from tests.harness.cluster import School
+    from tests.browsers.remote import RemotePage
+    from tests.harness.cluster import ClusterHarness
 
 TEST_S = 90.0
 WATCH_S = 6.0
@@ -24,7 +24,7 @@ POSITION = f"{VIDEO}?.currentTime ?? 0"
 
 
 @asynccontextmanager
-async def lesson(folder: Path) -> AsyncIterator[School]:
+async def lesson(folder: Path) -> AsyncIterator[ClusterHarness]:
     """Run a school with two relays and a class that is live; pictures and sound apart, as MediaMTX has it."""
     file = folder / "ingest.json"
     async with (
@@ -58,7 +58,7 @@ async def a_student_joins_and_a_killed_relay_stops_nothing(kind: str, folder: Pa
             await page.until("document.body.innerText.includes('Class has ended')")
 
 
-async def _plays(page: Page) -> None:
+async def _plays(page: RemotePage) -> None:
     """Wait until the picture has moved on by some seconds, at no less than two thirds of their speed."""
     start_s = await page.run(POSITION)
     await page.until(f"({POSITION}) >= {start_s + WATCH_S}", WATCH_S * 1.5)

@@ -23,10 +23,10 @@ import trio
 from benchmarks.reports.machine import describe
 from benchmarks.reports.report import machine_line
 from tests.chaos.cluster import rig
-from tests.chaos.faults import PASSWORD, ROWS, Row, Scene
+from tests.chaos.faults import PASSWORD, ROWS, FaultContext, FaultRow
 from tests.chaos.table import notes_of, page
 from tests.chaos.verdict import Outcome, count, judge
-from tests.chaos.viewers import Crowd, Window
+from tests.chaos.viewers import ChaosViewers, FaultWindow
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "benchmarks" / "results" / "chaos.json"
@@ -81,7 +81,7 @@ def _write(kept: dict[str, dict[str, Any]]) -> None:
     DOCUMENT.write_text(page(outcomes, machines, notes, [row.name for row in ROWS], soak))
 
 
-async def _row(row: Row, viewers: int) -> Outcome:
+async def _row(row: FaultRow, viewers: int) -> Outcome:
     outcome = Outcome(row.name, row.fault, row.promise.text)
     with tempfile.TemporaryDirectory(prefix="airclass-chaos-") as name:
         folder = Path(name)
@@ -89,7 +89,7 @@ async def _row(row: Row, viewers: int) -> Outcome:
         try:
             with trio.fail_after(ROW_S), row.setting(folder) as setting:
                 async with rig(folder, setting.plan) as it:
-                    scene = Scene(it, "", outcome.notes, setting.net)
+                    scene = FaultContext(it, "", outcome.notes, setting.net)
                     await _watched(row, scene, viewers, outcome, folder)
         except Exception as exc:  # noqa: BLE001 - one row that fails must not end the run
             outcome.problems.append(f"the row could not be run: {exc!r}")
@@ -99,15 +99,15 @@ async def _row(row: Row, viewers: int) -> Outcome:
     return outcome
 
 
-async def _watched(row: Row, scene: Scene, viewers: int, outcome: Outcome, folder: Path) -> None:
+async def _watched(row: FaultRow, scene: FaultContext, viewers: int, outcome: Outcome, folder: Path) -> None:
     it = scene.rig
     await it.add_user("kim", PASSWORD)
     await it.playback_urls(1)
-    window = Window(it.student_url)
+    window = FaultWindow(it.student_url)
     await window.playing()
     scene.victim = window.pathway
     seconds = LEAD_S + row.act_s + row.after_s
-    crowd = Crowd(await it.playback_urls(viewers), seconds, folder)
+    crowd = ChaosViewers(await it.playback_urls(viewers), seconds, folder)
     try:
         await crowd.steady()
         await trio.sleep(LEAD_S)

@@ -17,7 +17,7 @@ import httpx
 import trio
 
 from tests.harness.ingests import SECRET, build_origin
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -30,7 +30,7 @@ AIRCLASS = (sys.executable, "-m", "airclass.cli.app")
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChaosPlan:
     """How a row's school differs: where it listens, what its processes are started with.
 
     `names`: the names by which relays look for ingest and master, instead of the address. `prefix`
@@ -46,13 +46,13 @@ class Plan:
     master_env: Mapping[str, str] = field(default_factory=dict)
 
 
-class Rig:
+class ChaosCluster:
     """The running school; each part may be killed and started again under its former address."""
 
-    def __init__(self, folder: Path, plan: Plan, stack: AsyncExitStack) -> None:
+    def __init__(self, folder: Path, plan: ChaosPlan, stack: AsyncExitStack) -> None:
         self.folder, self.plan, self._stack = folder, plan, stack
         self.data = folder / "data"
-        self.relays: dict[str, Child] = {}
+        self.relays: dict[str, ChildProcess] = {}
         self.admin_urls: dict[str, str] = {}
         self.classroom: dict[str, str] = {}
         self._rtmp = self._hls = self._master = f"{plan.host}:0"
@@ -140,7 +140,7 @@ class Rig:
         lesson = ("--to", to, "--size", size, "--fps", "15", "--bitrate-kbps", "200")
         self.teacher = await self._started(sys.executable, "-m", "airclass.ingest.teacher", *lesson)
 
-    async def _started(self, *command: str | Path, env: Mapping[str, str] | None = None) -> Child:
+    async def _started(self, *command: str | Path, env: Mapping[str, str] | None = None) -> ChildProcess:
         return await self._stack.enter_async_context(running(*command, folder=self.folder, env=env))
 
     async def joined(self, name: str) -> dict[str, object] | None:
@@ -202,16 +202,16 @@ class Rig:
         await self.start_teacher()
 
 
-async def killed(child: Child, number: int = signal.SIGKILL) -> None:
+async def killed(child: ChildProcess, number: int = signal.SIGKILL) -> None:
     """Kill a process and wait until it is gone."""
     child.kill(number)
     await child.wait()
 
 
 @asynccontextmanager
-async def rig(folder: Path, plan: Plan) -> AsyncIterator[Rig]:
+async def rig(folder: Path, plan: ChaosPlan) -> AsyncIterator[ChaosCluster]:
     """Run a school for the length of a block."""
     async with AsyncExitStack() as stack:
-        it = Rig(folder, plan, stack)
+        it = ChaosCluster(folder, plan, stack)
         await it.open()
         yield it

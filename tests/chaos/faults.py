@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from tests.chaos.cluster import AIRCLASS, POLL_S, Plan, Rig, killed
+from tests.chaos.cluster import AIRCLASS, POLL_S, ChaosCluster, ChaosPlan, killed
 from tests.chaos.verdict import Promise
 from tests.harness.processes import running
 from tests.integration.network.netns import lab
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.integration.network.netns import Lab
+    from tests.integration.network.netns import NetworkNamespace
 
 MOVE_S = 5.0  # the most that the last viewer may wait for another relay
 RESUME_S = 5.0  # the same for a picture that is back at the ingest, its own start included
@@ -42,40 +42,40 @@ NAMES = ("ingest.school.test", "master.school.test")
 
 
 @dataclass
-class Scene:
+class FaultContext:
     """What an act works on: the school, the relay where the browser plays, and what it has to tell."""
 
-    rig: Rig
+    rig: ChaosCluster
     victim: str
     notes: dict[str, str]
-    net: Lab | None = None
+    net: NetworkNamespace | None = None
 
 
 @dataclass(frozen=True)
-class Setting:
+class FaultSetting:
     """What a row needs around its school."""
 
-    plan: Plan
-    net: Lab | None = None
+    plan: ChaosPlan
+    net: NetworkNamespace | None = None
 
 
 @contextmanager
-def usual(folder: Path) -> Iterator[Setting]:
+def usual(folder: Path) -> Iterator[FaultSetting]:
     """Three relays, everything on loopback."""
-    yield Setting(Plan())
+    yield FaultSetting(ChaosPlan())
 
 
 @contextmanager
-def cabled(folder: Path) -> Iterator[Setting]:
+def cabled(folder: Path) -> Iterator[FaultSetting]:
     """Put the victim into a network namespace of its own, at the end of a cable."""
     with lab("cable") as net:
         cable = net.cables["cable"]
-        plan = Plan(host=cable.ours, prefix={VICTIM: net.prefix}, relay_host={VICTIM: cable.theirs})
-        yield Setting(plan, net)
+        plan = ChaosPlan(host=cable.ours, prefix={VICTIM: net.prefix}, relay_host={VICTIM: cable.theirs})
+        yield FaultSetting(plan, net)
 
 
 @contextmanager
-def clocks(folder: Path) -> Iterator[Setting]:
+def clocks(folder: Path) -> Iterator[FaultSetting]:
     """Hang the clocks of master and victim on files."""
 
     def clock(name: str) -> dict[str, str]:
@@ -87,23 +87,23 @@ def clocks(folder: Path) -> Iterator[Setting]:
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
-    yield Setting(Plan(env={VICTIM: clock("relay")}, master_env=clock("master")))
+    yield FaultSetting(ChaosPlan(env={VICTIM: clock("relay")}, master_env=clock("master")))
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Setting]:
+def small_disk(folder: Path) -> Iterator[FaultSetting]:
     """Put the master's data on a disk of its own of 4 MB."""
     data = folder / "data"
     data.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(data)], check=True)
     try:
-        yield Setting(Plan())
+        yield FaultSetting(ChaosPlan())
     finally:
         subprocess.run(["umount", "--lazy", str(data)], check=True)
 
 
 @contextmanager
-def by_name(folder: Path) -> Iterator[Setting]:
+def by_name(folder: Path) -> Iterator[FaultSetting]:
     """Let relays find ingest and master by name, from a file that can be emptied; beside it a name server
     that never answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
@@ -112,20 +112,20 @@ def by_name(folder: Path) -> Iterator[Setting]:
         (folder / "resolv.conf").write_text(f"nameserver {SILENT_DNS}\n")
         mounts = " && ".join(f"mount --bind {folder}/{name} /etc/{name}" for name in ("hosts", "resolv.conf"))
         prefix = ("unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh")
-        yield Setting(Plan(names=NAMES, prefix=dict.fromkeys((1, 2, 3), prefix)))
+        yield FaultSetting(ChaosPlan(names=NAMES, prefix=dict.fromkeys((1, 2, 3), prefix)))
 
 
 @dataclass(frozen=True)
-class Row:
+class FaultRow:
     """One fault. `act` is given `act_s` seconds; viewers watch on for `after_s` more."""
 
     name: str
     fault: str
     promise: Promise
-    act: Callable[[Scene], Awaitable[None]]
+    act: Callable[[FaultContext], Awaitable[None]]
     act_s: float = 2.0
     after_s: float = 15.0
-    setting: Callable[[Path], AbstractContextManager[Setting]] = usual
+    setting: Callable[[Path], AbstractContextManager[FaultSetting]] = usual
 
 
 MOVES = Promise("play on at another relay, the last within 5 s", stalls=True, back_s=MOVE_S)
@@ -137,12 +137,12 @@ def resumes(away_s: float) -> Promise:
     return Promise("same player goes on, without a reload", stalls=True, back_s=away_s + RESUME_S)
 
 
-async def kill_relay(scene: Scene) -> None:
+async def kill_relay(scene: FaultContext) -> None:
     """The process is gone; its port refuses."""
     await killed(scene.rig.relays[scene.victim])
 
 
-async def hang_relay(scene: Scene) -> None:
+async def hang_relay(scene: FaultContext) -> None:
     """The process stands still and its port goes on accepting."""
     child = scene.rig.relays[scene.victim]
     child.kill(signal.SIGSTOP)
@@ -150,13 +150,13 @@ async def hang_relay(scene: Scene) -> None:
     child.kill(signal.SIGCONT)
 
 
-async def cut_relay(scene: Scene) -> None:
+async def cut_relay(scene: FaultContext) -> None:
     """Every packet to and from the relay's machine is dropped."""
     assert scene.net is not None
     scene.net.cut("cable")
 
 
-async def drain_relay(scene: Scene) -> None:
+async def drain_relay(scene: FaultContext) -> None:
     """The operator takes it out of service, as for an upgrade."""
     await scene.rig.command("drain", scene.victim)
     began_s = trio.current_time()
@@ -170,7 +170,7 @@ async def drain_relay(scene: Scene) -> None:
     scene.notes["The drained relay was empty after"] = f"{trio.current_time() - began_s:.1f} s"
 
 
-async def viewers(rig: Rig, node_id: str) -> float:
+async def viewers(rig: ChaosCluster, node_id: str) -> float:
     """Return how many students a relay counts, by its own metrics."""
     async with httpx.AsyncClient(timeout=5) as client:
         text = (await client.get(f"{rig.admin_urls[node_id]}/metrics")).text
@@ -178,10 +178,10 @@ async def viewers(rig: Rig, node_id: str) -> float:
     return float(line.split()[1])
 
 
-def ingest_hangs(away_s: float) -> Callable[[Scene], Awaitable[None]]:
+def ingest_hangs(away_s: float) -> Callable[[FaultContext], Awaitable[None]]:
     """The relays lose the ingest: it stands still and answers nothing."""
 
-    async def act(scene: Scene) -> None:
+    async def act(scene: FaultContext) -> None:
         scene.rig.ingest.kill(signal.SIGSTOP)
         await trio.sleep(away_s)
         scene.rig.ingest.kill(signal.SIGCONT)
@@ -189,10 +189,10 @@ def ingest_hangs(away_s: float) -> Callable[[Scene], Awaitable[None]]:
     return act
 
 
-def teacher_drops(away_s: float) -> Callable[[Scene], Awaitable[None]]:
+def teacher_drops(away_s: float) -> Callable[[FaultContext], Awaitable[None]]:
     """The teacher's program dies and comes back in another size: a new muxer."""
 
-    async def act(scene: Scene) -> None:
+    async def act(scene: FaultContext) -> None:
         await killed(scene.rig.teacher)
         await trio.sleep(away_s)
         await scene.rig.start_teacher("640x360")
@@ -200,7 +200,7 @@ def teacher_drops(away_s: float) -> Callable[[Scene], Awaitable[None]]:
     return act
 
 
-async def kill_ingest(scene: Scene) -> None:
+async def kill_ingest(scene: FaultContext) -> None:
     """The ingest is killed and started again; the teacher's program reconnects by itself."""
     rig, began_s = scene.rig, trio.current_time()
     before = rig.teacher.output().count("teacher.live")
@@ -213,7 +213,7 @@ async def kill_ingest(scene: Scene) -> None:
     scene.notes["The teacher's program published again"] = f"{took_s:.1f} s after the fault"
 
 
-async def kill_master(scene: Scene) -> None:
+async def kill_master(scene: FaultContext) -> None:
     """The master is killed, stays away, and comes back; who was signed in stays signed in."""
     rig = scene.rig
     async with httpx.AsyncClient(base_url=rig.master_url, timeout=5) as client:
@@ -237,7 +237,7 @@ async def kill_master(scene: Scene) -> None:
         )
 
 
-async def kill_master_and_relay(scene: Scene) -> None:
+async def kill_master_and_relay(scene: FaultContext) -> None:
     """Both at once; the master comes back later."""
     rig = scene.rig
     rig.master.kill()
@@ -247,7 +247,7 @@ async def kill_master_and_relay(scene: Scene) -> None:
     await rig.start_master()
 
 
-async def jump_clock(scene: Scene) -> None:
+async def jump_clock(scene: FaultContext) -> None:
     """The clock of one relay's machine jumps an hour ahead, then the master's as well."""
     folder = scene.rig.folder
     with errors_of(scene, "relay"), errors_of(scene, "master"):
@@ -256,7 +256,7 @@ async def jump_clock(scene: Scene) -> None:
             await trio.sleep(10)
 
 
-async def fill_disk(scene: Scene) -> None:
+async def fill_disk(scene: FaultContext) -> None:
     """The master's disk is full to the last byte while students come and a class is made."""
     rig = scene.rig
     with errors_of(scene, "master"):
@@ -273,7 +273,7 @@ async def fill_disk(scene: Scene) -> None:
         await trio.sleep(5)
 
 
-async def lose_names(scene: Scene) -> None:
+async def lose_names(scene: FaultContext) -> None:
     """No name can be resolved any more, lookups hang; the master restarts, so that relays look for it."""
     rig = scene.rig
     hosts = rig.folder / "hosts"
@@ -288,7 +288,7 @@ async def lose_names(scene: Scene) -> None:
     scene.notes["With names again, all relays were active"] = f"after {took_s:.1f} s"
 
 
-async def lose_webhook(scene: Scene) -> None:
+async def lose_webhook(scene: FaultContext) -> None:
     """A relay dies while nobody listens where alerts are sent to; the monitor must go on."""
     rig = scene.rig
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -305,7 +305,7 @@ async def lose_webhook(scene: Scene) -> None:
 
 
 @contextmanager
-def errors_of(scene: Scene, name: str) -> Iterator[None]:
+def errors_of(scene: FaultContext, name: str) -> Iterator[None]:
     """Note the warnings and errors that a process (master, relay: the victim) logs meanwhile."""
     child = scene.rig.master if name == "master" else scene.rig.relays[scene.victim]
     before = len(child.output())
@@ -318,13 +318,13 @@ def errors_of(scene: Scene, name: str) -> Iterator[None]:
 
 DROPS_S = (5, 30, 60)
 ROWS = (
-    Row("relay-killed", "a relay is killed (`kill -9`)", MOVES, kill_relay),
-    Row("relay-hung", "a relay hangs for 12 s (`SIGSTOP`)", MOVES, hang_relay, act_s=14),
-    Row("relay-cut", "a relay's network is cut", MOVES, cut_relay, after_s=20, setting=cabled),
-    Row("relay-drained", "a relay is drained", UNNOTICED, drain_relay, act_s=22, after_s=5),
-    Row("ingest-hung", "the ingest hangs for 10 s", resumes(10), ingest_hangs(10), act_s=10),
+    FaultRow("relay-killed", "a relay is killed (`kill -9`)", MOVES, kill_relay),
+    FaultRow("relay-hung", "a relay hangs for 12 s (`SIGSTOP`)", MOVES, hang_relay, act_s=14),
+    FaultRow("relay-cut", "a relay's network is cut", MOVES, cut_relay, after_s=20, setting=cabled),
+    FaultRow("relay-drained", "a relay is drained", UNNOTICED, drain_relay, act_s=22, after_s=5),
+    FaultRow("ingest-hung", "the ingest hangs for 10 s", resumes(10), ingest_hangs(10), act_s=10),
     *(
-        Row(
+        FaultRow(
             f"teacher-drops-{s}",
             f"the teacher is gone for {s} s, and back in another size",
             resumes(s),
@@ -333,14 +333,14 @@ ROWS = (
         )
         for s in DROPS_S
     ),
-    Row(
+    FaultRow(
         "ingest-killed",
         "the ingest is killed, and back after 5 s",
         resumes(AWAY_S + TEACHER_RETRY_S),
         kill_ingest,
         act_s=12,
     ),
-    Row(
+    FaultRow(
         "master-killed",
         "the master is killed, and back after 8 s",
         Promise("players notice nothing; nobody signs in again; joins work ≤ 5 s after it is back"),
@@ -348,7 +348,7 @@ ROWS = (
         act_s=20,
         after_s=5,
     ),
-    Row(
+    FaultRow(
         "master-and-relay",
         "master and a relay are killed at once",
         Promise("players reach the other relays, the last within 5 s", stalls=True, back_s=MOVE_S),
@@ -356,7 +356,7 @@ ROWS = (
         act_s=12,
         after_s=8,
     ),
-    Row(
+    FaultRow(
         "clock-jumps",
         "a relay's clock jumps an hour ahead, 10 s later the master's",
         Promise("media goes on; a clear error"),
@@ -364,7 +364,7 @@ ROWS = (
         act_s=21,
         setting=clocks,
     ),
-    Row(
+    FaultRow(
         "disk-full",
         "the master's disk is full",
         Promise("media goes on; a clear error"),
@@ -373,7 +373,7 @@ ROWS = (
         after_s=5,
         setting=small_disk,
     ),
-    Row(
+    FaultRow(
         "dns-dead",
         "the name server is silent, and the master restarts",
         Promise("media goes on; a clear error"),
@@ -382,7 +382,7 @@ ROWS = (
         after_s=5,
         setting=by_name,
     ),
-    Row(
+    FaultRow(
         "webhook-down",
         "a relay dies while the alerts' receiver is down",
         Promise("media goes on; a clear error; the monitor goes on", stalls=True, back_s=MOVE_S),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from benchmarks.load.viewer_worker import Orders
-from benchmarks.player.browser import Student, chromium
+from benchmarks.load.viewer_worker import WorkerOrders
+from benchmarks.player.browser import BrowserStudent, chromium
 from benchmarks.servers.servers import ROOT
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CURES = "() => document.querySelector('video')?.dataset.recoveryActions ?? ''"
 PATHWAY = "() => document.querySelector('video')?.dataset.pathway ?? ''"
 
 
-class Crowd:
+class ChaosViewers:
     """Viewers in a process of their own; `steady` returns once they are there, `facts` at the end."""
 
     def __init__(self, urls: list[str], seconds: float, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Crowd:
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
-        orders = Orders(urls, len(urls), RAMP_S, SETTLE_S, seconds, latency_s=AIM_S)
+        orders = WorkerOrders(urls, len(urls), RAMP_S, SETTLE_S, seconds, latency_s=AIM_S)
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
         self._process.stdin.close()
@@ -69,7 +69,7 @@ class Crowd:
         self._errors.close()
 
 
-class Window:
+class FaultWindow:
     """One student in a real browser, in a thread of its own.
 
     `pathway` is the relay played from at first; `cures` is what the page did by itself to play on.
@@ -88,12 +88,12 @@ class Window:
     def _run(self) -> None:
         try:
             with chromium() as browser:
-                self._watch(Student(browser, self._url))
+                self._watch(BrowserStudent(browser, self._url))
         except BaseException as exc:  # noqa: BLE001 - told to whoever waits for the result
             self._error = exc
         self._playing.set()
 
-    def _watch(self, student: Student) -> None:
+    def _watch(self, student: BrowserStudent) -> None:
         while not self.pathway:
             student.watch(LOOK_S)
             self.pathway = student.page.evaluate(PATHWAY)

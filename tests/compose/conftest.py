@@ -8,7 +8,7 @@ import pytest
 
 from tests.compose import images
 from tests.compose.engine import engine as running_engine
-from tests.harness.transcript import clean
+from tests.harness.transcript import keep
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """A Docker engine with all images; what was typed is in build/compose/log.md at the end."""
+    """A Docker engine with all images; what was typed is in build/by-hand/compose.md at the end."""
     with running_engine(ROOT / "build/compose") as made:
         images.make_all(made)
         yield made
-        (made.folder / "log.md").write_text(clean("\n".join(made.transcript)))
+        keep("compose", "\n".join(made.transcript))
 
 
 @pytest.fixture(autouse=True)

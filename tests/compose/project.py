@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.compose.engine import Engine
-    from tests.integration.network.netns import Lab
+    from tests.integration.network.netns import NetworkNamespace
 
 NODES_S = 60.0
 POLL_S = 0.5
@@ -32,12 +32,12 @@ SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40, "HLS_CDN_SECR
 
 
 @dataclass(frozen=True)
-class School:
+class ComposeProject:
     """A compose project that runs, and the PC where its people sit."""
 
     engine: Engine
     folder: Path
-    pc: Lab
+    pc: NetworkNamespace
     url: str
 
     def compose(self, *args: str) -> str:
@@ -78,7 +78,7 @@ class School:
 @contextmanager
 def running_school(
     engine: Engine, folder: Path, title: str, more: dict[str, str] | None = None
-) -> Iterator[School]:
+) -> Iterator[ComposeProject]:
     """Do what an operator does: `cp .env.example .env` with these settings, `docker compose up -d`."""
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     shutil.copy(ROOT / "compose.yaml", folder)
@@ -101,7 +101,7 @@ def running_school(
             **(more or {}),
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        made = School(engine, folder, pc, settings["MASTER_URL"])
+        made = ComposeProject(engine, folder, pc, settings["MASTER_URL"])
         made.quietly("--profile", "*", "down", "--volumes", "--timeout", "1")
         engine.transcript.append(f"## {title}\n")
         try:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import trio
 
-from benchmarks.load.viewer_worker import Orders
+from benchmarks.load.viewer_worker import WorkerOrders
 from tests.compose import images
 from tests.compose.project import NODES_S, POLL_S, SECRETS, running_school
 from tests.policy.tree import ROOT
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.compose.engine import Engine
-    from tests.compose.project import School
+    from tests.compose.project import ComposeProject
 
 FIRST, LATER = 60, 40
 WHOLE_S = 420.0
@@ -40,13 +40,13 @@ LIFE = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "800")
 
 
 @pytest.fixture(scope="module")
-def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
+def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeProject]:
     """What an operator has after `docker compose up -d`: a master and three relays."""
     with running_school(engine, tmp_path_factory.mktemp("school"), "A master and three relays") as made:
         yield made
 
 
-async def test_three_replicas_are_reached_from_another_pc(school: School, tmp_path: Path) -> None:
+async def test_three_replicas_are_reached_from_another_pc(school: ComposeProject, tmp_path: Path) -> None:
     with trio.fail_after(WHOLE_S):
         nodes = await school.active_nodes(3)
         assert {n["id"] for n in nodes} == school.replicas()
@@ -67,7 +67,7 @@ async def test_three_replicas_are_reached_from_another_pc(school: School, tmp_pa
             assert f"[OK] {node['id']} (active) can be reached at {node['url']}" in said, said
 
 
-async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> None:
+async def test_scaled_up_and_down_under_a_hundred_viewers(school: ComposeProject) -> None:
     made = json.loads(school.airclass("classroom", "add", "Math", "--json"))
     with trio.fail_after(WHOLE_S):
         async with trio.open_nursery() as nursery:
@@ -119,7 +119,7 @@ async def test_scaled_up_and_down_under_a_hundred_viewers(school: School) -> Non
     assert stalls == []
 
 
-def test_everything_is_lost_and_restored(school: School) -> None:
+def test_everything_is_lost_and_restored(school: ComposeProject) -> None:
     school.airclass("user", "add", "kim", "--role", "teacher", "--no-password")
     before = school.airclass("user", "list") + school.airclass("classroom", "list", "--json")
     said = school.compose("run", "--rm", "--no-TTY", "tools", "backup", "--auto")
@@ -136,7 +136,7 @@ def test_everything_is_lost_and_restored(school: School) -> None:
     assert school.airclass("user", "list") + school.airclass("classroom", "list", "--json") == before
 
 
-async def test_https_by_an_authority_of_our_own(school: School, tmp_path: Path) -> None:
+async def test_https_by_an_authority_of_our_own(school: ComposeProject, tmp_path: Path) -> None:
     school.compose("--profile", "tls", "up", "--detach", "--no-recreate", "tls")
     container = school.quietly("--profile", "tls", "ps", "--quiet", "tls").strip()
     root = tmp_path / "root.crt"
@@ -193,7 +193,7 @@ def _tar_names(path: Path) -> list[str]:
         return tar.getnames()
 
 
-def test_it_stops_in_order_and_logs_no_secret(school: School) -> None:
+def test_it_stops_in_order_and_logs_no_secret(school: ComposeProject) -> None:
     began_s = time.monotonic()
     school.compose("stop")
     assert time.monotonic() - began_s < 50
@@ -207,13 +207,13 @@ def test_it_stops_in_order_and_logs_no_secret(school: School) -> None:
     assert not re.search(r"eyJ[\w-]{10,}\.[\w-]{10,}\.", logs), "a token in the logs"
 
 
-async def _teach(school: School, url: str) -> None:
+async def _teach(school: ComposeProject, url: str) -> None:
     teacher = (sys.executable, "-m", "airclass.ingest.teacher", "--to", url, *LIFE)
     await trio.run_process([*school.pc.prefix, *teacher], capture_stdout=True, capture_stderr=True, cwd=ROOT)
 
 
-async def _watch(school: School, urls: list[str], seconds: float, seen: list[dict[str, Any]]) -> None:
-    orders = Orders(urls, len(urls), 5.0, 4.0, seconds, LATENCY_S)
+async def _watch(school: ComposeProject, urls: list[str], seconds: float, seen: list[dict[str, Any]]) -> None:
+    orders = WorkerOrders(urls, len(urls), 5.0, 4.0, seconds, LATENCY_S)
     done = await trio.run_process(
         [*school.pc.prefix, sys.executable, "-m", "benchmarks.load.viewer_worker"],
         stdin=json.dumps(asdict(orders)).encode() + b"\n",
@@ -223,7 +223,7 @@ async def _watch(school: School, urls: list[str], seconds: float, seen: list[dic
     seen.append(json.loads(done.stdout.splitlines()[-1]))
 
 
-async def _join(school: School, code: str, count: int) -> list[str]:
+async def _join(school: ComposeProject, code: str, count: int) -> list[str]:
     urls = []
     async with httpx.AsyncClient(timeout=10) as client:
         for n in range(count):
@@ -233,7 +233,7 @@ async def _join(school: School, code: str, count: int) -> list[str]:
     return urls
 
 
-async def _live(school: School, code: str) -> None:
+async def _live(school: ComposeProject, code: str) -> None:
     async with httpx.AsyncClient(timeout=10) as client:
         with trio.fail_after(NODES_S):
             # a running master sees what a command has made within a second

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.compose.engine import Engine
-    from tests.compose.project import School
+    from tests.compose.project import ComposeProject
 
 WHOLE_S = 240.0
 FIRES_S = 120.0
@@ -35,13 +35,13 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
+def school(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeProject]:
     """A school whose people and classes are in PostgreSQL."""
     with running_school(engine, tmp_path_factory.mktemp("school"), "Profile postgres", SETTINGS) as made:
         yield made
 
 
-async def sign_in(school: School, name: str) -> int:
+async def sign_in(school: ComposeProject, name: str) -> int:
     """Return the status of signing in, once the master answers."""
     async with httpx.AsyncClient(timeout=10) as client:
         while True:
@@ -57,11 +57,11 @@ async def sign_in(school: School, name: str) -> int:
             await trio.sleep(POLL_S)
 
 
-def people_and_classes(school: School) -> str:
+def people_and_classes(school: ComposeProject) -> str:
     return school.airclass("user", "list") + school.airclass("classroom", "list", "--json")
 
 
-async def test_people_in_postgresql_survive_a_restart(school: School) -> None:
+async def test_people_in_postgresql_survive_a_restart(school: ComposeProject) -> None:
     words = ("user", "add", "kim", "--role", "teacher", "--password-stdin")
     school.airclass(*words, input=PASSWORD.encode())
     school.airclass("classroom", "add", "Math")
@@ -79,7 +79,7 @@ async def test_people_in_postgresql_survive_a_restart(school: School) -> None:
     assert people_and_classes(school) == before
 
 
-async def test_postgresql_is_backed_up_from_inside_lost_and_restored(school: School) -> None:
+async def test_postgresql_is_backed_up_from_inside_lost_and_restored(school: ComposeProject) -> None:
     before = people_and_classes(school)
     said = school.compose("run", "--rm", "--no-TTY", "tools", "backup", "--auto")
     (archive,) = (school.folder / "backups").iterdir()
@@ -113,7 +113,7 @@ def alive(targets: Any) -> list[str]:
     return sorted(t["labels"]["instance"] for t in targets["activeTargets"] if t["health"] == "up")
 
 
-async def test_prometheus_reads_all_replicas_and_judges_by_our_rules(school: School) -> None:
+async def test_prometheus_reads_all_replicas_and_judges_by_our_rules(school: ComposeProject) -> None:
     """What `docker compose --profile monitoring up -d` starts, without Grafana."""
     folder = school.folder / "deploy/prometheus"
     (folder / "monitor-token").write_text(school.airclass("token", "monitor"))
@@ -146,7 +146,7 @@ def firing(alerts: Any) -> set[str]:
     return {one["labels"]["alertname"] for one in alerts["alerts"] if one["state"] == "firing"}
 
 
-def test_no_secret_is_in_the_logs(school: School) -> None:
+def test_no_secret_is_in_the_logs(school: ComposeProject) -> None:
     logs = school.quietly("logs", "--no-color")
     secrets = {**SECRETS, "POSTGRES_PASSWORD": DATABASE_PASSWORD, "PASSWORD": PASSWORD}
     assert [name for name, secret in secrets.items() if secret in logs] == []

@@ -26,8 +26,8 @@ import trio
 from benchmarks.reports.machine import describe
 from tests.conformance import clients, map_change_file, setups
 from tests.conformance.matrix import Cell, by_source, chosen, events
-from tests.conformance.page_server import Stage, stage_running
-from tests.conformance.scenes import Result, Scene
+from tests.conformance.page_server import PageServer, stage_running
+from tests.conformance.scenes import PlayerScene, Result
 from tests.conformance.table import notes_of, page, versions_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +88,9 @@ async def _all(cells: list[Cell], results: list[Result]) -> int:
     return failed
 
 
-async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, results: list[Result]) -> int:
+async def _source(
+    source: str, cells: list[Cell], folder: Path, stage: PageServer, results: list[Result]
+) -> int:
     failed = 0
     async with AsyncExitStack() as stack:
         rig = None
@@ -97,7 +99,7 @@ async def _source(source: str, cells: list[Cell], folder: Path, stage: Stage, re
         else:
             rig = await stack.enter_async_context(setups.rig(source, folder))
         for cell in cells:
-            scene = Scene(cell, rig, stage, folder)
+            scene = PlayerScene(cell, rig, stage, folder)
             try:
                 with trio.fail_after(CELL_S):
                     await scene.run()

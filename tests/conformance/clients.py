@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.conformance.page_server import Stage, hls_js_version
+from tests.conformance.page_server import PageServer, hls_js_version
 from tests.conformance.verdict import STALL_LEAST_S, Sample
 from tests.harness.processes import running
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from tests.harness.processes import Child
+    from tests.harness.processes import ChildProcess
 
 POLL_S = 0.1
 START_S = 30.0
@@ -63,7 +63,7 @@ class Watching:
     samples: list[Sample] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     least_stall_s: float = STALL_LEAST_S
-    stage: Stage | None = None
+    stage: PageServer | None = None
     log: Path | None = None
 
 
@@ -120,7 +120,7 @@ def _xdg() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def watching(client: str, url: str, folder: Path, stage: Stage) -> AsyncIterator[Watching]:
+async def watching(client: str, url: str, folder: Path, stage: PageServer) -> AsyncIterator[Watching]:
     """Let a client watch a playlist for the length of a block."""
     kind, _, way = client.partition("-")
     async with AsyncExitStack() as stack:
@@ -184,7 +184,7 @@ async def display(folder: Path, stack: AsyncExitStack) -> str:
 # -- players -------------------------------------------------------------------------------------
 
 
-async def _socket(path: Path, child: Child) -> trio.SocketStream:
+async def _socket(path: Path, child: ChildProcess) -> trio.SocketStream:
     with trio.fail_after(START_S):
         while True:
             assert child.returncode is None, child.output()

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import trio
 
 from tests.conformance.verdict import Sample
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ process.stdout.write(ts.transpileModule(text, {compilerOptions}).outputText);
 
 
 @dataclass
-class Stage:
+class PageServer:
     """A running stage. `samples` and `errors` are the present page's; `priority` goes to it once."""
 
     url: str = ""
@@ -48,7 +48,7 @@ class Stage:
         """Return the page's address for a playlist; options: native, stock, steady."""
         return f"{self.url}/player.html?{urlencode({'src': source, **options})}"
 
-    async def answer(self, request: Request, stream: trio.abc.Stream) -> None:
+    async def answer(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         """Answer one request of a browser."""
         path = request.path.lstrip("/")
         if path == "report":
@@ -75,11 +75,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage_running() -> AsyncIterator[Stage]:
+async def stage_running() -> AsyncIterator[PageServer]:
     """Serve the page for the length of a block."""
     settings = await trio.run_process(["node", "-e", TRANSPILE], cwd=FRONTEND, capture_stdout=True)
     script = "text/javascript"
-    stage = Stage()
+    stage = PageServer()
     stage.files = {
         "player.html": ((HERE / "player.html").read_bytes(), "text/html"),
         "hls.js": ((FRONTEND / "node_modules/hls.js/dist/hls.min.js").read_bytes(), script),

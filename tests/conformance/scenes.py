@@ -14,15 +14,15 @@ import trio
 
 from tests.conformance import map_change_file, verdict
 from tests.conformance.clients import Watching, watching
-from tests.conformance.page_server import Stage, two_pathways
-from tests.conformance.setups import SIZES, Rig, epochs_of, playlist_of
+from tests.conformance.page_server import PageServer, two_pathways
+from tests.conformance.setups import SIZES, PlayerSetup, epochs_of, playlist_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.conformance.matrix import Cell
-    from tests.conformance.verdict import Seen
+    from tests.conformance.verdict import ObservedPlayback
 
 FIRST_PICTURE_S = 25.0
 PLAIN_S = 20.0
@@ -58,10 +58,10 @@ class Result:
     date: str = ""  # of the run, UTC
 
 
-class Scene:
+class PlayerScene:
     """One client on one rig; the control has none."""
 
-    def __init__(self, cell: Cell, rig: Rig | None, stage: Stage, folder: Path) -> None:
+    def __init__(self, cell: Cell, rig: PlayerSetup | None, stage: PageServer, folder: Path) -> None:
         self.cell, self.stage, self.folder = cell, stage, folder
         self._rig = rig
         self.results: list[Result] = []
@@ -82,7 +82,7 @@ class Scene:
         return self.results
 
     @property
-    def rig(self) -> Rig:
+    def rig(self) -> PlayerSetup:
         """What plays, where something does."""
         assert self._rig is not None
         return self._rig
@@ -103,7 +103,9 @@ class Scene:
             else:
                 yield Watching()
 
-    def _note(self, event: str, seen: Seen, client: Watching, figure: float | None = None) -> None:
+    def _note(
+        self, event: str, seen: ObservedPlayback, client: Watching, figure: float | None = None
+    ) -> None:
         errors = Counter(client.errors[self._errors_told :])
         self._errors_told = len(client.errors)
         widths = {s.width for s in client.samples[-10:]} - {0}

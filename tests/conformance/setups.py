@@ -17,8 +17,8 @@ import trio
 
 from tests.conformance.matrix import FORMATS, STAND_BY
 from tests.harness import ingests
-from tests.harness.processes import Child, running
-from tests.harness.relays import Relay, relay_running
+from tests.harness.processes import ChildProcess, running
+from tests.harness.relays import RelayProcess, relay_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -73,7 +73,7 @@ class Teacher:
 
     command: Callable[[str], list[str]]
     folder: Path
-    child: Child | None = None
+    child: ChildProcess | None = None
     count: int = 0
 
     @property
@@ -84,7 +84,7 @@ class Teacher:
     def start(self) -> None:
         """Begin to publish, in the other size."""
         self.count += 1
-        self.child = Child(self.command(SIZES[(self.count - 1) % 2]), self.folder, {})
+        self.child = ChildProcess(self.command(SIZES[(self.count - 1) % 2]), self.folder, {})
 
     async def kill(self) -> None:
         """End without a goodbye."""
@@ -96,13 +96,13 @@ class Teacher:
 
 
 @dataclass
-class Rig:
+class PlayerSetup:
     """An origin with its teacher and a relay; `another` runs one more relay for the length of a block."""
 
-    relay: Relay
+    relay: RelayProcess
     teacher: Teacher
-    another: Callable[[], AbstractAsyncContextManager[Relay]]
-    origin: Child | None = None  # the one that the relay asks first
+    another: Callable[[], AbstractAsyncContextManager[RelayProcess]]
+    origin: ChildProcess | None = None  # the one that the relay asks first
 
     @property
     def url(self) -> str:
@@ -139,13 +139,13 @@ def epochs_of(media: set[str]) -> set[str]:
     return {name.split("-")[1] for name in media}
 
 
-def playlist_of(relay: Relay) -> str:
+def playlist_of(relay: RelayProcess) -> str:
     """Return the address of a public relay's multivariant playlist."""
     return f"{relay.url}/live/index.m3u8"
 
 
 @asynccontextmanager
-async def rig(source: str, folder: Path) -> AsyncIterator[Rig]:
+async def rig(source: str, folder: Path) -> AsyncIterator[PlayerSetup]:
     """Run everything that the cells of one source share, with the teacher on air."""
     async with AsyncExitStack() as stack:
         if source == STAND_BY:
@@ -162,13 +162,13 @@ async def rig(source: str, folder: Path) -> AsyncIterator[Rig]:
             first = await stack.enter_async_context(_relay(url, folder=folder))
             url = playlist_of(first)
         relay = await stack.enter_async_context(_relay(url, folder=folder))
-        it = Rig(relay, teacher, lambda: _relay(url, folder=folder))
+        it = PlayerSetup(relay, teacher, lambda: _relay(url, folder=folder))
         await it.publish()
         yield it
 
 
 @asynccontextmanager
-async def _relay(*urls: str, folder: Path) -> AsyncIterator[Relay]:
+async def _relay(*urls: str, folder: Path) -> AsyncIterator[RelayProcess]:
     own = folder / f"relay-{os.urandom(3).hex()}"
     own.mkdir()
     env = {"HLS_CDN_SECRET": ingests.SECRET, "MAX_ADDRESSES_PER_TOKEN": "0"}
@@ -190,15 +190,15 @@ async def _go_origin(variant: str, folder: Path, stack: AsyncExitStack) -> tuple
     return ingest.base_url(STREAM) + "index.m3u8", _rtmp_teacher(ingest.publish_url(STREAM), folder)
 
 
-async def _ingest(variant: str, folder: Path, stack: AsyncExitStack) -> ingests.Ingest:
+async def _ingest(variant: str, folder: Path, stack: AsyncExitStack) -> ingests.IngestHarness:
     ready = folder / "origin.json"
     command = await trio.to_thread.run_sync(ingests.command, "origin", variant, ready)
     return await stack.enter_async_context(ingests.ingest_running(command, "origin", ready))
 
 
-async def _two_origins(folder: Path, stack: AsyncExitStack) -> Rig:
+async def _two_origins(folder: Path, stack: AsyncExitStack) -> PlayerSetup:
     """Two origins, each with a teacher of its own who sends the same lesson, before one relay."""
-    found: list[tuple[ingests.Ingest, Teacher]] = []
+    found: list[tuple[ingests.IngestHarness, Teacher]] = []
     for name in ("first", "second"):
         own = folder / name
         own.mkdir()
@@ -208,7 +208,7 @@ async def _two_origins(folder: Path, stack: AsyncExitStack) -> Rig:
         found.append((ingest, teacher))
     urls = [ingest.base_url(STREAM) + "index.m3u8" for ingest, _ in found]
     relay = await stack.enter_async_context(_relay(*urls, folder=folder))
-    rig = Rig(relay, found[0][1], lambda: _relay(*urls, folder=folder), found[0][0].child)
+    rig = PlayerSetup(relay, found[0][1], lambda: _relay(*urls, folder=folder), found[0][0].child)
     await rig.publish()
     found[1][1].start()  # not before: the relay follows the first origin that serves the stream
     return rig

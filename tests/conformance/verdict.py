@@ -26,7 +26,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
+class ObservedStall:
     """A time in which the picture stood, in seconds of the wall clock."""
 
     from_s: float
@@ -37,9 +37,9 @@ class Stall:
         return max(0.0, min(self.to_s, to_s) - max(self.from_s, from_s))
 
 
-def stalls(samples: Sequence[Sample], until_s: float, least_s: float = STALL_LEAST_S) -> list[Stall]:
+def stalls(samples: Sequence[Sample], until_s: float, least_s: float = STALL_LEAST_S) -> list[ObservedStall]:
     """Return the stalls between the first movement and `until_s`, those of at least `least_s`."""
-    found: list[Stall] = []
+    found: list[ObservedStall] = []
     moving = False
     open_s: float | None = None
     for before, after in pairwise(samples):
@@ -49,7 +49,7 @@ def stalls(samples: Sequence[Sample], until_s: float, least_s: float = STALL_LEA
         if after.position_s - before.position_s >= MOVING_SHARE * elapsed_s:
             moving = True
             if open_s is not None:
-                found.append(Stall(open_s, before.at_s))
+                found.append(ObservedStall(open_s, before.at_s))
             open_s = None
         elif moving and open_s is None:
             open_s = before.at_s
@@ -57,7 +57,7 @@ def stalls(samples: Sequence[Sample], until_s: float, least_s: float = STALL_LEA
     if open_s is None and until_s - last_s > MAX_BLIND_S:
         open_s = last_s
     if open_s is not None and moving:
-        found.append(Stall(open_s, until_s))
+        found.append(ObservedStall(open_s, until_s))
     return [stall for stall in found if stall.to_s - stall.from_s >= least_s]
 
 
@@ -79,7 +79,7 @@ def alive(samples: Sequence[Sample], until_s: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedPlayback:
     """One scene's figures: whether it played to the end, and how long it stood when."""
 
     plays: bool
@@ -89,20 +89,22 @@ class Seen:
     beyond_s: float = 0.0
 
 
-def plain(samples: Sequence[Sample], asked_s: float, until_s: float, least_s: float = STALL_LEAST_S) -> Seen:
+def plain(
+    samples: Sequence[Sample], asked_s: float, until_s: float, least_s: float = STALL_LEAST_S
+) -> ObservedPlayback:
     """Judge undisturbed playback."""
     first_s = started_s(samples)
     stood_s = sum(s.within(asked_s, until_s) for s in stalls(samples, until_s, least_s))
     plays = first_s is not None and first_s < until_s and alive(samples, until_s)
-    return Seen(plays, first_s - asked_s if first_s else None, stood_s)
+    return ObservedPlayback(plays, first_s - asked_s if first_s else None, stood_s)
 
 
 def disturbed(
     samples: Sequence[Sample], lost_s: float, back_s: float, until_s: float, least_s: float = STALL_LEAST_S
-) -> Seen:
+) -> ObservedPlayback:
     """Judge a loss: `back_s` is when the relay listed new media, standing after it is beyond the gap."""
     found = stalls(samples, until_s, least_s)
-    return Seen(
+    return ObservedPlayback(
         plays=alive(samples, until_s),
         start_s=None,
         stall_s=sum(s.within(lost_s, until_s) for s in found),

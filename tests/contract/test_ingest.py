@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.harness.ingests import Ingest
+    from tests.harness.ingests import IngestHarness
 
 TEST_S = 50
 POLL_S = 0.1
@@ -32,7 +32,7 @@ EVERY_VARIANT = pytest.mark.parametrize("variant", ["lowLatency", "fmp4", "mpegt
 class Reader:
     """A relay's view of one stream: the secret on every request, URIs relative to the index."""
 
-    def __init__(self, client: httpx.AsyncClient, ingest: Ingest) -> None:
+    def __init__(self, client: httpx.AsyncClient, ingest: IngestHarness) -> None:
         self.client = client
         self.headers = ingest.headers
         self.base_url = ingest.base_url(STREAM)
@@ -68,7 +68,7 @@ class Reader:
 
 
 @pytest.fixture
-async def reader(ingest: Ingest) -> AsyncIterator[Reader]:
+async def reader(ingest: IngestHarness) -> AsyncIterator[Reader]:
     async with httpx.AsyncClient() as client:
         yield Reader(client, ingest)
 
@@ -96,7 +96,7 @@ def following(playlist: MediaPlaylist) -> tuple[int, int]:
 
 @EVERY_VARIANT
 async def test_every_rendition_can_be_read(
-    ingest: Ingest, reader: Reader, tmp_path: Path, variant: str
+    ingest: IngestHarness, reader: Reader, tmp_path: Path, variant: str
 ) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
@@ -122,7 +122,7 @@ async def test_every_rendition_can_be_read(
 
 
 async def test_a_blocking_reload_answers_with_the_part_asked_for(
-    ingest: Ingest, reader: Reader, tmp_path: Path
+    ingest: IngestHarness, reader: Reader, tmp_path: Path
 ) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
@@ -137,7 +137,7 @@ async def test_a_blocking_reload_answers_with_the_part_asked_for(
 
 
 async def test_the_hinted_part_comes_as_soon_as_it_is_made(
-    ingest: Ingest, reader: Reader, tmp_path: Path
+    ingest: IngestHarness, reader: Reader, tmp_path: Path
 ) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
@@ -149,7 +149,7 @@ async def test_the_hinted_part_comes_as_soon_as_it_is_made(
                 assert hint.uri in [part[2] for part in parts(await reader.media(uri))]
 
 
-async def test_a_segment_is_its_parts_in_a_row(ingest: Ingest, reader: Reader, tmp_path: Path) -> None:
+async def test_a_segment_is_its_parts_in_a_row(ingest: IngestHarness, reader: Reader, tmp_path: Path) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
             playlist = await reader.media((await reader.index()).variants[0].uri)
@@ -161,7 +161,7 @@ async def test_a_segment_is_its_parts_in_a_row(ingest: Ingest, reader: Reader, t
 
 @EVERY_VARIANT
 async def test_a_publisher_who_returns_starts_from_nothing(
-    ingest: Ingest, reader: Reader, tmp_path: Path, variant: str
+    ingest: IngestHarness, reader: Reader, tmp_path: Path, variant: str
 ) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
@@ -183,7 +183,7 @@ async def _gone(reader: Reader) -> None:
 
 
 async def test_who_reads_without_the_secret_sees_nothing(
-    ingest: Ingest, reader: Reader, tmp_path: Path
+    ingest: IngestHarness, reader: Reader, tmp_path: Path
 ) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
@@ -195,7 +195,7 @@ async def test_who_reads_without_the_secret_sees_nothing(
 
 
 async def test_what_is_not_there_is_said_by_the_status(
-    ingest: Ingest, reader: Reader, tmp_path: Path
+    ingest: IngestHarness, reader: Reader, tmp_path: Path
 ) -> None:
     with trio.fail_after(TEST_S):
         assert (await reader.get("index.m3u8")).status_code == 404
@@ -206,7 +206,7 @@ async def test_what_is_not_there_is_said_by_the_status(
             assert (await reader.get(f"{uri}?_HLS_msn=999999&_HLS_part=0")).status_code == 400
 
 
-async def test_two_streams_do_not_mix(ingest: Ingest, reader: Reader, tmp_path: Path) -> None:
+async def test_two_streams_do_not_mix(ingest: IngestHarness, reader: Reader, tmp_path: Path) -> None:
     with trio.fail_after(TEST_S):
         async with teacher_running(ingest.publish_url(STREAM), tmp_path):
             here = real(await reader.media((await reader.index()).variants[0].uri))
@@ -214,7 +214,7 @@ async def test_two_streams_do_not_mix(ingest: Ingest, reader: Reader, tmp_path: 
             assert (await reader.get("../class2/" + here[0])).status_code in {401, 404}
 
 
-async def test_the_ingest_ends_when_asked(ingest: Ingest) -> None:
+async def test_the_ingest_ends_when_asked(ingest: IngestHarness) -> None:
     with trio.fail_after(TEST_S):
         await ingest.child.stop()
         with pytest.raises(httpx.ConnectError):

@@ -13,8 +13,8 @@ from airclass.config import load_master
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
-from airclass.io.store import KEEP_EPOCHS, Conflict, Event, Store, Visit, open_store
-from relay.base.cluster_protocol import EpochBase
+from airclass.io.store import KEEP_EPOCHS, AuditEvent, Store, StoredStudent, WriteConflict, open_store
+from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import StartError
 from tests.harness.postgres import Postgres, postgres_running
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECRETS = {"JWT_SECRET_KEY": "j" * 32, "CLUSTER_SECRET": "c" * 32}
 WAIT_S = 5.0
 KINDS = ("sqlite", "postgresql")
-DID = Event(5.0, "test", "did", "it")
+DID = AuditEvent(5.0, "test", "did", "it")
 USER = User("u1", "Kim", Role.TEACHER, "hash", 0, False, 1.0)
 CLASS = Classroom(
     "c1", "수학", "AAAAAAA", "u1", ClassStatus.OPEN, "pw", 30, "ko", "kh", "", 2, 3.0, frozenset({"u1"}),
@@ -66,7 +66,7 @@ async def test_an_empty_database_is_an_empty_view(store: Store) -> None:
 
 async def test_users_are_kept_and_their_names_are_unique_without_case(store: Store) -> None:
     await store.add_user(USER, DID)
-    with pytest.raises(Conflict, match="taken"):
+    with pytest.raises(WriteConflict, match="taken"):
         await store.add_user(User("u2", "KIM", Role.ADMIN), DID)
     assert (await store.load(0.0)).users == {"u1": USER}
     await store.change_user("u1", {"name": "Lee", "role": "admin", "disabled": True}, DID)
@@ -81,13 +81,13 @@ async def test_classes_are_kept_whole(store: Store) -> None:
     await store.add_user(USER, DID)
     await store.add_classroom(CLASS, DID)
     assert (await store.load(0.0)).classrooms == {"c1": CLASS}
-    with pytest.raises(Conflict, match="code"):
+    with pytest.raises(WriteConflict, match="code"):
         await store.add_classroom(Classroom("c2", "Art", "AAAAAAA"), DID)
     await store.add_classroom(Classroom("c2", "Art", "BBBBBBB"), DID)
     ended = Classroom("c1", "New", "CCCCCCC", status=ClassStatus.ENDED)
     await store.save_classroom(ended, DID)
     assert (await store.load(0.0)).classrooms["c1"] == ended
-    with pytest.raises(Conflict):
+    with pytest.raises(WriteConflict):
         await store.save_classroom(Classroom("c1", "New", "BBBBBBB"), DID)
     await store.delete_classroom("c1", DID)
     assert (await store.load(0.0)).classrooms.keys() == {"c2"}
@@ -109,7 +109,7 @@ async def test_every_write_is_noticed_by_its_revision(store: Store, settings: Ma
     await other.add_user(USER, DID)
     assert await store.revision() == before + 1
     await other.log(DID)
-    await other.add_visits([Visit("s1", "c1", "Kim", 1.0)])
+    await other.add_visits([StoredStudent("s1", "c1", "Kim", 1.0)])
     assert await store.revision() == before + 1, "the audit log and visits are not part of the view"
     await other.close()
 
@@ -123,7 +123,7 @@ async def test_a_link_is_used_once_even_by_two_masters_at_once(
     async def use(which: Store) -> None:
         try:
             await which.revoke([Revocation("link", "l1", 99.0)])
-        except Conflict:
+        except WriteConflict:
             return
         won.append(which)
 
@@ -152,32 +152,32 @@ async def test_drained_nodes(store: Store) -> None:
 
 async def test_the_audit_log_is_newest_first(store: Store) -> None:
     for n in range(3):
-        await store.log(Event(float(n), "kim", f"did-{n}", "x"))
+        await store.log(AuditEvent(float(n), "kim", f"did-{n}", "x"))
     assert [e.action for e in await store.events(2)] == ["did-2", "did-1"]
 
 
 async def test_visits_are_kept_for_a_day(store: Store) -> None:
-    await store.add_visits([Visit("s1", "c1", "Kim", 1.0), Visit("s2", "c1", "박", 5.0)])
+    await store.add_visits([StoredStudent("s1", "c1", "Kim", 1.0), StoredStudent("s2", "c1", "박", 5.0)])
     await store.add_visits([])
-    assert await store.visits(2.0) == [Visit("s2", "c1", "박", 5.0)]
+    assert await store.visits(2.0) == [StoredStudent("s2", "c1", "박", 5.0)]
     await store.forget_visits(9.0)
     assert await store.visits(0.0) == []
 
 
 async def test_the_first_epoch_wins_and_only_the_last_few_stay(store: Store) -> None:
-    base = EpochBase("c1", "k", 5, 1, 2, 0.5)
+    base = EpochOffset("c1", "k", 5, 1, 2, 0.5)
     assert await store.add_epoch(base, 1.0) == base
-    assert await store.add_epoch(EpochBase("c1", "k", 9, 9), 2.0) == base
+    assert await store.add_epoch(EpochOffset("c1", "k", 9, 9), 2.0) == base
     for n in range(KEEP_EPOCHS):
-        await store.add_epoch(EpochBase("c1", f"k{n}", n, n), 3.0 + n)
+        await store.add_epoch(EpochOffset("c1", f"k{n}", n, n), 3.0 + n)
     assert [b.key for b in await store.epochs()] == [f"k{n}" for n in range(KEEP_EPOCHS)]
 
 
 async def test_the_same_epoch_from_many_at_once_is_one(store: Store) -> None:
-    kept: list[EpochBase] = []
+    kept: list[EpochOffset] = []
 
     async def add(offset: int) -> None:
-        kept.append(await store.add_epoch(EpochBase("c1", "k", offset, 0), 1.0))
+        kept.append(await store.add_epoch(EpochOffset("c1", "k", offset, 0), 1.0))
 
     async with trio.open_nursery() as nursery:
         for offset in range(4):

@@ -1,7 +1,8 @@
 """Photographs every page in every state, phone and desk, light and dark, Korean and English.
 
-`python -m tests.e2e.screenshots [FOLDER] [--only PREFIX…]`, or `make screenshots`. Small palette PNGs,
-so that a change of the pages can be looked at in review.
+`python -m tests.e2e.screenshots [FOLDER] [--only PREFIX…]`, or `make screenshots`: all of them into
+build/screenshots, as small palette PNGs to compare in a review. `--docs`, or `make screenshots DOCS=1`, takes
+only the pictures that the documents show, again, into docs/images.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.e2e.pages.scenes import SCENES
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
     from tests.e2e.pages.scenes import Scene
 
 SIZES = {390: 844, 1280: 800}
@@ -31,9 +32,15 @@ LANGUAGES = ("ko", "en")
 COLOURS = 128
 SHARP = ("--size", "640x360", "--fps", "15", "--bitrate-kbps", "600")
 LONGEST_PX = 2600
+ALL = harness.ROOT / "build" / "screenshots"
+SHOWN = harness.ROOT / "docs" / "images"
+EVERY = [(width, look, lang) for width in SIZES for look in LOOKS for lang in LANGUAGES]
+FEW = [(390, "light", "ko"), (1280, "dark", "en")]
 
 
-def shoot(browser: Browser, master: FakeMaster, scene: Scene, width: int, look: str, lang: str) -> bytes:
+def shoot(
+    browser: Browser, master: FakeMasterProcess, scene: Scene, width: int, look: str, lang: str
+) -> bytes:
     """Return one photograph as PNG."""
     master.set(reset=True)
     master.set(**sample_data.school())
@@ -78,18 +85,23 @@ def small(png: bytes) -> bytes:
     return out.getvalue()
 
 
+def file_name(scene: Scene, width: int, look: str, lang: str) -> str:
+    """Return the name of one picture."""
+    return f"{scene.name}-{width}-{look}-{lang}.png"
+
+
 def main() -> None:
     """Photograph what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=harness.ROOT / "docs" / "images")
+    parser.add_argument("folder", nargs="?", type=Path, default=ALL)
     parser.add_argument("--only", nargs="*", default=[""], help="only scenes whose names begin so")
+    parser.add_argument("--docs", action="store_true", help="take again what docs/images holds, into it")
     parser.add_argument(
         "--few", action="store_true", help="phone, light, Korean and desk, dark, English only"
     )
     args = parser.parse_args()
-    args.folder.mkdir(parents=True, exist_ok=True)
-    every = [(w, look, lang) for w in SIZES for look in LOOKS for lang in LANGUAGES]
-    takes = [(390, "light", "ko"), (1280, "dark", "en")] if args.few else every
+    target = SHOWN if args.docs else args.folder
+    target.mkdir(parents=True, exist_ok=True)
     total = 0
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -99,16 +111,19 @@ def main() -> None:
     ):
         browser = playwright.chromium.launch(executable_path=harness.CHROMIUM, args=harness.CHROMIUM_ARGS)
         for scene in SCENES:
-            if not scene.name.startswith(tuple(args.only)):
+            takes = FEW if args.few else EVERY
+            if args.docs:
+                takes = [take for take in EVERY if (SHOWN / file_name(scene, *take)).exists()]
+            if not takes or not scene.name.startswith(tuple(args.only)):
                 continue
             for width, look, lang in takes:
                 png = small(shoot(browser, master, scene, width, look, lang))
-                (args.folder / f"{scene.name}-{width}-{look}-{lang}.png").write_bytes(png)
+                (target / file_name(scene, width, look, lang)).write_bytes(png)
                 total += len(png)
             sys.stdout.write(f"{scene.name}\n")
             sys.stdout.flush()
         browser.close()
-    sys.stdout.write(f"{total / 1e6:.2f} MB in {args.folder}\n")
+    sys.stdout.write(f"{total / 1e6:.2f} MB in {target}\n")
 
 
 if __name__ == "__main__":

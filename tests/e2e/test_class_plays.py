@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from benchmarks.player.browser import Student, chromium
+from benchmarks.player.browser import BrowserStudent, chromium
 from tests.harness.cluster import school
 from tests.harness.ingests import teacher_running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmarks.player.browser import Seen
-    from tests.harness.ingests import Ingest
+    from benchmarks.player.browser import BrowserResult
+    from tests.harness.ingests import IngestHarness
 
 pytestmark = pytest.mark.calm
 
@@ -25,12 +25,12 @@ WATCH_S = 12.0
 MAX_GLASS_MS = 4000
 
 
-def _watch(student_url: str, seconds: float) -> Seen:
+def _watch(student_url: str, seconds: float) -> BrowserResult:
     with chromium() as browser:
-        return Student(browser, student_url).watch(seconds)
+        return BrowserStudent(browser, student_url).watch(seconds)
 
 
-async def test_a_student_joins_by_code_and_watches(ingest: Ingest, tmp_path: Path) -> None:
+async def test_a_student_joins_by_code_and_watches(ingest: IngestHarness, tmp_path: Path) -> None:
     """Ten seconds of picture without a stall, at most four seconds behind the teacher, not black."""
     with trio.fail_after(TEST_S):
         async with school(ingest, tmp_path) as it:
@@ -45,7 +45,7 @@ async def test_a_student_joins_by_code_and_watches(ingest: Ingest, tmp_path: Pat
     assert "Live" in seen.text
 
 
-async def test_a_killed_relay_is_not_noticed(ingest: Ingest, tmp_path: Path) -> None:
+async def test_a_killed_relay_is_not_noticed(ingest: IngestHarness, tmp_path: Path) -> None:
     """The relay that serves the student is killed; the picture goes on from the other one."""
     with trio.fail_after(TEST_S):
         async with school(ingest, tmp_path, relays=2) as it:
@@ -53,9 +53,9 @@ async def test_a_killed_relay_is_not_noticed(ingest: Ingest, tmp_path: Path) -> 
             async with teacher_running(url, tmp_path):
                 await it.joined("Lee")
 
-                def watch_and_kill() -> Seen:
+                def watch_and_kill() -> BrowserResult:
                     with chromium() as browser:
-                        student = Student(browser, it.student_url)
+                        student = BrowserStudent(browser, it.student_url)
                         student.watch(5)
                         # Lee sits on the first relay, so the student at the browser is on the other
                         it.relays["slave-2"].kill()
@@ -66,7 +66,7 @@ async def test_a_killed_relay_is_not_noticed(ingest: Ingest, tmp_path: Path) -> 
     assert seen.advanced_s >= 12
 
 
-async def test_a_returning_teacher_is_seen_without_a_reload(ingest: Ingest, tmp_path: Path) -> None:
+async def test_a_returning_teacher_is_seen_without_a_reload(ingest: IngestHarness, tmp_path: Path) -> None:
     """The teacher's program dies and comes back in another size: the same page plays on."""
     with trio.fail_after(TEST_S):
         async with school(ingest, tmp_path) as it:
@@ -82,9 +82,9 @@ async def test_a_returning_teacher_is_seen_without_a_reload(ingest: Ingest, tmp_
                 async with teacher_running(url, tmp_path, size="640x360"):
                     await back.wait()
 
-            def watch() -> Seen:
+            def watch() -> BrowserResult:
                 with chromium() as browser:
-                    student = Student(browser, it.student_url)
+                    student = BrowserStudent(browser, it.student_url)
                     student.watch(4)
                     trio.from_thread.run_sync(gone.set, trio_token=token)
                     return student.watch(16)

@@ -12,13 +12,13 @@ import httpx
 import trio
 
 from tests.harness.ingests import SECRET
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.harness.ingests import Ingest
+    from tests.harness.ingests import IngestHarness
 
 LIVE_S = 30.0
 POLL_S = 0.1
@@ -26,15 +26,15 @@ AIRCLASS = (sys.executable, "-m", "airclass.cli.app")
 
 
 @dataclass
-class School:
+class ClusterHarness:
     """Its addresses and processes; `relays` by node id."""
 
     master_url: str
     classroom: dict[str, str]
     env: dict[str, str]
     folder: Path
-    master: Child
-    relays: dict[str, Child] = field(default_factory=dict)
+    master: ChildProcess
+    relays: dict[str, ChildProcess] = field(default_factory=dict)
 
     @property
     def student_url(self) -> str:
@@ -74,7 +74,7 @@ async def _command(env: dict[str, str], *arguments: str) -> str:
 
 
 @asynccontextmanager
-async def school(ingest: Ingest, folder: Path, *, relays: int = 1) -> AsyncIterator[School]:
+async def school(ingest: IngestHarness, folder: Path, *, relays: int = 1) -> AsyncIterator[ClusterHarness]:
     """Run a master and relays on ports that the kernel chooses, with one open class."""
     data = folder / "data"
     data.mkdir()
@@ -94,7 +94,7 @@ async def school(ingest: Ingest, folder: Path, *, relays: int = 1) -> AsyncItera
             running(*AIRCLASS, "master", "--ready-file", ready, folder=folder, env=env)
         )
         master_url = (await master.ready(ready))["master_url"]
-        it = School(master_url, classroom, env, folder, master)
+        it = ClusterHarness(master_url, classroom, env, folder, master)
         for number in range(1, relays + 1):
             it.relays[f"slave-{number}"] = await start_relay(it, f"slave-{number}", stack)
         with trio.fail_after(LIVE_S):
@@ -103,7 +103,7 @@ async def school(ingest: Ingest, folder: Path, *, relays: int = 1) -> AsyncItera
         yield it
 
 
-async def start_relay(it: School, node_id: str, stack: AsyncExitStack) -> Child:
+async def start_relay(it: ClusterHarness, node_id: str, stack: AsyncExitStack) -> ChildProcess:
     """Start one relay of the school."""
     ready = it.folder / f"{node_id}.json"
     ready.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ CRLF = b"\r\n"
 
 
 @dataclass(frozen=True)
-class Request:
+class ReceivedRequest:
     """One request as it came in; header names are lower-case."""
 
     method: str
@@ -35,7 +35,7 @@ class Request:
         return {name: value for name, _, value in pairs}
 
 
-Handler = Callable[[Request, trio.abc.Stream], Awaitable[None]]
+Handler = Callable[[ReceivedRequest, trio.abc.Stream], Awaitable[None]]
 
 
 @dataclass
@@ -43,7 +43,7 @@ class FakeServer:
     """Calls `handler` for each request; the handler writes bytes, sleeps or closes the stream."""
 
     handler: Handler
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
     url: str = ""
@@ -115,14 +115,14 @@ class FakeServer:
             self.open_connections -= 1
 
 
-def _parse(head: bytes, connection: int) -> Request:
+def _parse(head: bytes, connection: int) -> ReceivedRequest:
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
     headers = {}
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    return Request(method, target, headers, connection)
+    return ReceivedRequest(method, target, headers, connection)
 
 
 def reply(

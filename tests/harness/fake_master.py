@@ -10,7 +10,15 @@ import httpx
 import msgspec
 import trio
 
-from relay.base.cluster_protocol import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Register, Watch
+from relay.base.cluster_protocol import (
+    WATCH_S,
+    EpochOffset,
+    EpochRequest,
+    Heartbeat,
+    Orders,
+    OrdersPoll,
+    Registration,
+)
 from relay.base.errors import ClusterError
 from relay.base.signing import Verifier
 from tests.harness.fake_http import reply
@@ -18,10 +26,10 @@ from tests.harness.fake_http import reply
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.harness.fake_http import Request
+    from tests.harness.fake_http import ReceivedRequest
 
 PIECE_BYTES = 64 * 1024
-_RECORDS = {"register": Register, "heartbeat": Heartbeat, "watch": Watch, "epoch": EpochAsk}
+_RECORDS = {"register": Registration, "heartbeat": Heartbeat, "watch": OrdersPoll, "epoch": EpochRequest}
 
 
 @dataclass
@@ -30,7 +38,7 @@ class FakeMaster(httpx.AsyncBaseTransport):
 
     secret: bytes
     orders: Orders = field(default_factory=lambda: Orders(1))
-    bases: dict[str, EpochBase] = field(default_factory=dict)
+    bases: dict[str, EpochOffset] = field(default_factory=dict)
     fault: httpx.Response | Exception | None = None
     only_fault: str = ""
     calls: list[tuple[float, str, msgspec.Struct]] = field(default_factory=list)
@@ -51,7 +59,7 @@ class FakeMaster(httpx.AsyncBaseTransport):
         """Return the records of one call, in order."""
         return [record for _, name, record in self.calls if name == verb]
 
-    async def answer(self, request: Request, stream: trio.abc.Stream) -> None:
+    async def answer(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         """Answer over a FakeServer's connection; close it while `down`."""
         if self.down:
             await stream.aclose()
@@ -75,10 +83,10 @@ class FakeMaster(httpx.AsyncBaseTransport):
             self._verifier.verify(request.headers, "POST", request.url.path, body, wall_s=time.time())
         except ClusterError:
             return _answer(401, b"")
-        if isinstance(record, EpochAsk):
+        if isinstance(record, EpochRequest):
             base = self.bases.get(record.key)
             return _answer(200, msgspec.json.encode(base)) if base else _answer(503, b"")
-        if isinstance(record, Watch) and record.orders_version == self.orders.version:
+        if isinstance(record, OrdersPoll) and record.orders_version == self.orders.version:
             with trio.move_on_after(0 if self.watched_at_once else WATCH_S):
                 await self._changed.wait()
         return _answer(200, msgspec.json.encode(self.orders))

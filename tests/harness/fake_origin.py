@@ -22,28 +22,28 @@ import trio
 
 from relay.core.playlist import (
     Map,
-    Media,
     MediaPlaylist,
     MultivariantPlaylist,
     Part,
     PreloadHint,
+    Rendition,
     Segment,
     ServerControl,
     Variant,
     render,
 )
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 
 WALL_START_S = 1_790_000_000.0
 SESSION_S = 30.0
 GAPS = 7
 _OBJECT = re.compile(r"([0-9a-z]+)_(video1|audio2|main)_(init|seg|part)(\d*)\.(mp4|ts)")
 
-Hook = Callable[[Request, trio.abc.Stream], Awaitable[bool]]
+Hook = Callable[[ReceivedRequest, trio.abc.Stream], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
-class Piece:
+class OriginPiece:
     """A part: its number over the session, its segment (from 0), and when it is whole."""
 
     number: int
@@ -54,7 +54,7 @@ class Piece:
 
 
 @dataclass
-class Publication:
+class OriginPublication:
     """One publisher's session: which parts exist at a time. `segment_s` is repeated for ever.
 
     `hiccups_s` tells how much later than that a part comes, by its number, and all after it.
@@ -70,10 +70,10 @@ class Publication:
 
     def __post_init__(self) -> None:
         self._durations = cycle(self.segment_s)
-        self._pieces: list[Piece] = []
+        self._pieces: list[OriginPiece] = []
         self._segments = 0
 
-    def piece(self, number: int) -> Piece:
+    def piece(self, number: int) -> OriginPiece:
         """Return a part, planned as far ahead as need be."""
         while len(self._pieces) <= number:
             duration_s = next(self._durations)
@@ -84,18 +84,20 @@ class Publication:
                 last = index == count - 1
                 end_s = duration_s if last else (index + 1) * self.part_s
                 length_s = end_s - index * self.part_s
-                self._pieces.append(Piece(len(self._pieces), self._segments, length_s, start_s + end_s, last))
+                self._pieces.append(
+                    OriginPiece(len(self._pieces), self._segments, length_s, start_s + end_s, last)
+                )
             self._segments += 1
         return self._pieces[number]
 
-    def pieces(self, now_s: float) -> list[Piece]:
+    def pieces(self, now_s: float) -> list[OriginPiece]:
         """Return the parts that are whole."""
         count = 0
         while self.piece(count).ready_s <= now_s + 1e-9:
             count += 1
         return self._pieces[:count]
 
-    def parts_of(self, segment: int) -> list[Piece]:
+    def parts_of(self, segment: int) -> list[OriginPiece]:
         """Return all parts of a segment, whole or not."""
         number = 0
         while self.piece(number).segment < segment:
@@ -123,7 +125,7 @@ class HlsOrigin:
     wall_start_s: float = WALL_START_S
     path: str = "/live/class1/"
     before: Hook | None = None
-    publication: Publication | None = None
+    publication: OriginPublication | None = None
     _asked_index_s: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -142,11 +144,11 @@ class HlsOrigin:
     def extension(self) -> str:
         return "ts" if self.variant == "mpegts" else "mp4"
 
-    def publish(self, prefix: str = "aaaaaaaaaaaa") -> Publication:
+    def publish(self, prefix: str = "aaaaaaaaaaaa") -> OriginPublication:
         """Begin a session now; one under way ends (MediaMTX: overridePublisher)."""
         self.unpublish()
         first_msn = GAPS if self.variant == "lowLatency" else 0
-        self.publication = Publication(
+        self.publication = OriginPublication(
             prefix, trio.current_time(), self.segment_s, self.part_s, first_msn, self.hiccups_s
         )
         return self.publication
@@ -174,14 +176,14 @@ class HlsOrigin:
 
     # -- answers --------------------------------------------------------------------------------
 
-    async def handle(self, request: Request, stream: trio.abc.Stream) -> None:
+    async def handle(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         """Answer one request."""
         if self.before is not None and await self.before(request, stream):
             return
         status, body = await self._answer(request)
         await stream.send_all(reply(body, status, chunked=len(body) > 2048))
 
-    async def _answer(self, request: Request) -> tuple[int, bytes]:
+    async def _answer(self, request: ReceivedRequest) -> tuple[int, bytes]:
         if self.secret and request.headers.get("authorization") != f"Bearer {self.secret}":
             return 401, b""
         name = request.path.removeprefix(self.path)
@@ -203,7 +205,9 @@ class HlsOrigin:
             return await self._playlist(live, name.removesuffix("_stream.m3u8"), request.query)
         return await self._object(live, name)
 
-    async def _playlist(self, live: Publication, rendition: str, query: dict[str, str]) -> tuple[int, bytes]:
+    async def _playlist(
+        self, live: OriginPublication, rendition: str, query: dict[str, str]
+    ) -> tuple[int, bytes]:
         if rendition not in self.renditions:
             return 404, b""
         if not await self._begun(live):
@@ -222,7 +226,7 @@ class HlsOrigin:
                     return 500, b""
         return 200, render(self.playlist(rendition)).encode()
 
-    async def _object(self, live: Publication, name: str) -> tuple[int, bytes]:
+    async def _object(self, live: OriginPublication, name: str) -> tuple[int, bytes]:
         match = _OBJECT.fullmatch(name)
         if match is None or match[1] != live.prefix or match[2] not in self.renditions:
             return 404, b""
@@ -239,14 +243,14 @@ class HlsOrigin:
             there = kind == "init" and last >= 0
         return (200, self.body(name)) if there else (404, b"")
 
-    async def _begun(self, live: Publication) -> bool:
+    async def _begun(self, live: OriginPublication) -> bool:
         """Wait for the first segments; False when the session ended before."""
         first = 1 if self.variant == "fmp4" else 0
         return await _wait(live, live.parts_of(first)[-1].ready_s)
 
     # -- what exists now ------------------------------------------------------------------------
 
-    def _last(self, live: Publication) -> int:
+    def _last(self, live: OriginPublication) -> int:
         """Return the newest whole segment, counted from 0; -1 before the first."""
         return max((p.segment for p in live.pieces(trio.current_time()) if p.last), default=-1)
 
@@ -262,7 +266,7 @@ class HlsOrigin:
         if self.variant == "mpegts":
             variants = (Variant("main_stream.m3u8", common),)
             return MultivariantPlaylist(variants, independent_segments=True, version=3)
-        audio = Media(
+        audio = Rendition(
             (
                 ("TYPE", "AUDIO"),
                 ("GROUP-ID", '"audio"'),
@@ -310,7 +314,7 @@ class HlsOrigin:
         )
 
     def _segment(
-        self, live: Publication, rendition: str, number: int, last: int, longest_s: float
+        self, live: OriginPublication, rendition: str, number: int, last: int, longest_s: float
     ) -> Segment:
         msn, section = live.first_msn + number, self._map(live, rendition)
         if number < 0:
@@ -329,19 +333,19 @@ class HlsOrigin:
             program_date_time_s=round(start_s, 3) if near or self.variant == "mpegts" else None,
         )
 
-    def _part(self, live: Publication, rendition: str, piece: Piece) -> Part:
+    def _part(self, live: OriginPublication, rendition: str, piece: OriginPiece) -> Part:
         first = piece.number == 0 or live.piece(piece.number - 1).last
         uri = self._name(live, rendition, "part", piece.number)
         return Part(uri, piece.duration_s, independent=first or rendition == "audio2")
 
-    def _map(self, live: Publication, rendition: str) -> Map | None:
+    def _map(self, live: OriginPublication, rendition: str) -> Map | None:
         return None if self.variant == "mpegts" else Map(f"{live.prefix}_{rendition}_init.mp4")
 
-    def _name(self, live: Publication, rendition: str, kind: str, number: int) -> str:
+    def _name(self, live: OriginPublication, rendition: str, kind: str, number: int) -> str:
         return f"{live.prefix}_{rendition}_{kind}{number}.{self.extension}"
 
 
-async def _wait(live: Publication, until_s: float) -> bool:
+async def _wait(live: OriginPublication, until_s: float) -> bool:
     """Wait for a moment; False when the session ended before it."""
     with trio.move_on_at(until_s):
         await live.ended.wait()

@@ -13,16 +13,16 @@ import msgspec
 import trio
 
 from relay.base.cluster_protocol import (
-    EpochAsk,
-    EpochBase,
+    EpochOffset,
+    EpochRequest,
     Heartbeat,
     Orders,
-    Register,
-    Rendition,
+    OrdersPoll,
+    Registration,
+    ReportedRendition,
+    ReportedVariant,
     StreamReport,
-    Variant,
     ViewerReport,
-    Watch,
 )
 from relay.base.jwks import read_jwks
 from relay.base.signing import sign, unseal
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 CALL_S = 25.0
 BEAT_S = 1.0
-VIDEO = Variant(
+VIDEO = ReportedVariant(
     "v", "video1_stream.m3u8", 'BANDWIDTH=581112,CODECS="avc1.42c01e,mp4a.40.2",RESOLUTION=640x360', True
 )
-AUDIO = Rendition("a", "audio2_stream.m3u8", 'TYPE=AUDIO,NAME="audio2",AUTOSELECT=YES,DEFAULT=YES')
+AUDIO = ReportedRendition("a", "audio2_stream.m3u8", 'TYPE=AUDIO,NAME="audio2",AUTOSELECT=YES,DEFAULT=YES')
 
 
 @dataclass
@@ -63,7 +63,7 @@ class FakeRelay:
     states: dict[str, str] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
-    epochs: tuple[EpochBase, ...] = ()
+    epochs: tuple[EpochOffset, ...] = ()
     _told: set[str] = field(default_factory=set)
 
     async def call(self, verb: str, record: object, kind: type[R], **sign_with: object) -> R:
@@ -85,7 +85,7 @@ class FakeRelay:
 
     async def register(self) -> Orders:
         """Introduce this node."""
-        record = Register(
+        record = Registration(
             self.node_id,
             self.public_url,
             self.admin_url,
@@ -135,13 +135,13 @@ class FakeRelay:
 
     async def watch(self) -> Orders:
         """Wait for new orders and carry them out."""
-        record = Watch(self.node_id, self.orders.version)
+        record = OrdersPoll(self.node_id, self.orders.version)
         self._obey(await self.call("watch", record, Orders))
         return self.orders
 
-    async def ask(self, ask: EpochAsk) -> EpochBase:
+    async def ask(self, ask: EpochRequest) -> EpochOffset:
         """Ask for the numbers of a session."""
-        return await self.call("epoch", ask, EpochBase)
+        return await self.call("epoch", ask, EpochOffset)
 
     def take(self, token: str, stream: str) -> bool:
         """Let a viewer in, if the token is one that a relay would accept."""

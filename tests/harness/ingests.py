@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +22,13 @@ DEFAULT_KINDS = "embedded,origin"
 
 
 @dataclass(frozen=True)
-class Ingest:
+class IngestHarness:
     """A running ingest; `rtmp_url` and `hls_url` have no path."""
 
     kind: str
     rtmp_url: str
     hls_url: str
-    child: Child
+    child: ChildProcess
 
     @property
     def headers(self) -> dict[str, str]:
@@ -72,15 +72,17 @@ def command(kind: str, variant: str, ready_file: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def ingest_running(args: list[str], kind: str, ready_file: Path) -> AsyncIterator[Ingest]:
+async def ingest_running(args: list[str], kind: str, ready_file: Path) -> AsyncIterator[IngestHarness]:
     """Run an ingest for the length of a block."""
     async with running(*args, folder=ready_file.parent, env={"HLS_CDN_SECRET": SECRET}) as child:
         addresses = await child.ready(ready_file)
-        yield Ingest(kind, addresses["rtmp_url"], addresses["hls_url"], child)
+        yield IngestHarness(kind, addresses["rtmp_url"], addresses["hls_url"], child)
 
 
 @asynccontextmanager
-async def teacher_running(url: str, folder: Path, *more: str, size: str = "320x180") -> AsyncIterator[Child]:
+async def teacher_running(
+    url: str, folder: Path, *more: str, size: str = "320x180"
+) -> AsyncIterator[ChildProcess]:
     """Publish a small synthetic lesson (key frame every 2 s) for the length of a block."""
     small = ("--size", size, "--fps", "15", "--bitrate-kbps", "200")
     teacher = (sys.executable, "-m", "airclass.ingest.teacher", "--to", url, *small, *more)

@@ -12,9 +12,9 @@ import trio
 
 from airclass import master
 from airclass.config import MasterSettings, load_master
-from airclass.domain.tokens import Kind
+from airclass.domain.tokens import TokenKind
 from airclass.domain.users import Role, User
-from airclass.io.store import Event
+from airclass.io.store import AuditEvent
 from tests.harness.fake_relay import FakeRelay
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ CHEAP_PASSWORD = "correct horse"
 
 
 @dataclass
-class Control:
+class InProcessMaster:
     """The running master, and shortcuts to it."""
 
     url: str
@@ -78,10 +78,10 @@ class Control:
         """Make an account and return headers of its session."""
         services = self.services
         user = User("u" + name.lower()[:8], name, role, await services.passwords.hash(CHEAP_PASSWORD))
-        await services.store.add_user(user, Event(0, "test", "user.add", name))
+        await services.store.add_user(user, AuditEvent(0, "test", "user.add", name))
         await services.reload()
         token = services.tokens.mint(
-            Kind.SESSION,
+            TokenKind.SESSION,
             subject=user.id,
             token_id=services.token_id(),
             wall_s=services.clock.wall_s(),
@@ -113,7 +113,9 @@ def settings(folder: Path, **more: str) -> MasterSettings:
 
 
 @asynccontextmanager
-async def running_master(folder: Path, *, within_s: float = WHOLE_S, **more: str) -> AsyncIterator[Control]:
+async def running_master(
+    folder: Path, *, within_s: float = WHOLE_S, **more: str
+) -> AsyncIterator[InProcessMaster]:
     """Run a master for the length of a block."""
     stop = trio.Event()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
@@ -123,9 +125,9 @@ async def running_master(folder: Path, *, within_s: float = WHOLE_S, **more: str
                 run = partial(master.run, settings(folder, **more), stop=stop)
                 with trio.fail_after(START_S):
                     running: master.Running = await nursery.start(run)
-                control = Control(running.url, running.services, client, relays)
-                control.admin = _bearer(running.services, Kind.ADMIN)
-                control.monitor = _bearer(running.services, Kind.MONITOR)
+                control = InProcessMaster(running.url, running.services, client, relays)
+                control.admin = _bearer(running.services, TokenKind.ADMIN)
+                control.monitor = _bearer(running.services, TokenKind.MONITOR)
                 try:
                     yield control
                 finally:
@@ -142,7 +144,7 @@ async def _door(stream: trio.SocketStream) -> None:
             await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
-def _bearer(services: Services, kind: Kind) -> dict[str, str]:
+def _bearer(services: Services, kind: TokenKind) -> dict[str, str]:
     token = services.tokens.mint(
         kind, subject="test", token_id="0" * 24, wall_s=services.clock.wall_s(), life_s=3600
     )

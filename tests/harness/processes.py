@@ -25,7 +25,7 @@ POLL_S = 0.02
 TAIL_CHARS = 4000
 
 
-class Child:
+class ChildProcess:
     """One running process; its output goes to a file that failures quote."""
 
     def __init__(self, args: list[str], folder: Path, env: Mapping[str, str]) -> None:
@@ -95,9 +95,9 @@ class Child:
 @asynccontextmanager
 async def running(
     *args: str | Path, folder: Path, env: Mapping[str, str] | None = None
-) -> AsyncIterator[Child]:
+) -> AsyncIterator[ChildProcess]:
     """Run a child for the length of a block; `folder` takes its log."""
-    child = Child([str(arg) for arg in args], folder, env or {})
+    child = ChildProcess([str(arg) for arg in args], folder, env or {})
     try:
         yield child
     finally:

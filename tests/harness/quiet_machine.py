@@ -23,7 +23,7 @@ LATE_S = 0.15
 TICK_S = 0.02
 
 
-class Watch:
+class StandstillWatch:
     """How late the worst of many short sleeps was, in seconds."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Watch:
 
 
 @contextmanager
-def watched() -> Iterator[Watch]:
+def watched() -> Iterator[StandstillWatch]:
     """Watch the machine for the length of a block."""
-    watch = Watch()
+    watch = StandstillWatch()
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:

@@ -9,22 +9,22 @@ import trio
 
 from relay.config import RelaySettings
 from relay.core.counters import Counters
-from relay.core.delivery.delivery import Edge
-from relay.core.delivery.response import Cors
+from relay.core.delivery.delivery import Delivery
+from relay.core.delivery.response import CorsHeaders
 from relay.core.playlist import render
 from relay.core.viewers.admission import Admission
-from relay.core.viewers.registry import Ledger
-from relay.io.cluster.agent import Node
-from relay.io.delivery.memfd import BlobStore
+from relay.core.viewers.registry import ViewerRegistry
+from relay.io.cluster.agent import ClusterAgent
+from relay.io.delivery.memfd import MemfdStore
 from relay.io.delivery.reactor import Reactor
-from relay.io.origin.stream_manager import Streams
+from relay.io.origin.stream_manager import StreamManager
 from tests.harness.builders import playlist, segment
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from relay.base.cluster_protocol import EpochAsk, EpochBase
+    from relay.base.cluster_protocol import EpochOffset, EpochRequest
 
 SECRET = "c" * 32
 LIMIT_S = 20.0
@@ -42,7 +42,7 @@ class StillOrigin:
     def url(self) -> str:
         return f"{self.server.url}/index.m3u8"
 
-    async def handle(self, request: Request, stream: trio.abc.Stream) -> None:
+    async def handle(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         self.bearers.add(request.headers.get("authorization", ""))
         if request.path.endswith(".m3u8"):
             names = [segment(n, uri=f"{self.prefix}_main_seg{n}.ts", init=None) for n in range(3)]
@@ -51,28 +51,28 @@ class StillOrigin:
             await stream.send_all(reply(request.path.encode()))
 
 
-class RelayRig:
+class RelayParts:
     """The parts of one relay."""
 
     def __init__(
-        self, decide: Callable[[EpochAsk], Awaitable[EpochBase]] | None = None, **settings: object
+        self, decide: Callable[[EpochRequest], Awaitable[EpochOffset]] | None = None, **settings: object
     ) -> None:
         self.settings = RelaySettings.model_validate(
             {"cluster_secret": SECRET, "node_id": "node1", "max_connections": 40, **settings}
         )
         self.counters = Counters()
-        self.blobs = BlobStore()
-        self.admission = Admission(Ledger(), max_viewers=self.settings.max_connections)
-        self.edge = Edge(self.admission, Cors(("*",)), self.blobs.new, max_stream_bytes=10**7)
-        self.reactor = Reactor(self.edge, self.counters, max_connections=100)
-        self.streams = Streams(self.edge, self.reactor, self.counters, decide=decide)
-        self.node = Node(
+        self.bodies = MemfdStore()
+        self.admission = Admission(ViewerRegistry(), max_viewers=self.settings.max_connections)
+        self.delivery = Delivery(self.admission, CorsHeaders(("*",)), self.bodies.new, max_stream_bytes=10**7)
+        self.reactor = Reactor(self.delivery, self.counters, max_connections=100)
+        self.streams = StreamManager(self.delivery, self.reactor, self.counters, decide=decide)
+        self.node = ClusterAgent(
             self.settings,
-            self.edge,
+            self.delivery,
             self.streams,
             self.reactor,
             self.counters,
-            self.blobs,
+            self.bodies,
             relay_url="http://127.0.0.1:1",
             admin_url="http://127.0.0.1:2",
             wall=lambda: 1_790_000_000.0,
@@ -84,12 +84,12 @@ class RelayRig:
             await trio.sleep(0.005)
 
     def ready(self, name: str) -> bool:
-        stream = self.edge.streams.get(name)
+        stream = self.delivery.streams.get(name)
         return stream is not None and stream.ready
 
 
 @asynccontextmanager
-async def running(rig: RelayRig, *origins: StillOrigin) -> AsyncIterator[RelayRig]:
+async def running(rig: RelayParts, *origins: StillOrigin) -> AsyncIterator[RelayParts]:
     """Run a rig's reactor and streams, and some origins, for LIMIT_S at most."""
     with trio.fail_after(LIMIT_S):
         async with trio.open_nursery() as nursery:

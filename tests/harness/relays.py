@@ -11,7 +11,7 @@ import httpx
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -22,12 +22,12 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Relay:
+class RelayProcess:
     """A running relay: `url` for viewers, `admin` for /readyz and /metrics."""
 
     url: str
     admin: str
-    child: Child
+    child: ChildProcess
     client: httpx.AsyncClient
 
     async def get(self, path: str) -> httpx.Response:
@@ -66,7 +66,7 @@ class Relay:
 @asynccontextmanager
 async def relay_running(
     *arguments: str, folder: Path, env: Mapping[str, str] | None = None, prefix: tuple[str, ...] = ()
-) -> AsyncIterator[Relay]:
+) -> AsyncIterator[RelayProcess]:
     """Run a relay for the length of a block; `prefix` is a command that starts it (ip netns exec …)."""
     ready_file = folder / "relay.json"
     ready_file.unlink(missing_ok=True)
@@ -79,4 +79,4 @@ async def relay_running(
         httpx.AsyncClient(timeout=10) as client,
     ):
         addresses = await child.ready(ready_file)
-        yield Relay(addresses["relay_url"], addresses["relay_admin_url"], child, client)
+        yield RelayProcess(addresses["relay_url"], addresses["relay_admin_url"], child, client)

@@ -24,7 +24,7 @@ from tests.harness.processes import running
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.harness.processes import Child
+    from tests.harness.processes import ChildProcess
 
 TEST_S = 100
 READY_S = 60.0
@@ -42,7 +42,7 @@ RECORD = {
 class System:
     """A running demo or installation."""
 
-    def __init__(self, child: Child, ready_file: Path, temporary: Path) -> None:
+    def __init__(self, child: ChildProcess, ready_file: Path, temporary: Path) -> None:
         self.child, self._ready_file, self.temporary = child, ready_file, temporary
 
     @property

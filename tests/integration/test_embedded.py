@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.harness.ingests import Ingest
+    from tests.harness.ingests import IngestHarness
 
 TEST_S = 60
 POLL_S = 0.1
@@ -30,7 +30,7 @@ STREAM = "class1"
 
 
 @pytest.fixture
-async def embedded(tmp_path: Path) -> AsyncIterator[Ingest]:
+async def embedded(tmp_path: Path) -> AsyncIterator[IngestHarness]:
     ready_file = tmp_path / "ingest.json"
     command = ingests.command("embedded", "lowLatency", ready_file)
     async with ingests.ingest_running(command, "embedded", ready_file) as running:
@@ -40,7 +40,7 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Ingest]:
 class Player:
     """Follows the one rendition part by part."""
 
-    def __init__(self, client: httpx.AsyncClient, ingest: Ingest) -> None:
+    def __init__(self, client: httpx.AsyncClient, ingest: IngestHarness) -> None:
         self._client, self._ingest = client, ingest
         self._base_url = ingest.base_url(STREAM)
 
@@ -61,7 +61,7 @@ class Player:
             await trio.sleep(POLL_S)
 
 
-def stamps(data: bytes) -> list[timecode.Stamp]:
+def stamps(data: bytes) -> list[timecode.Timecode]:
     """Return what the clock shows in each frame."""
     found = []
     with av.open(BytesIO(data)) as container:
@@ -76,7 +76,7 @@ def stamps(data: bytes) -> list[timecode.Stamp]:
 
 
 @pytest.mark.calm
-async def test_every_frame_arrives_in_order_and_young(embedded: Ingest, tmp_path: Path) -> None:
+async def test_every_frame_arrives_in_order_and_young(embedded: IngestHarness, tmp_path: Path) -> None:
     with trio.fail_after(TEST_S):
         async with (
             ingests.teacher_running(embedded.publish_url(STREAM), tmp_path),
@@ -100,7 +100,7 @@ async def test_every_frame_arrives_in_order_and_young(embedded: Ingest, tmp_path
             assert -50 < arrived_ms - shown[-1].unix_ms < 1000 * MAX_AGE_S
 
 
-async def test_after_a_dropped_line_it_begins_anew(embedded: Ingest, tmp_path: Path) -> None:
+async def test_after_a_dropped_line_it_begins_anew(embedded: IngestHarness, tmp_path: Path) -> None:
     drop = ("--drop-after", "4", "--return-after", "1", "--keyframe-s", "1")
     with trio.fail_after(TEST_S):
         async with (

@@ -21,7 +21,7 @@ import trio
 
 from tests.harness import ingests
 from tests.harness.postgres import postgres_running
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,7 +77,7 @@ class School:
     def __init__(
         self,
         folder: Path,
-        ingest: ingests.Ingest,
+        ingest: ingests.IngestHarness,
         http: httpx.AsyncClient,
         crowd: httpx.AsyncClient,
         students: int,
@@ -89,7 +89,7 @@ class School:
         self.crowd = crowd
         self.env = {**SECRETS, "INGEST_HLS_URL": ingest.hls_url, "DATA_DIR": str(folder / "data"), **env}
         self.url = ""
-        self.child: Child | None = None
+        self.child: ChildProcess | None = None
         self.admin = {"Authorization": ""}
 
     async def command(self, *args: str) -> str:
@@ -99,7 +99,7 @@ class School:
         return done.stdout.decode().strip()
 
     @asynccontextmanager
-    async def master(self, bind: str = "127.0.0.1:0", **env: str) -> AsyncIterator[Child]:
+    async def master(self, bind: str = "127.0.0.1:0", **env: str) -> AsyncIterator[ChildProcess]:
         """Run the master."""
         ready = self.folder / "master.json"
         ready.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ class School:
             yield child
 
     @asynccontextmanager
-    async def relay(self, node_id: str) -> AsyncIterator[Child]:
+    async def relay(self, node_id: str) -> AsyncIterator[ChildProcess]:
         """Run a relay of the cluster."""
         env = {
             **self.env,

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 from tests.unit.airclass.web.server.test_hypercorn_server import KILLERS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SEEDS = [
 
 
 @asynccontextmanager
-async def master(folder: Path) -> AsyncIterator[tuple[Child, str]]:
+async def master(folder: Path) -> AsyncIterator[tuple[ChildProcess, str]]:
     """Run a master as a process."""
     ready = folder / "ready.json"
     args = ("-m", "airclass.cli.app", "master", "--bind", "127.0.0.1:0", "--ready-file", ready)

@@ -1,8 +1,8 @@
 """install.sh for real: machines with systemd, from nothing to a class, upgraded under viewers, taken away.
 
-By hand (`make test-install`), some five minutes; what an operator sees goes to build/machine/*.md. With
-MEDIAMTX_PATH the cluster's ingest is a
-real MediaMTX (else `tests/origin` stands for it), and the one PC gets it, too, after its first days without.
+By hand (`make test-install`), some five minutes; what an operator sees goes to build/by-hand/install-*.md.
+With MEDIAMTX_PATH the cluster's ingest is a real MediaMTX (else `tests/origin` stands for it), and the
+one PC gets it, too, after its first days without.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import httpx
 import pytest
 import trio
 
-from benchmarks.load.viewer_worker import Orders
+from benchmarks.load.viewer_worker import WorkerOrders
 from tests.harness.ingests import build_origin
-from tests.harness.transcript import clean
-from tests.machine.vm import FOLDER, machine
+from tests.harness.transcript import keep
+from tests.machine.vm import machine
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.machine.vm import Box
+    from tests.machine.vm import MachineUnderTest
 
 WHOLE_S = 480.0
 WAIT_S = 60.0
@@ -44,16 +44,16 @@ MTX_RTMPADDRESS=${MTX_RTMPADDRESS:-:1935} exec /usr/local/lib/origin
 """
 
 
-def write_down(name: str, title: str, *boxes: Box) -> None:
-    """Keep what the operators of the machines saw, without keys and tokens, in build/machine."""
+def write_down(name: str, title: str, *boxes: MachineUnderTest) -> None:
+    """Keep what the operators of the machines saw, without keys and tokens."""
     parts = [f"## {title}\n"]
     for box in boxes:
-        text = clean("".join(box.transcript)).replace(f"{HOME}/", "~/")
+        text = "".join(box.transcript).replace(f"{HOME}/", "~/")
         parts.append(f"On {box.name}:\n\n```console\n{text}```\n")
-    (FOLDER / f"{name}.md").write_text("\n".join(parts))
+    keep(f"install-{name}", "\n".join(parts))
 
 
-async def until(box: Box, command: str, wanted: str) -> str:
+async def until(box: MachineUnderTest, command: str, wanted: str) -> str:
     """Run a command again and again until its output holds some words."""
     said = ""
     with trio.move_on_after(WAIT_S):
@@ -106,7 +106,7 @@ async def test_one_pc(tmp_path: Path) -> None:
         write_down("one-pc", "One PC", pc)
 
 
-async def _a_class_goes_on(pc: Box, made: dict[str, Any]) -> None:
+async def _a_class_goes_on(pc: MachineUnderTest, made: dict[str, Any]) -> None:
     """Teach on the PC itself, and watch from another one."""
     url = made["rtmp_url"].replace(pc.address, "127.0.0.1")
     teach = f"/opt/airclass/current/bin/airclass teach --to {url} --size 320x180 --fps 15 --bitrate-kbps 200"
@@ -122,7 +122,7 @@ async def _a_class_goes_on(pc: Box, made: dict[str, Any]) -> None:
     pc.quietly("systemctl stop teacher")
 
 
-def _check_secrets(pc: Box) -> None:
+def _check_secrets(pc: MachineUnderTest) -> None:
     """Nobody but root and the services reads them, and the journal holds none."""
     assert "Permission denied" in pc.quietly(
         "setpriv --reuid=nobody cat /etc/airclass/secrets/* 2>&1 || true"
@@ -136,7 +136,7 @@ def _check_secrets(pc: Box) -> None:
     assert "CapEff:\t0000000000000000" in pc.quietly(f"cat {unit}/status")
 
 
-async def _hangs_and_crashes_are_mended(pc: Box) -> None:
+async def _hangs_and_crashes_are_mended(pc: MachineUnderTest) -> None:
     """Kill the service, then let it hang: systemd starts it again each time."""
     main = "$(systemctl show --property MainPID --value airclass-standalone)"
     restarts = "systemctl show --property NRestarts airclass-standalone"
@@ -155,7 +155,7 @@ async def _hangs_and_crashes_are_mended(pc: Box) -> None:
     pc.quietly(f"rm -r {drop_in} && systemctl daemon-reload && systemctl restart airclass-standalone")
 
 
-def _check_firewall(pc: Box) -> None:
+def _check_firewall(pc: MachineUnderTest) -> None:
     """Exactly the ports in use are open."""
     pc.run("ufw --force enable && ufw status")
     rules = set(re.findall(r"^(\S+) +ALLOW", pc.quietly("ufw status"), re.MULTILINE))
@@ -167,7 +167,7 @@ def _check_firewall(pc: Box) -> None:
     pc.quietly("systemctl stop other; ufw disable")
 
 
-async def _a_version_that_does_not_start_is_taken_back(pc: Box) -> None:
+async def _a_version_that_does_not_start_is_taken_back(pc: MachineUnderTest) -> None:
     before = pc.quietly("readlink /opt/airclass/current")
     master = "airclass/airclass/master.py"
     pc.quietly(f"cp {master} /tmp/master.py && sed -i '1i raise SystemExit(3)' {master}")
@@ -177,7 +177,7 @@ async def _a_version_that_does_not_start_is_taken_back(pc: Box) -> None:
     pc.quietly(f"cp /tmp/master.py {master}")
 
 
-async def _mediamtx_is_put_in(pc: Box, made: dict[str, Any]) -> None:
+async def _mediamtx_is_put_in(pc: MachineUnderTest, made: dict[str, Any]) -> None:
     """Install again with MediaMTX: from then on teachers come from other computers."""
     shutil.copy(REAL or "", pc.root / "root/mediamtx")
     said = pc.run(f"{INSTALL} --mediamtx ./mediamtx --firewall")
@@ -257,7 +257,7 @@ async def test_a_cluster_is_upgraded_while_a_class_goes_on(tmp_path: Path) -> No
         assert stalls == []
 
 
-def _ingest(master: Box) -> str:
+def _ingest(master: MachineUnderTest) -> str:
     """Put a MediaMTX on the machine, or what stands for it."""
     if REAL:
         shutil.copy(REAL, master.root / "root/mediamtx")
@@ -274,7 +274,7 @@ async def _teach(url: str) -> None:
     await trio.run_process([*teacher, *small], capture_stdout=True, capture_stderr=True, cwd=ROOT)
 
 
-async def _join(master: Box, code: str) -> list[str]:
+async def _join(master: MachineUnderTest, code: str) -> list[str]:
     urls = []
     async with httpx.AsyncClient(timeout=10) as client:
         # a running master sees what a command has made within a second
@@ -294,7 +294,7 @@ async def _join(master: Box, code: str) -> list[str]:
 
 
 async def _watch(urls: list[str], seconds: float, seen: list[dict[str, Any]]) -> None:
-    orders = Orders(urls, len(urls), 3.0, 4.0, seconds, 1.75)
+    orders = WorkerOrders(urls, len(urls), 3.0, 4.0, seconds, 1.75)
     done = await trio.run_process(
         [sys.executable, "-m", "benchmarks.load.viewer_worker"],
         stdin=json.dumps(asdict(orders)).encode() + b"\n",

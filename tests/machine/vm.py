@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.network.netns import Lab, lab
+from tests.integration.network.netns import NetworkNamespace, lab
 from tests.policy.tree import ROOT, files
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ UP = ("running", "degraded")
 
 
 @dataclass
-class Box:
+class MachineUnderTest:
     """A running machine; `transcript` is what its operator saw."""
 
     name: str
     root: Path
-    pc: Lab
+    pc: NetworkNamespace
     pid: int
     transcript: list[str] = field(default_factory=list)
 
@@ -87,7 +87,7 @@ class Box:
 
 
 @contextmanager
-def machine(name: str, work: Path) -> Iterator[Box]:
+def machine(name: str, work: Path) -> Iterator[MachineUnderTest]:
     """Boot a machine for the length of a block, with a checkout in its root's home."""
     assert os.geteuid() == 0, "a machine of its own needs root"
     base = _base()
@@ -105,7 +105,7 @@ def machine(name: str, work: Path) -> Iterator[Box]:
         pc.inside("ip", "route", "add", "default", "via", pc.cables["cable"].ours)
         boot = subprocess.Popen([str(Path(__file__).with_name("boot.sh")), str(root / "root"), pc.name])
         try:
-            box = Box(name, root / "root", pc, _process_1(boot))
+            box = MachineUnderTest(name, root / "root", pc, _process_1(boot))
             _until_up(box)
             yield box
         finally:
@@ -154,7 +154,7 @@ def _overlay(base: Path, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _way_out(pc: Lab) -> Iterator[None]:
+def _way_out(pc: NetworkNamespace) -> Iterator[None]:
     """Let the machine reach the package registries through this one, as a school's router does."""
     cable = pc.cables["cable"]
     rules = [
@@ -188,7 +188,7 @@ def _process_1(boot: subprocess.Popen[bytes]) -> int:
     raise AssertionError("the machine has no systemd")
 
 
-def _until_up(box: Box) -> None:
+def _until_up(box: MachineUnderTest) -> None:
     deadline_s = time.monotonic() + BOOT_S
     state = ""
     while time.monotonic() < deadline_s:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airclass.domain.advice import Next
-from airclass.domain.health import Status, Why
+from airclass.domain.advice import NextStep
+from airclass.domain.health import NodeStatus, ReasonCode
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ TYPES = (ROOT / "frontend/src/api/types.ts").read_text()
 
 
 @pytest.mark.parametrize(
-    ("codes", "type_name"), [(Status, "NodeStatus"), (Why, "ReasonCode"), (Next, "NextStep")]
+    ("codes", "type_name"), [(NodeStatus, "NodeStatus"), (ReasonCode, "ReasonCode"), (NextStep, "NextStep")]
 )
 def test_pages_and_master_know_the_same_codes(codes: type[StrEnum], type_name: str) -> None:
     declared = re.search(rf"type {type_name} =([^;]+);", TYPES)

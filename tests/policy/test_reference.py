@@ -8,7 +8,7 @@ from pathlib import Path
 from airclass.cli.app import app
 from airclass.ops.report import as_json, read
 from relay.core.counters import Counters, StreamFigures
-from relay.io.admin.metrics import Metrics
+from relay.io.admin.metrics import RelayMetrics
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
 
@@ -22,7 +22,7 @@ def test_every_command_is_in_the_reference() -> None:
 def test_every_metric_of_a_relay_is_in_the_reference() -> None:
     counters = Counters()
     counters.streams["class"] = StreamFigures()
-    text = Metrics(counters).render(ready=True).decode()
+    text = RelayMetrics(counters).render(ready=True).decode()
     names = set(re.findall(r"# TYPE (airclass_\S+)", text))
     assert names
     assert {name for name in names if f"`{name}`" not in REFERENCE} == set()

@@ -1,4 +1,4 @@
-"""The tree holds no address of a package registry, no path of a machine, and only links that resolve."""
+"""No registry's address, no path of a machine, no broken link and no bulk output is in the tree."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.policy.tree import ROOT, texts
+from tests.policy.tree import ROOT, files, texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OWN = {"airclass", "relay", "benchmarks", "tests", "_typeshed"}
 REGISTRIES = ("registry.npmjs" + ".org", "pypi" + ".org", "pythonhosted" + ".org", "proxy.golang" + ".org")
@@ -18,6 +22,11 @@ MACHINE = re.compile(r"(?<![\w.}])/(?:root|work|Users|home/[a-z]+)/")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 PIN = re.compile(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.+!-]+")
+PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg"}
+MAX_PICTURES = 16
+MAX_DOCUMENT_BYTES = 60_000
+#: A result of other circumstances than the current ones: git keeps the history, the tree one file a question.
+VARIANT = re.compile(r"-(?:before|after|loaded|crowded|old|xeon|debian|epyc)\b")
 
 
 def test_no_registry_is_named() -> None:
@@ -58,6 +67,53 @@ def test_links_between_documents_resolve() -> None:
         if not ((ROOT / name).parent / target).exists()
     ]
     assert broken == []
+
+
+def documents() -> list[Path]:
+    """Return every file below docs."""
+    return [path for path in files() if path.is_relative_to(ROOT / "docs")]
+
+
+def test_documents_hold_few_pictures() -> None:
+    pictures = [path.name for path in documents() if path.suffix in PICTURES]
+    assert len(pictures) <= MAX_PICTURES, "make screenshots writes all scenes to build/screenshots"
+
+
+def test_each_picture_is_shown_in_a_document() -> None:
+    shown = {
+        ((ROOT / name).parent / target).resolve()
+        for name, text in texts("*.md")
+        for target in LINK.findall(text)
+        if "://" not in target
+    }
+    assert [path.name for path in documents() if path.suffix in PICTURES and path not in shown] == []
+
+
+def test_documents_hold_no_bulk_output() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes"
+        for path in documents()
+        if path.suffix not in PICTURES and path.stat().st_size > MAX_DOCUMENT_BYTES
+    ]
+    assert long == []
+
+
+def test_results_hold_one_current_file_a_question() -> None:
+    results = ROOT / "benchmarks" / "results"
+    assert [path.name for path in files() if path.parent == results and VARIANT.search(path.stem)] == []
+
+
+@pytest.mark.parametrize(
+    ("stem", "bad"),
+    [
+        ("compare-mixed-before", True),
+        ("compare-mixed-xeon-10ms", True),
+        ("compare-mixed-tls", False),
+        ("viewers-1000-500ms", False),
+    ],
+)
+def test_result_variants_are_recognised(stem: str, bad: bool) -> None:
+    assert bool(VARIANT.search(stem)) is bad
 
 
 def requirements() -> set[str]:

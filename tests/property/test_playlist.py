@@ -12,12 +12,12 @@ from relay.base.errors import PlaylistError
 from relay.core.playlist import (
     ByteRange,
     Map,
-    Media,
     MediaPlaylist,
     MultivariantPlaylist,
     Part,
     Playlist,
     PreloadHint,
+    Rendition,
     RenditionReport,
     Segment,
     ServerControl,
@@ -119,7 +119,7 @@ _required = (("TYPE", "AUDIO"), ("GROUP-ID", '"g"'), ("NAME", '"n"'))
 _multivariant = st.builds(
     MultivariantPlaylist,
     st.lists(st.builds(Variant, _uri, _attributes), min_size=1, max_size=3).map(tuple),
-    st.lists(_attributes.map(lambda more: Media(_required + more)), max_size=2).map(tuple),
+    st.lists(_attributes.map(lambda more: Rendition(_required + more)), max_size=2).map(tuple),
     st.booleans(),
     st.integers(0, 12),
     _tags,

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from relay.base.errors import OriginError
-from relay.core.origin.epoch_tracker import Sessions, first_msn
-from relay.core.origin.playlist_poller import Follower
-from relay.core.origin.sequence_repair import Counting
+from relay.core.origin.epoch_tracker import EpochTracker, first_msn
+from relay.core.origin.playlist_poller import PlaylistPoller
+from relay.core.origin.sequence_repair import SequenceRepair
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
 from relay.core.stream.stream import Stream
 from tests.harness.builders import WALL_S, MemoryBody, data
@@ -68,9 +68,9 @@ class Relay:
     def __init__(self) -> None:
         self.stream = Stream("class1", MemoryBody, max_bytes=20_000)
         self.stream.describe(INDEX, "http://origin.example/index.m3u8")
-        self.sessions = Sessions(self.stream.timeline)
-        self.counting = Counting()
-        self.follower = Follower(100.0)
+        self.sessions = EpochTracker(self.stream.timeline)
+        self.counting = SequenceRepair()
+        self.follower = PlaylistPoller(100.0)
         self.now_s = 100.0
 
     def take(self, text: str, chance: random.Random) -> None:
@@ -92,7 +92,7 @@ class Relay:
         if epoch is None:
             self.stream.end_session()
             epoch = timeline.adopt(timeline.decide_alone(timeline.ask(key, first_msn(listed), listed)))
-        edge = window.edge.last_msn
+        live_edge = window.live_edge.last_msn
         window.base_url = "http://origin.example/live/"
         window.update(listed, epoch, self.now_s, WALL_S)
         for _ in range(50):
@@ -105,7 +105,7 @@ class Relay:
                 window.arrived(fetch, data(fetch.uri[:50], 50), self.now_s)
         self.now_s += chance.choice([0.1, 1.0, 20.0])
         window.tick(self.now_s)
-        assert window.edge.last_msn >= edge
+        assert window.live_edge.last_msn >= live_edge
         if window.ready:
             again = parse(self.stream.media_text(window))
             assert isinstance(again, MediaPlaylist)

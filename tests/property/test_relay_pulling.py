@@ -18,7 +18,7 @@ from tests.harness.fake_origin import HlsOrigin
 from tests.unit.relay.io.origin.test_puller import Rig, objects
 
 if TYPE_CHECKING:
-    from tests.harness.fake_http import Request
+    from tests.harness.fake_http import ReceivedRequest
 
 PATH = "/live/class1/index.m3u8"
 PLAY_S = 10.0
@@ -49,7 +49,7 @@ def test_each_object_is_fetched_once(
     origin = HlsOrigin(variant=variant, segment_s=tuple(segment_s), part_s=part_s, hiccups_s=hiccups_s)
     delays_s = cycle(late_s)
 
-    async def dawdle(request: Request, stream: trio.abc.Stream) -> bool:
+    async def dawdle(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
         await trio.sleep(next(delays_s))
         return False
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from relay.base.errors import RequestError, TokenError
 from relay.base.tokens import mint_viewer, verify_viewer
-from relay.core.delivery.delivery import Ask, Edge
-from relay.core.delivery.request import Parser, byte_range
-from relay.core.delivery.response import Cors, Reply
+from relay.core.delivery.delivery import Delivery, HeldRequest
+from relay.core.delivery.request import RequestParser, byte_range
+from relay.core.delivery.response import CorsHeaders, Response
 from relay.core.playlist import MultivariantPlaylist, Variant
 from relay.core.viewers.admission import Admission
-from relay.core.viewers.registry import Ledger
+from relay.core.viewers.registry import ViewerRegistry
 from tests.harness.builders import MemoryBody, begin, fetch_all, ll, opened, parts, segment
 
 if TYPE_CHECKING:
@@ -79,21 +79,23 @@ PIECES = [
 ]  # fmt: skip
 
 
-def new_edge(*, public: bool = False) -> Edge:
-    admission = Admission(Ledger(), keys=(KEY,), public=public, max_viewers=50, max_addresses_per_token=4)
-    edge = Edge(admission, Cors(("*",)), MemoryBody, max_stream_bytes=1_000_000)
-    stream = edge.open_stream("class1")
+def new_delivery(*, public: bool = False) -> Delivery:
+    admission = Admission(
+        ViewerRegistry(), keys=(KEY,), public=public, max_viewers=50, max_addresses_per_token=4
+    )
+    delivery = Delivery(admission, CorsHeaders(("*",)), MemoryBody, max_stream_bytes=1_000_000)
+    stream = delivery.open_stream("class1")
     stream.describe(MultivariantPlaylist((Variant("v.m3u8", (("BANDWIDTH", "1"),)),)), "http://o.example/i")
     window = stream.windows["v0"]
     listed = ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2)))
     window.update(listed, begin(stream.timeline, like=listed), 100.0, WALL_S)
     fetch_all(window, 100.0)
-    return edge
+    return delivery
 
 
 def read_all(pieces: Iterable[bytes]) -> list[object]:
     """Return what a connection would act on: requests, and the error that ends it."""
-    parser, buffer, seen = Parser(), bytearray(), []
+    parser, buffer, seen = RequestParser(), bytearray(), []
     for piece in pieces:
         buffer += piece
         try:
@@ -134,8 +136,8 @@ _requests = st.builds(
 
 @given(_requests, st.lists(st.integers(0, 4000), max_size=8))
 def test_how_the_bytes_are_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:
-    edges = sorted({min(c, len(data)) for c in cuts} | {0, len(data)})
-    assert read_all(data[a:b] for a, b in zip(edges, edges[1:], strict=False)) == read_all([data])
+    deliveries = sorted({min(c, len(data)) for c in cuts} | {0, len(data)})
+    assert read_all(data[a:b] for a, b in zip(deliveries, deliveries[1:], strict=False)) == read_all([data])
 
 
 @given(_requests)
@@ -144,16 +146,16 @@ def test_byte_by_byte_is_as_good_as_at_once(data: bytes) -> None:
     assert read_all(data[i : i + 1] for i in range(len(data))) == read_all([data])
 
 
-def check_bytes(edge: Edge, data: bytes, address: str) -> None:
+def check_bytes(delivery: Delivery, data: bytes, address: str) -> None:
     """Whatever comes in: a reply, a wait, or a named refusal that ends the connection or not."""
-    parser, buffer = Parser(), bytearray(data)
+    parser, buffer = RequestParser(), bytearray(data)
     for _ in range(100):
         before = len(buffer)
         try:
             request = parser.next(buffer)
             if request is None:
                 return
-            result, _ = edge.answer(request, address, now_s=100.0, wall_s=WALL_S)
+            result, _ = delivery.answer(request, address, now_s=100.0, wall_s=WALL_S)
         except RequestError as error:
             refusal = error
         else:
@@ -165,7 +167,7 @@ def check_bytes(edge: Edge, data: bytes, address: str) -> None:
             if refusal.close:
                 return
             continue
-        assert isinstance(result, Reply | Ask)
+        assert isinstance(result, Response | HeldRequest)
         assert b"\n" not in getattr(result, "head", b"").replace(b"\r\n", b"")
         assert len(buffer) < before
     raise AssertionError("a request was answered without being consumed")
@@ -173,12 +175,12 @@ def check_bytes(edge: Edge, data: bytes, address: str) -> None:
 
 @given(_requests, st.booleans())
 def test_any_request_gets_an_answer(data: bytes, public: bool) -> None:
-    check_bytes(new_edge(public=public), data, "192.0.2.1")
+    check_bytes(new_delivery(public=public), data, "192.0.2.1")
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_get_an_answer(data: bytes) -> None:
-    check_bytes(new_edge(), data, "192.0.2.1")
+    check_bytes(new_delivery(), data, "192.0.2.1")
 
 
 def test_mutations_for_as_long_as_was_asked(fuzz_seconds: float) -> None:
@@ -187,7 +189,7 @@ def test_mutations_for_as_long_as_was_asked(fuzz_seconds: float) -> None:
     chance = random.Random()
     seed = chance.randrange(2**32)
     chance.seed(seed)
-    edges = [new_edge(), new_edge(public=True)]
+    deliveries = [new_delivery(), new_delivery(public=True)]
     rounds = 0
     while time.monotonic() < until_s:
         rounds += 1
@@ -199,11 +201,11 @@ def test_mutations_for_as_long_as_was_asked(fuzz_seconds: float) -> None:
         ]
         data = mutate(data, changes)
         try:
-            check_bytes(chance.choice(edges), data, f"192.0.2.{chance.randint(1, 9)}")
+            check_bytes(chance.choice(deliveries), data, f"192.0.2.{chance.randint(1, 9)}")
         except Exception as exc:
             raise AssertionError(f"seed {seed}, round {rounds}: {data[:2000]!r}") from exc
     assert rounds
-    assert all(len(edge.ledger) <= 50 for edge in edges)
+    assert all(len(delivery.registry) <= 50 for delivery in deliveries)
     sys.stdout.write(f"fuzzed {rounds} connections\n")
 
 

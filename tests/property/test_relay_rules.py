@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from relay.core.delivery.blocking_reload import Waiting
-from relay.core.delivery.timer_wheel import Wheel
-from relay.core.stream.live_edge import Edge, Verdict
+from relay.core.delivery.blocking_reload import HeldRequests
+from relay.core.delivery.timer_wheel import TimerWheel
+from relay.core.stream.live_edge import LiveEdge, ReloadDecision
 
 STEP_S = 0.25
 
@@ -26,7 +26,7 @@ class WheelMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.wheel: Wheel[Owner] = Wheel(STEP_S)
+        self.wheel: TimerWheel[Owner] = TimerWheel(STEP_S)
         self.owners: list[Owner] = []
         self.now_s = 0.0
 
@@ -105,10 +105,10 @@ class Line:
         ended = [s for s, p in self.out() if p == max(1, self.lengths[s]) - 1]
         return len(ended)
 
-    def edge(self) -> Edge:
+    def live_edge(self) -> LiveEdge:
         complete = self.complete
         shown = sum(1 for segment, _ in self.out() if segment == complete)
-        return Edge(self.first + complete - 1, self.lengths[complete - 1] if complete else 0, shown)
+        return LiveEdge(self.first + complete - 1, self.lengths[complete - 1] if complete else 0, shown)
 
     def has(self, msn: int, part: int | None) -> bool:
         """Whether what was asked for, or anything later, is out."""
@@ -134,23 +134,23 @@ def test_a_blocking_request_is_answered_neither_early_nor_late(
 ) -> None:
     line = Line(lengths, first)
     line.position = data.draw(st.integers(0, len(line.events)))
-    waiting: Waiting[int] = Waiting()
+    waiting: HeldRequests[int] = HeldRequests()
     held: dict[int, tuple[int, int | None, float]] = {}
     now_s = 0.0
     for who, (segment, part) in enumerate(asks):
-        msn, edge = max(0, first + segment), line.edge()
-        verdict = edge.judge(msn, part, 0.5)
-        assert (verdict is Verdict.NOW) == line.has(msn, part)
-        if verdict is Verdict.TOO_FAR:
-            assert msn > edge.last_msn
-            assert msn > edge.last_msn + 2 or (part is not None and part >= 6)
-        if verdict is Verdict.HOLD:
+        msn, live_edge = max(0, first + segment), line.live_edge()
+        verdict = live_edge.judge(msn, part, 0.5)
+        assert (verdict is ReloadDecision.NOW) == line.has(msn, part)
+        if verdict is ReloadDecision.TOO_FAR:
+            assert msn > live_edge.last_msn
+            assert msn > live_edge.last_msn + 2 or (part is not None and part >= 6)
+        if verdict is ReloadDecision.HOLD:
             until_s = now_s + data.draw(st.sampled_from([1.0, 6.0]))
             waiting.hold(who, msn, part, until_s)
             held[who] = msn, part, until_s
         if data.draw(st.booleans()) and line.position < len(line.events):
             line.position += 1
-            ready = waiting.reached(line.edge())
+            ready = waiting.reached(line.live_edge())
             assert set(ready) == {who for who, (m, p, _) in held.items() if line.has(m, p)}
             for who_is_ready in ready:
                 del held[who_is_ready]
@@ -170,5 +170,5 @@ def test_once_answered_always_answered(lengths: list[int], ask: tuple[int, int |
     answered = []
     for position in range(len(line.events) + 1):
         line.position = position
-        answered.append(line.edge().reached(max(0, 10 + ask[0]), ask[1]))
+        answered.append(line.live_edge().reached(max(0, 10 + ask[0]), ask[1]))
     assert answered == sorted(answered)

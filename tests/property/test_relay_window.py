@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from relay.core.origin.epoch_tracker import Sessions, first_msn
+from relay.core.origin.epoch_tracker import EpochTracker, first_msn
 from relay.core.playlist import Map, MediaPlaylist, MultivariantPlaylist, PreloadHint, Segment, Variant, parse
 from relay.core.stream.stream import Stream
 from tests.harness.builders import WALL_S, MemoryBody, bytes_of, data, ll, part, playlist
 
 if TYPE_CHECKING:
-    from relay.base.cluster_protocol import EpochBase
+    from relay.base.cluster_protocol import EpochOffset
     from relay.core.stream.segment import Fetch
     from relay.core.stream.timeline import Timeline
     from relay.core.stream.window import Window
@@ -95,15 +95,15 @@ class Seen:
     first: int = 0
     last: int = -1
     discontinuity_sequence: int = 0
-    edge: tuple[int, int] = (-1, 0)
+    live_edge: tuple[int, int] = (-1, 0)
     text: tuple[int, str] = (-1, "")
 
     def look(self) -> None:
         window = self.window
         assert window.size_bytes <= self.max_bytes + 2 * PARTS * SIZE + 2 * SIZE
-        edge = (window.edge.last_msn, window.edge.open_parts)
-        assert edge[0] >= self.edge[0], "the edge went back"
-        self.edge = edge
+        live_edge = (window.live_edge.last_msn, window.live_edge.open_parts)
+        assert live_edge[0] >= self.live_edge[0], "the edge went back"
+        self.live_edge = live_edge
         if not window.ready:
             return
         text = self.stream.media_text(window)
@@ -150,7 +150,7 @@ class Seen:
             assert hint == PreloadHint("PART", self.window.hint_name)
 
 
-def epoch_of(stream: Stream, sessions: Sessions, listed: MediaPlaylist) -> object:
+def epoch_of(stream: Stream, sessions: EpochTracker, listed: MediaPlaylist) -> object:
     key = sessions.key(listed)
     known = stream.timeline.known(key)
     if known is None:
@@ -171,7 +171,7 @@ class WindowMachine(RuleBasedStateMachine):
         self.stream = Stream("class1", MemoryBody, max_bytes=max_bytes)
         self.stream.describe(INDEX, "http://o.example/i")
         self.window = self.stream.windows["v0"]
-        self.sessions = Sessions(self.stream.timeline)
+        self.sessions = EpochTracker(self.stream.timeline)
         self.seen = Seen(self.stream, self.window, max_bytes)
         self.now_s = 100.0
         self.count = 0
@@ -275,7 +275,7 @@ class WindowMachine(RuleBasedStateMachine):
         epoch = self.stream.timeline.newest
         assert epoch is not None
         newest = self.session.first_msn + self.session.complete - 1 + epoch.offset
-        assert self.window.edge.last_msn == newest, "the list fell behind for good"
+        assert self.window.live_edge.last_msn == newest, "the list fell behind for good"
 
 
 WindowMachine.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
@@ -297,7 +297,7 @@ def test_every_object_is_fetched_once_hints_included(
     """The relay fetches one object at a time; a hint may come before or after its listing."""
     stream = Stream("class1", MemoryBody, max_bytes=10**6)
     stream.describe(INDEX, "http://o.example/i")
-    window, sessions = stream.windows["v0"], Sessions(stream.timeline)
+    window, sessions = stream.windows["v0"], EpochTracker(stream.timeline)
     session = Session("0123456789ab", 5, 4, low_latency, made=PARTS)
     asked: list[str] = []
     flying: Fetch | None = None
@@ -336,7 +336,7 @@ def test_two_relays_list_the_same_numbers_names_and_bytes(
         stream.describe(INDEX, "http://o.example/i")
         streams.append(stream)
         windows.append(stream.windows["v0"])
-        sessions.append(Sessions(stream.timeline))
+        sessions.append(EpochTracker(stream.timeline))
     bases: dict[str, object] = {}
     names: dict[int, str] = {}
     counts: dict[int, int] = {}
@@ -386,7 +386,7 @@ def test_two_relays_list_the_same_numbers_names_and_bytes(
         session.made += -session.made % PARTS  # both see the session's last segment end
         for which in (0, 1):
             poll(which, session)
-        assert windows[0].edge.last_msn == windows[1].edge.last_msn
+        assert windows[0].live_edge.last_msn == windows[1].live_edge.last_msn
 
 
 MOMENT = st.tuples(
@@ -415,7 +415,7 @@ def test_one_name_is_one_content_on_every_relay(
     `tiny_last` the last part of a segment is so short that durations hardly miss it.
     """
     relays = [Beside(), Beside()]
-    bases: dict[str, EpochBase] = {}
+    bases: dict[str, EpochOffset] = {}
     bodies: dict[str, bytes] = {}
     sessions = 0
     session = Session("000000000000", 0, 3, True, made=1, tiny_last=tiny_last)
@@ -444,10 +444,10 @@ class Beside:
         self.stream = Stream("class1", MemoryBody, max_bytes=10**6)
         self.stream.describe(INDEX, "http://o.example/i")
         self.window = self.stream.windows["v0"]
-        self.sessions = Sessions(self.stream.timeline)
+        self.sessions = EpochTracker(self.stream.timeline)
 
     def poll(
-        self, listed: MediaPlaylist, bases: dict[str, EpochBase], streams: list[Stream], now_s: float
+        self, listed: MediaPlaylist, bases: dict[str, EpochOffset], streams: list[Stream], now_s: float
     ) -> None:
         key = self.sessions.key(listed)
         epoch = self.stream.timeline.known(key)
@@ -512,7 +512,7 @@ def test_real_playlists_over_any_restarts(order: list[tuple[int, int]]) -> None:
     """What MediaMTX 1.20.1 listed, as sessions one after the other, also the same one again."""
     stream = Stream("class1", MemoryBody, max_bytes=10**6)
     stream.describe(INDEX, "http://o.example/i")
-    window, sessions = stream.windows["v0"], Sessions(stream.timeline)
+    window, sessions = stream.windows["v0"], EpochTracker(stream.timeline)
     seen = Seen(stream, window, 10**6)
     now_s = 100.0
     for index, lost in order:

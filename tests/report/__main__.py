@@ -1,4 +1,5 @@
-"""`python -m tests.report`: write docs/TEST_REPORT_KR.md from the results of a run; `make report` runs both.
+"""`python -m tests.report`: write docs/TEST_REPORT_KR.md, and the list of every test into build/report, from
+the results of a run; `make report` runs both.
 
 The runners leave their results in build/report (Makefile, target test); what is too slow for it is taken in
 from build/by-hand, where `make test-compose` and `make test-install` leave it. `--from` takes other files, so
@@ -24,7 +25,7 @@ from benchmarks.reports.report import machine_line
 from relay import __version__
 from tests.report.areas import AREAS, grouped
 from tests.report.read import FAILED, cases
-from tests.report.write import Picture, Run, report
+from tests.report.write import LISTING, ReportPicture, RunnerSummary, listing, report
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT, BY_HAND = ROOT / "build" / "report", ROOT / "build" / "by-hand"
@@ -32,11 +33,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "TEST_REPORT_KR.md"
 EXPECTED = ("pages.xml", "origin.json", "unit.xml", "integration.xml", "e2e.xml", "calm.xml")
 PICTURES = (
-    Picture("images/student-live-390-light-ko.png", "학생: 휴대폰으로 수업 보기"),
-    Picture("images/student-reconnecting-390-light-ko.png", "학생: 선생님이 다시 연결하는 중"),
-    Picture("images/teacher-live-1280-light-ko.png", "교사: 수업 중"),
-    Picture("images/admin-1280-light-ko.png", "운영자: 대시보드"),
-    Picture("images/admin-trouble-1280-light-ko.png", "운영자: 릴레이에 문제가 있을 때"),
+    ReportPicture("images/student-live-390-light-ko.png", "학생: 휴대폰으로 수업 보기"),
+    ReportPicture("images/student-reconnecting-390-light-ko.png", "학생: 선생님이 다시 연결하는 중"),
+    ReportPicture("images/teacher-live-1280-light-ko.png", "교사: 수업 중"),
+    ReportPicture("images/admin-1280-light-ko.png", "운영자: 대시보드"),
+    ReportPicture("images/teacher-dropped-390-light-ko.png", "교사: 영상이 멈췄을 때"),
 )
 TOOLS = {"pytest": ("pytest", "--version"), "Go": ("go", "version"), "Chromium": ("chromium", "--version")}
 
@@ -45,6 +46,7 @@ def write(
     *,
     source: Annotated[list[Path] | None, Parameter(name="--from", consume_multiple=True)] = None,
     to: Path = DOCUMENT,
+    tests_to: Path = ROOT / LISTING,
 ) -> int:
     """Write the report; exit code 1 when a case failed or a part of the run is missing.
 
@@ -53,7 +55,9 @@ def write(
     source
         Result files (JUnit XML, Go's JSON lines) instead of those that `make test` left in build/report.
     to
-        Where to write it.
+        Where to write the report.
+    tests_to
+        Where to write the list of every test.
     """
     paths = source if source is not None else [LEFT / name for name in EXPECTED if (LEFT / name).exists()]
     by_hand = sorted(BY_HAND.glob("*.xml")) if source is None else []
@@ -66,7 +70,7 @@ def write(
     results = {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     pictures = [picture for picture in PICTURES if (DOCUMENT.parent / picture.path).exists()]
     last = max(path.stat().st_mtime for path in paths)
-    run = Run(
+    run = RunnerSummary(
         version=__version__,
         commit=_said("git", "describe", "--always", "--dirty"),
         date=_date(last),
@@ -76,6 +80,8 @@ def write(
         by_hand=[f"{path.stem} {_date(path.stat().st_mtime)}" for path in by_hand],
     )
     to.write_text(report(run, found, results, pictures))
+    tests_to.parent.mkdir(parents=True, exist_ok=True)
+    tests_to.write_text(listing(run, found))
     failed = sum(case.result == FAILED for case in found)
     sys.stdout.write(f"{to}: {len(found)} cases, {failed} failed\n")
     return 1 if failed or missing else 0

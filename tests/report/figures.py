@@ -103,7 +103,7 @@ def _other(name: str, record: Record) -> list[str]:
     try:
         table = markdown(dict(record), name).splitlines()
     except (AttributeError, KeyError, TypeError):
-        return [f"`benchmarks/results/{name}`에 다른 측정 결과가 있습니다.", ""]
+        return [f"`benchmarks/results/{name}`의 표는 `benchmarks/README.md`에 있습니다.", ""]
     return [f"### `{name}`", "", *table, ""]
 
 

@@ -1,4 +1,4 @@
-"""docs/TEST_REPORT_KR.md from cases and figures. Pure; the one place for its Korean words."""
+"""docs/TEST_REPORT_KR.md and the list of every test, from cases and figures. Pure; holds the Korean words."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 WORDS = {PASSED: "통과", FAILED: "**실패**", SKIPPED: "건너뜀"}
 FENCE = "~~~~"
+#: where the list of every test is written: it is long, and true of one run only
+LISTING = "build/report/tests.md"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunnerSummary:
     """What was run, on what; `missing`: areas without a case; `by_hand`: parts run apart, and when."""
 
     version: str
@@ -33,7 +35,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportPicture:
     """A screenshot and what it shows."""
 
     path: str
@@ -41,14 +43,18 @@ class Picture:
 
 
 def report(
-    run: Run, cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], pictures: Sequence[Picture]
+    run: RunnerSummary,
+    cases: Sequence[Case],
+    results: Mapping[str, Mapping[str, Any]],
+    pictures: Sequence[ReportPicture],
 ) -> str:
-    """Return the whole document."""
+    """Return the summary: counts, the eight checks, areas, failures, figures and pictures."""
     areas = grouped(cases)
     lines = [
         "# 시험 보고서",
         "",
         "이 문서는 `make report`가 실제 실행 결과로 만듭니다. 손으로 고치지 않습니다.",
+        f"모든 시험의 이름과 결과는 같은 명령이 `{LISTING}`에 씁니다.",
         "",
         "| | |",
         "|---|---|",
@@ -73,13 +79,20 @@ def report(
         lines += ["## 실패한 시험", "", *_failures(failed)]
     lines += ["## 측정값", "", *figures(results)]
     lines += ["## 화면", "", *_pictures(pictures), ""]
-    lines += [
-        "## 모든 시험",
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def listing(run: RunnerSummary, cases: Sequence[Case]) -> str:
+    """Return the list of every test by area; tests that differ by their values alone are one line."""
+    lines = [
+        "# 모든 시험",
+        "",
+        f"AIRClass {run.version}, 커밋 `{run.commit}`, {run.date}. {_totals(cases)}.",
         "",
         "이름은 코드에 있는 그대로입니다. 값만 다른 시험은 한 줄로 묶고 개수를 적었습니다.",
         "",
     ]
-    for title, of in areas.items():
+    for title, of in grouped(cases).items():
         lines += _area(title, of)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -115,7 +128,7 @@ def _failures(failed: Sequence[Case]) -> list[str]:
     return lines
 
 
-def _pictures(pictures: Sequence[Picture]) -> list[str]:
+def _pictures(pictures: Sequence[ReportPicture]) -> list[str]:
     lines: list[str] = []
     for picture in pictures:
         lines += [f"**{picture.title}**", "", f"![{picture.title}]({picture.path})", ""]
@@ -125,7 +138,7 @@ def _pictures(pictures: Sequence[Picture]) -> list[str]:
 def _area(title: str, of: Sequence[Case]) -> list[str]:
     counts = Counter(case.result for case in of)
     what = f"{len(of):,}개, 통과 {counts[PASSED]:,}"
-    lines = [f'<details markdown="1"><summary>{title} ({what}, {_seconds(of)})</summary>', ""]
+    lines = [f"## {title}", "", f"{what}, {_seconds(of)}.", ""]
     lines += ["| 파일 | 시험 | 개수 | 결과 | 시간 |", "|---|---|---:|---|---:|"]
     groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in of:
@@ -133,7 +146,7 @@ def _area(title: str, of: Sequence[Case]) -> list[str]:
     for (place, function), alike in groups.items():
         cells = (f"`{place}`", _cell(function), len(alike), WORDS[_worst(alike)], _seconds(alike))
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    return [*lines, "", "</details>", ""]
+    return [*lines, ""]
 
 
 def _worst(of: Sequence[Case]) -> str:

@@ -23,7 +23,7 @@ SPEED_PX = 4
 _BARS = ((200, 128, 128), (170, 44, 142), (140, 156, 44), (120, 72, 58), (90, 184, 198), (70, 100, 212))
 
 
-class Picture:
+class PatternPicture:
     """Writable planes Y, U and V (4:2:0, no padding) that `draw` brings up to date.
 
     `width` is a multiple of 16, `height` an even number; the planes are kept, not copied.
@@ -57,7 +57,7 @@ class Picture:
     def _lines(self, top: int, line: bytes, count: int) -> None:
         self._y[top * self._width : (top + count) * self._width] = line * count
 
-    def draw(self, stamp: timecode.Stamp) -> None:
+    def draw(self, stamp: timecode.Timecode) -> None:
         """Show this time and frame number; a white band flashes for 100 ms at each full second."""
         moment = datetime.fromtimestamp(stamp.unix_ms / 1000, UTC)
         self._band(0, self._height // 16, WHITE if stamp.unix_ms % 1000 < FLASH_MS else BLACK)

@@ -34,7 +34,7 @@ _SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class Timecode:
     """One reading: Unix time in milliseconds and frame number (modulo 2**24)."""
 
     unix_ms: int
@@ -52,7 +52,7 @@ def crc16(data: bytes) -> int:
     return crc
 
 
-def encode(stamp: Stamp) -> list[list[bool]]:
+def encode(stamp: Timecode) -> list[list[bool]]:
     """Return the strip: 4 rows of 24 blocks, True is white."""
     head = stamp.unix_ms.to_bytes(6) + (stamp.frame % FRAME_NUMBERS).to_bytes(3) + bytes([MARK])
     data = head + crc16(head).to_bytes(2)
@@ -62,7 +62,7 @@ def encode(stamp: Stamp) -> list[list[bool]]:
 
 def decode(
     luma: Callable[[int, int], float], *, left: float, top: float, width: float, height: float
-) -> Stamp | None:
+) -> Timecode | None:
     """Return what the strip says, or None when it cannot be read with certainty.
 
     `luma(x, y)` is the brightness (0 to 255) of a pixel; left, top, width and height (pixels) are the
@@ -86,7 +86,7 @@ def decode(
     data = number.to_bytes(COLUMNS * ROWS // 8)
     if data[9] != MARK or int.from_bytes(data[10:]) != crc16(data[:10]):
         return None
-    return Stamp(int.from_bytes(data[:6]), int.from_bytes(data[6:9]))
+    return Timecode(int.from_bytes(data[:6]), int.from_bytes(data[6:9]))
 
 
 def _average(luma: Callable[[int, int], float], x0: float, y0: float, width: float, height: float) -> float:
@@ -101,7 +101,7 @@ def decode_rgb(
     *,
     channels: int = 4,
     box: tuple[float, float, float, float] | None = None,
-) -> Stamp | None:
+) -> Timecode | None:
     """Read packed RGB or RGBA rows (a canvas' ImageData, a decoded screenshot) of `size` pixels.
 
     `box` is (left, top, width, height) of the picture in pixels; without it the image is the picture.

@@ -10,27 +10,27 @@ from msgspec import UNSET
 
 from airclass.domain.classrooms import make_id
 from airclass.domain.snapshot import Revocation
-from airclass.domain.tokens import LINK_S, SESSION_S, Kind
+from airclass.domain.tokens import LINK_S, SESSION_S, TokenKind
 from airclass.domain.users import Role, User, clean_name
-from airclass.io.store import Conflict
+from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
 from airclass.web.api.schemas import LinkOut, LoginIn, MeOut, UserIn, UserOut, UserPatch, UserRow, UsersOut
 from airclass.web.http import route
 from airclass.web.http.auth import COOKIE, scheme
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Open, Reply
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 from relay.base.errors import TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
 
 WRONG_LOGIN = "Name or password is wrong."
 
 
-async def login(call: Call) -> Reply:
+async def login(call: RequestContext) -> ApiResponse:
     """Start a session: by name and password, or by a one-time link."""
     form: LoginIn = call.body
     services = call.services
@@ -41,34 +41,34 @@ async def login(call: Call) -> Reply:
     token = make_session(services, user)
     await services.store.log(services.event(user.name, "login", user.name))
     body = MeOut(UserOut(user.id, user.name, str(user.role)))
-    return Reply(body, cookies=(_cookie(call, token, int(SESSION_S)),))
+    return ApiResponse(body, cookies=(_cookie(call, token, int(SESSION_S)),))
 
 
-async def logout(call: Call) -> Reply:
+async def logout(call: RequestContext) -> ApiResponse:
     """End the session, here and for whoever copied its token."""
     caller = call.caller
     if caller is not None and caller.user_id:
         over = Revocation("session", caller.token_id, caller.expires_at_s)
         try:
             await call.services.store.revoke([over])
-        except Conflict:
+        except WriteConflict:
             pass  # signed out twice at once
         await call.services.reload()
-    return Reply(None, 204, cookies=(_cookie(call, "", 0),))
+    return ApiResponse(None, 204, cookies=(_cookie(call, "", 0),))
 
 
-async def me(call: Call) -> MeOut:
+async def me(call: RequestContext) -> MeOut:
     """Return who is signed in."""
     return MeOut(UserOut(call.who.user_id, call.who.name, str(call.who.role)))
 
 
-async def list_users(call: Call) -> UsersOut:
+async def list_users(call: RequestContext) -> UsersOut:
     """Return all accounts."""
     users = sorted(call.services.cluster.view.users.values(), key=lambda u: u.name.casefold())
     return UsersOut([_row(u) for u in users])
 
 
-async def add_user(call: Call) -> UserRow:
+async def add_user(call: RequestContext) -> UserRow:
     """Make an account."""
     form: UserIn = call.body
     services = call.services
@@ -85,7 +85,7 @@ async def add_user(call: Call) -> UserRow:
     return _row(user)
 
 
-async def change_user(call: Call) -> UserRow:
+async def change_user(call: RequestContext) -> UserRow:
     """Change name, role, password or state of an account; ends its sessions where that matters."""
     form: UserPatch = call.body
     services, user = call.services, _user(call)
@@ -111,17 +111,17 @@ async def change_user(call: Call) -> UserRow:
     return _row(_user(call))
 
 
-async def delete_user(call: Call) -> Reply:
+async def delete_user(call: RequestContext) -> ApiResponse:
     """Remove an account."""
     user = _user(call)
     if user.role is Role.ADMIN:
         _check_not_last_admin(call.services, user)
     await call.services.store.delete_user(user.id, call.services.event(call.who, "user.delete", user.name))
     await call.services.reload()
-    return Reply(None, 204)
+    return ApiResponse(None, 204)
 
 
-async def make_link(call: Call) -> LinkOut:
+async def make_link(call: RequestContext) -> LinkOut:
     """Make a one-time link that signs somebody in."""
     user = _user(call)
     services = call.services
@@ -134,7 +134,7 @@ async def make_link(call: Call) -> LinkOut:
 def login_link(services: Services, user: User, base_url: str, next_page: str) -> str:
     """Return a one-time link for a user; `next_page` is a path of the master."""
     token = services.tokens.mint(
-        Kind.LINK,
+        TokenKind.LINK,
         subject=user.id,
         token_id=services.token_id(),
         wall_s=services.clock.wall_s(),
@@ -148,7 +148,7 @@ def make_session(services: Services, user: User) -> str:
     """Return the token of a new session, and count it."""
     services.metrics.tokens["monitor" if user.role is Role.MONITOR else "teacher"].inc()
     return services.tokens.mint(
-        Kind.SESSION,
+        TokenKind.SESSION,
         subject=user.id,
         token_id=services.token_id(),
         wall_s=services.clock.wall_s(),
@@ -157,22 +157,22 @@ def make_session(services: Services, user: User) -> str:
     )
 
 
-def count_try(call: Call, what: str, who: str) -> Callable[[], None]:
+def count_try(call: RequestContext, what: str, who: str) -> Callable[[], None]:
     """Refuse a password where too many were wrong; returns what to call when this one is right.
 
     It counts as wrong before it is checked, so that parallel guesses get no more tries than serial ones.
     """
     services = call.services
     key = (what, who, call.address, services.clock.now_s())
-    wait_s = services.patience.wait_s(*key)
+    wait_s = services.login_throttle.wait_s(*key)
     if wait_s:
         services.metrics.error("too-many-tries")
-        raise Problem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
-    services.patience.wrong(*key)
-    return partial(services.patience.right, *key)
+        raise ApiProblem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
+    services.login_throttle.wrong(*key)
+    return partial(services.login_throttle.right, *key)
 
 
-async def check_password(call: Call, username: str, password: str) -> User:
+async def check_password(call: RequestContext, username: str, password: str) -> User:
     """Return the account, or refuse in the same time whether it exists or not."""
     services = call.services
     name = clean_name(username).casefold()
@@ -181,7 +181,7 @@ async def check_password(call: Call, username: str, password: str) -> User:
     stored = user.password_hash if user is not None and not user.disabled else ""
     if not await services.passwords.matches(password, stored) or user is None:
         services.metrics.error("wrong-password")
-        raise Problem(401, WRONG_LOGIN, "wrong-password")
+        raise ApiProblem(401, WRONG_LOGIN, "wrong-password")
     forgive()
     if services.passwords.needs_rehash(stored):
         fresh = await services.passwords.hash(password)
@@ -192,36 +192,36 @@ async def check_password(call: Call, username: str, password: str) -> User:
     return user
 
 
-async def _use_link(call: Call, link_token: str) -> User:
+async def _use_link(call: RequestContext, link_token: str) -> User:
     services = call.services
     try:
-        claims = services.tokens.read(link_token, (Kind.LINK,), services.clock.wall_s())
+        claims = services.tokens.read(link_token, (TokenKind.LINK,), services.clock.wall_s())
     except TokenError:
-        raise Problem(401, "This link is not valid any more: ask for a new one.") from None
+        raise ApiProblem(401, "This link is not valid any more: ask for a new one.") from None
     user = services.cluster.view.users.get(claims.subject)
     if user is None:
         await services.reload()  # made a moment ago by the command line
         user = services.cluster.view.users.get(claims.subject)
     if user is None or user.disabled or str(user.generation) != claims.extra:
-        raise Problem(401, "This link is not valid any more: ask for a new one.")
+        raise ApiProblem(401, "This link is not valid any more: ask for a new one.")
     try:
         await services.store.revoke([Revocation("link", claims.token_id, claims.expires_at_s + 60)])
-    except Conflict:
-        raise Problem(401, "This link was used already: ask for a new one.") from None
+    except WriteConflict:
+        raise ApiProblem(401, "This link was used already: ask for a new one.") from None
     return user
 
 
 def _name(typed: str) -> str:
     name = clean_name(typed)
     if not name:
-        raise Problem(409, "This name holds nothing that can be shown: type another.")
+        raise ApiProblem(409, "This name holds nothing that can be shown: type another.")
     return name
 
 
-def _user(call: Call) -> User:
+def _user(call: RequestContext) -> User:
     user = call.services.cluster.view.users.get(call.params["user_id"])
     if user is None:
-        raise Problem(404, "There is no such user.")
+        raise ApiProblem(404, "There is no such user.")
     return user
 
 
@@ -232,7 +232,7 @@ def _check_not_last_admin(services: Services, user: User) -> None:
         if u.role is Role.ADMIN and not u.disabled and u.id != user.id
     ]
     if not others:
-        raise Problem(409, "This is the last admin: make another one first.", "last-admin")
+        raise ApiProblem(409, "This is the last admin: make another one first.", "last-admin")
 
 
 def _row(user: User) -> UserRow:
@@ -246,13 +246,13 @@ def _row(user: User) -> UserRow:
     )
 
 
-def _cookie(call: Call, token: str, max_age_s: int) -> str:
+def _cookie(call: RequestContext, token: str, max_age_s: int) -> str:
     secure = "; Secure" if scheme(call.services, call.request) == "https" else ""
     return f"{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
 
 
-_door = route.family(access=Open.ANYONE, limit=route.LOGINS, max_bytes=0, cors=Cors.NONE)
-_office = route.family(access=route.ADMIN, limit=route.OFFICE, max_bytes=0, cors=Cors.NONE)
+_door = route.family(access=AccessRule.ANYONE, limit=route.LOGINS, max_bytes=0, cors=CorsRule.NONE)
+_office = route.family(access=route.ADMIN, limit=route.OFFICE, max_bytes=0, cors=CorsRule.NONE)
 _ONE = "/api/users/<user_id>"
 _FORM = route.SMALL_BYTES
 
@@ -272,7 +272,7 @@ ROUTES = (
         "/api/logout",
         logout,
         "Sign out.",
-        access=Open.MAYBE_SIGNED_IN,
+        access=AccessRule.MAYBE_SIGNED_IN,
         status=204,
         problems=(401,),
     ),

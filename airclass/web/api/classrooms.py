@@ -21,34 +21,34 @@ from airclass.domain.classrooms import (
 from airclass.domain.snapshot import Revocation
 from airclass.domain.tokens import VIEWER_TOKEN_S
 from airclass.domain.users import clean_name
-from airclass.io.store import Conflict
+from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
 from airclass.web.api.schemas import ClassesOut, ClassIn, ClassOut, ClassPatch, KickIn, ViewersOut
 from airclass.web.http import route
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Reply
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import ApiResponse, CorsRule
 
 if TYPE_CHECKING:
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
 
 MAX_CLASSES = 20_000
 CODE_TRIES = 5
 
 
-async def list_classes(call: Call) -> ClassesOut:
+async def list_classes(call: RequestContext) -> ClassesOut:
     """Return the caller's classes; all of them for an admin."""
     mine = [c for c in call.services.cluster.view.classrooms.values() if may_manage(call.who, c)]
     mine.sort(key=lambda c: (c.status is ClassStatus.ENDED, -c.created_at_s, c.id))
     return ClassesOut([presenters.class_out(call.services, c, call.base_url()) for c in mine])
 
 
-async def add_class(call: Call) -> ClassOut:
+async def add_class(call: RequestContext) -> ClassOut:
     """Make a class, open from the start; the answer holds its stream key, once."""
     form: ClassIn = call.body
     services = call.services
     if len(services.cluster.view.classrooms) >= MAX_CLASSES:
-        raise Problem(409, "There are too many classes: delete old ones first.")
+        raise ApiProblem(409, "There are too many classes: delete old ones first.")
     name = _name(form.name)
     key = make_key(services.entropy(KEY_BYTES))
     classroom = Classroom(
@@ -72,19 +72,19 @@ async def add_class(call: Call) -> ClassOut:
                 classroom, services.event(call.who, "class.add", classroom.id, name)
             )
             break
-        except Conflict:
+        except WriteConflict:
             if tries_left == 1:
                 raise
     await services.reload()
     return presenters.class_out(services, classroom, call.base_url(), key)
 
 
-async def get_class(call: Call) -> ClassOut:
+async def get_class(call: RequestContext) -> ClassOut:
     """Return one class."""
     return presenters.class_out(call.services, call.classroom(), call.base_url())
 
 
-async def change_class(call: Call) -> ClassOut:
+async def change_class(call: RequestContext) -> ClassOut:
     """Change a class's name, password, capacity, language, list of names or co-teachers."""
     form: ClassPatch = call.body
     services, changes = call.services, dict[str, Any]()
@@ -103,43 +103,43 @@ async def change_class(call: Call) -> ClassOut:
     return await _save(call, "class.change", ", ".join(sorted(changes)), **changes)
 
 
-async def delete_class(call: Call) -> Reply:
+async def delete_class(call: RequestContext) -> ApiResponse:
     """Remove a class; whoever is inside is sent out."""
     classroom = call.classroom()
     await call.services.store.delete_classroom(
         classroom.id, call.services.event(call.who, "class.delete", classroom.id, classroom.name)
     )
     await call.services.reload()
-    return Reply(None, 204)
+    return ApiResponse(None, 204)
 
 
-async def open_class(call: Call) -> ClassOut:
+async def open_class(call: RequestContext) -> ClassOut:
     """Let students in."""
     if call.classroom().status is ClassStatus.ENDED:
-        raise Problem(409, "This class is over: make a new one.", "class-ended")
+        raise ApiProblem(409, "This class is over: make a new one.", "class-ended")
     return await _save(call, "class.open", "", status=ClassStatus.OPEN)
 
 
-async def close_class(call: Call) -> ClassOut:
+async def close_class(call: RequestContext) -> ClassOut:
     """Send students out and let none in, until the class is opened again."""
     if call.classroom().status is ClassStatus.ENDED:
-        raise Problem(409, "This class is over: make a new one.", "class-ended")
+        raise ApiProblem(409, "This class is over: make a new one.", "class-ended")
     return await _save(call, "class.close", "", status=ClassStatus.CLOSED)
 
 
-async def end_class(call: Call) -> ClassOut:
+async def end_class(call: RequestContext) -> ClassOut:
     """End a class for good."""
     return await _save(call, "class.end", "", status=ClassStatus.ENDED)
 
 
-async def new_code(call: Call) -> ClassOut:
+async def new_code(call: RequestContext) -> ClassOut:
     """Give the class a new code; everybody inside must enter again."""
     services, classroom = call.services, call.classroom()
     code = make_code(services.entropy(CODE_CHARS))
     return await _save(call, "class.new-code", "", code=code, generation=classroom.generation + 1)
 
 
-async def rotate_key(call: Call) -> ClassOut:
+async def rotate_key(call: RequestContext) -> ClassOut:
     """Give the class a new stream key, shown once; the old one is refused at once."""
     key = make_key(call.services.entropy(KEY_BYTES))
     shown = key if call.services.settings.demo else ""
@@ -150,31 +150,31 @@ async def rotate_key(call: Call) -> ClassOut:
     return out
 
 
-async def list_viewers(call: Call) -> ViewersOut:
+async def list_viewers(call: RequestContext) -> ViewersOut:
     """Return who is in a class."""
     return ViewersOut(presenters.viewers_out(call.services, call.classroom().id))
 
 
-async def kick(call: Call) -> Reply:
+async def kick(call: RequestContext) -> ApiResponse:
     """Take one student out of a class; their token is refused everywhere."""
     form: KickIn = call.body
     services, classroom = call.services, call.classroom()
     guest = services.cluster.guests.get(form.subject)
     if guest is None or guest.classroom_id != classroom.id:
-        raise Problem(404, "There is no such student in this class.")
+        raise ApiProblem(404, "There is no such student in this class.")
     until_s = max(services.clock.wall_s(), min(guest.until_s, services.clock.wall_s() + VIEWER_TOKEN_S))
     try:
         await services.store.revoke(
             [Revocation("subject", form.subject, until_s + 60)],
             services.event(call.who, "class.kick", classroom.id, guest.name),
         )
-    except Conflict:
+    except WriteConflict:
         pass  # kicked already
     await services.reload()
-    return Reply(None, 204)
+    return ApiResponse(None, 204)
 
 
-async def _save(call: Call, action: str, detail: str, **changes: Any) -> ClassOut:
+async def _save(call: RequestContext, action: str, detail: str, **changes: Any) -> ClassOut:
     services, classroom = call.services, replace(call.classroom(), **changes)
     await services.store.save_classroom(
         classroom, services.event(call.who, action, classroom.id, detail or classroom.name)
@@ -186,7 +186,7 @@ async def _save(call: Call, action: str, detail: str, **changes: Any) -> ClassOu
 def _name(text: str) -> str:
     name = clean_name(text, 80)
     if not name:
-        raise Problem(409, "This name holds nothing that can be shown: type another.")
+        raise ApiProblem(409, "This name holds nothing that can be shown: type another.")
     return name
 
 
@@ -197,11 +197,13 @@ def _roster(names: list[str]) -> frozenset[str]:
 def _teachers(services: Services, user_ids: list[str]) -> frozenset[str]:
     unknown = [u for u in user_ids if u not in services.cluster.view.users]
     if unknown:
-        raise Problem(409, "A co-teacher has no account: make one first.")
+        raise ApiProblem(409, "A co-teacher has no account: make one first.")
     return frozenset(user_ids)
 
 
-_route = route.family(access=route.STAFF, limit=route.OFFICE, max_bytes=0, cors=Cors.NONE, problems=(404,))
+_route = route.family(
+    access=route.STAFF, limit=route.OFFICE, max_bytes=0, cors=CorsRule.NONE, problems=(404,)
+)
 _ALL = "/api/classrooms"
 _ONE = f"{_ALL}/<classroom_id>"
 _FORM = route.FORM_BYTES

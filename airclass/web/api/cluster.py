@@ -10,21 +10,29 @@ import msgspec
 import trio
 
 from airclass.domain.epochs import MAX_KEY_CHARS
-from airclass.domain.health import Status
-from airclass.domain.rate_limits import Limit
-from airclass.io.backup_record import read_note
+from airclass.domain.health import NodeStatus
+from airclass.domain.rate_limits import RateLimit
+from airclass.io.backup_record import read_record
 from airclass.web.api import presenters
 from airclass.web.api.schemas import BackupOut, EventOut, EventsOut, NodesOut, SettingsOut
 from airclass.web.http import route
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Open, Reply
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 from relay.base import settings as base
-from relay.base.cluster_protocol import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Register, Watch
+from relay.base.cluster_protocol import (
+    WATCH_S,
+    EpochOffset,
+    EpochRequest,
+    Heartbeat,
+    Orders,
+    OrdersPoll,
+    Registration,
+)
 from relay.base.errors import ClusterError
 
 if TYPE_CHECKING:
     from airclass.domain.nodes import Node
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
 
 log = logging.getLogger(__name__)
@@ -32,15 +40,15 @@ log = logging.getLogger(__name__)
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
 MAX_ABS_NUMBER = 2**53
-REFUSALS = Limit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
+REFUSALS = RateLimit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
 R = TypeVar("R")
 _NUMBER = re.compile(r"\d+")
 _NOTES = trio.CapacityLimiter(2)
 
 
-async def register(call: Call) -> Reply:
+async def register(call: RequestContext) -> ApiResponse:
     """Take a relay in, try its address, and give it its orders."""
-    node_id, record = _signed(call, Register)
+    node_id, record = _signed(call, Registration)
     _same(node_id, record.node_id)
     services = call.services
     node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
@@ -50,11 +58,11 @@ async def register(call: Call) -> Reply:
             await services.store.add_epoch(epoch, services.clock.wall_s())
     with trio.move_on_after(PROBE_AT_REGISTER_S):
         await services.prober.probe(node)
-    services.hub.notify("nodes")
+    services.notifier.notify("nodes")
     return _orders(services, node)
 
 
-async def heartbeat(call: Call) -> Reply:
+async def heartbeat(call: RequestContext) -> ApiResponse:
     """Take in a relay's state and answer with its orders."""
     node_id, beat = _signed(call, Heartbeat)
     _same(node_id, beat.node_id)
@@ -62,18 +70,18 @@ async def heartbeat(call: Call) -> Reply:
     node = services.cluster.nodes.beat(beat, services.clock.now_s())
     if node is not None:
         services.cluster.heard(node)
-        if node.health.status in (Status.UNHEALTHY, Status.OFFLINE):
+        if node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE):
             services.judge()
-        services.hub.notify("nodes")
+        services.notifier.notify("nodes")
     return _orders(services, node)
 
 
-async def watch(call: Call) -> Reply:
+async def watch(call: RequestContext) -> ApiResponse:
     """Answer with new orders as soon as there are some, at the latest after WATCH_S."""
-    node_id, record = _signed(call, Watch)
+    node_id, record = _signed(call, OrdersPoll)
     _same(node_id, record.node_id)
     services = call.services
-    with services.hub.listen("orders", "stop") as waker, trio.move_on_after(WATCH_S):
+    with services.notifier.listen("orders", "stop") as waker, trio.move_on_after(WATCH_S):
         while (
             services.cluster.version == record.orders_version
             and node_id in services.cluster.nodes.all
@@ -83,27 +91,27 @@ async def watch(call: Call) -> Reply:
     return _orders(services, services.cluster.nodes.all.get(node_id))
 
 
-async def epoch(call: Call) -> Reply:
+async def epoch(call: RequestContext) -> ApiResponse:
     """Give the numbers of a new origin session, the same to every relay."""
-    node_id, ask = _signed(call, EpochAsk)
+    node_id, ask = _signed(call, EpochRequest)
     services = call.services
     cluster, clock = services.cluster, services.clock
     if ask.stream not in cluster.view.classrooms:
-        raise Problem(404, "There is no such stream.")
+        raise ApiProblem(404, "There is no such stream.")
     if not 0 < len(ask.key) <= MAX_KEY_CHARS or not _sane(ask):
-        raise Problem(400, "The epoch's key or numbers are out of range.")
+        raise ApiProblem(400, "The epoch's key or numbers are out of range.")
     carriers = cluster.nodes.carriers(ask.stream)
     answer = cluster.epochs.ask(node_id, ask, carriers, clock.now_s())
     topic = f"epoch:{ask.stream}:{ask.key}"
     if answer is None:
-        with services.hub.listen(topic) as waker:
+        with services.notifier.listen(topic) as waker:
             due_s = cluster.epochs.due_s(ask.stream, ask.key) or clock.now_s()
             with trio.move_on_after(max(0.0, due_s - clock.now_s())):
                 await waker.wait()
         answer = cluster.epochs.answer(ask.stream, ask.key, clock.now_s() + 0.001)
     if answer is None:
-        raise Problem(503, "Ask again.", retry_after_s=1)
-    services.hub.notify(topic)
+        raise ApiProblem(503, "Ask again.", retry_after_s=1)
+    services.notifier.notify(topic)
     kept = await services.store.add_epoch(answer, clock.wall_s())
     if kept != answer:
         cluster.epochs.replace(kept)  # another master was first
@@ -111,70 +119,70 @@ async def epoch(call: Call) -> Reply:
     return _packed(kept)
 
 
-async def list_nodes(call: Call) -> NodesOut:
+async def list_nodes(call: RequestContext) -> NodesOut:
     """Return all relays and the summary."""
     return presenters.nodes_out(call.services)
 
 
-async def drain(call: Call) -> Reply:
+async def drain(call: RequestContext) -> ApiResponse:
     """Send a relay's students to the others and give it no new ones."""
     return await _set_drained(call, drained=True)
 
 
-async def undrain(call: Call) -> Reply:
+async def undrain(call: RequestContext) -> ApiResponse:
     """Let a relay take students again."""
     return await _set_drained(call, drained=False)
 
 
-async def remove(call: Call) -> Reply:
+async def remove(call: RequestContext) -> ApiResponse:
     """Forget a relay that is gone; one at work must be drained and stopped first."""
     node = _node(call)
-    if node.health.status is Status.ACTIVE:
-        raise Problem(409, f"{node.id} is at work: drain it, stop it, then remove it.", "node-at-work")
+    if node.health.status is NodeStatus.ACTIVE:
+        raise ApiProblem(409, f"{node.id} is at work: drain it, stop it, then remove it.", "node-at-work")
     services = call.services
     await services.store.set_drained(
         node.id, drained=False, event=services.event(call.who, "node.remove", node.id)
     )
     services.cluster.nodes.remove(node.id)
     await services.reload()
-    services.hub.notify("nodes")
-    return Reply(None, 204)
+    services.notifier.notify("nodes")
+    return ApiResponse(None, 204)
 
 
-async def events(call: Call) -> EventsOut:
+async def events(call: RequestContext) -> EventsOut:
     """Return the newest lines of the audit log."""
     lines = await call.services.store.events(EVENTS_SHOWN)
     return EventsOut([EventOut(presenters.iso(e.at_s), e.actor, e.action, e.target, e.detail) for e in lines])
 
 
-async def settings(call: Call) -> SettingsOut:
+async def settings(call: RequestContext) -> SettingsOut:
     """Return the master's settings, secrets hidden."""
     return SettingsOut(base.redacted(call.services.settings))
 
 
-async def backup(call: Call) -> BackupOut:
+async def backup(call: RequestContext) -> BackupOut:
     """Tell when the last backup was made."""
-    note = await trio.to_thread.run_sync(read_note, call.services.settings.data_dir, limiter=_NOTES)
+    note = await trio.to_thread.run_sync(read_record, call.services.settings.data_dir, limiter=_NOTES)
     return BackupOut(presenters.iso(note.at_s) if note.at_s else "", note.size_bytes)
 
 
-async def _set_drained(call: Call, *, drained: bool) -> Reply:
+async def _set_drained(call: RequestContext, *, drained: bool) -> ApiResponse:
     node, services = _node(call), call.services
     action = "node.drain" if drained else "node.undrain"
     await services.store.set_drained(node.id, drained, services.event(call.who, action, node.id))
     await services.reload()
     services.judge()
-    return Reply(None, 204)
+    return ApiResponse(None, 204)
 
 
-def _node(call: Call) -> Node:
+def _node(call: RequestContext) -> Node:
     node = call.services.cluster.nodes.all.get(call.params["node_id"])
     if node is None:
-        raise Problem(404, "There is no such node.")
+        raise ApiProblem(404, "There is no such node.")
     return node
 
 
-def _signed(call: Call, record: type[R]) -> tuple[str, R]:
+def _signed(call: RequestContext, record: type[R]) -> tuple[str, R]:
     services = call.services
     try:
         node_id = services.verifier.verify(
@@ -185,54 +193,56 @@ def _signed(call: Call, record: type[R]) -> tuple[str, R]:
         kind = _NUMBER.sub("", exc.reason)  # a wrong clock is one thing, however wrong it is each second
         if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
             log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
-        raise Problem(401, exc.reason, "bad-signature") from None
+        raise ApiProblem(401, exc.reason, "bad-signature") from None
     try:
         return node_id, msgspec.json.decode(call.raw, type=record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Problem(400, f"The record cannot be read: {exc}") from None
+        raise ApiProblem(400, f"The record cannot be read: {exc}") from None
 
 
 def _same(signer: str, named: str) -> None:
     if signer != named:
-        raise Problem(403, "A node may only speak for itself.")
+        raise ApiProblem(403, "A node may only speak for itself.")
 
 
-def _sane(ask: EpochAsk) -> bool:
+def _sane(ask: EpochRequest) -> bool:
     numbers = (ask.first_msn, ask.next_msn, ask.next_discontinuity_seq, ask.target_duration_s)
     return all(0 <= n < MAX_ABS_NUMBER for n in numbers) and 0 <= ask.part_target_s < 1000
 
 
-def _orders(services: Services, node: Node | None) -> Reply:
-    return _packed(services.desk.orders(services.cluster, node))
+def _orders(services: Services, node: Node | None) -> ApiResponse:
+    return _packed(services.orders_composer.orders(services.cluster, node))
 
 
-def _packed(record: Orders | EpochBase) -> Reply:
-    return Reply(msgspec.json.encode(record), headers={"Content-Type": "application/json"})
+def _packed(record: Orders | EpochOffset) -> ApiResponse:
+    return ApiResponse(msgspec.json.encode(record), headers={"Content-Type": "application/json"})
 
 
 _machine = route.family(
-    access=Open.CLUSTER,
+    access=AccessRule.CLUSTER,
     limit=route.MACHINES,
     max_bytes=route.CLUSTER_BYTES,
-    cors=Cors.NONE,
+    cors=CorsRule.NONE,
     problems=(400, 401, 403, 404, 409, 503),
 )
-_office = route.family(access=route.ADMIN, limit=route.OFFICE, max_bytes=0, cors=Cors.NONE)
-_look = route.family(access=route.WATCHERS, limit=route.OFFICE, max_bytes=0, cors=Cors.NONE)
+_office = route.family(access=route.ADMIN, limit=route.OFFICE, max_bytes=0, cors=CorsRule.NONE)
+_look = route.family(access=route.WATCHERS, limit=route.OFFICE, max_bytes=0, cors=CorsRule.NONE)
 
 ROUTES = (
     _machine(
-        "POST", "/cluster/register", register, "A relay introduces itself.", body=Register, answer=Orders
+        "POST", "/cluster/register", register, "A relay introduces itself.", body=Registration, answer=Orders
     ),
     _machine("POST", "/cluster/heartbeat", heartbeat, "A relay's state.", body=Heartbeat, answer=Orders),
-    _machine("POST", "/cluster/watch", watch, "A relay waits for new orders.", body=Watch, answer=Orders),
+    _machine(
+        "POST", "/cluster/watch", watch, "A relay waits for new orders.", body=OrdersPoll, answer=Orders
+    ),
     _machine(
         "POST",
         "/cluster/epoch",
         epoch,
         "The numbers of a new origin session.",
-        body=EpochAsk,
-        answer=EpochBase,
+        body=EpochRequest,
+        answer=EpochOffset,
     ),
     _look("GET", "/cluster/nodes", list_nodes, "All relays.", answer=NodesOut),
     _office("POST", "/cluster/drain/<node_id>", drain, "Empty a relay.", status=204, problems=(404,)),

@@ -5,53 +5,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, on_roster, read_code
-from airclass.domain.cluster import Guest
+from airclass.domain.cluster import Student
 from airclass.domain.routing import read_address, retry_after_s
 from airclass.domain.tokens import (
     SERVICE_TOKEN_S,
     SESSION_S,
     VIEWER_TOKEN_S,
-    Kind,
+    TokenKind,
     is_preview,
     preview_subject,
     student_subject,
     viewer_token_id,
 )
 from airclass.domain.users import Role, clean_name
-from airclass.io.store import Visit
+from airclass.io.store import StoredStudent
 from airclass.web.api import presenters
 from airclass.web.api.accounts import check_password, count_try, make_session
 from airclass.web.api.schemas import ClassBrief, JoinIn, JoinOut, TokenIn, TokenOut
 from airclass.web.http import route
 from airclass.web.http.auth import read_viewer
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Open
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import AccessRule, CorsRule
 from airclass.web.services import MAX_WAITING_VISITS
 
 if TYPE_CHECKING:
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
 
 NAMELESS = "?"  # for whoever types only signs that cannot be shown
 
 
-async def join(call: Call) -> JoinOut:
+async def join(call: RequestContext) -> JoinOut:
     """Give a student a seat, a token and the addresses to play from."""
     form: JoinIn = call.body
     return await enter(call, form)
 
 
-async def enter(call: Call, form: JoinIn) -> JoinOut:
+async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     """Check code, list, password and room, then let the student in."""
     services = call.services
     classroom = services.cluster.view.by_code.get(read_code(form.code))
     if classroom is None:
         services.metrics.error("unknown-code")
-        raise Problem(404, "No class has this code: check it with your teacher.", "unknown-code")
+        raise ApiProblem(404, "No class has this code: check it with your teacher.", "unknown-code")
     _check_open(classroom)
     name = clean_name(form.name) or NAMELESS
     if not on_roster(classroom, name):
-        raise Problem(403, "This class has a list of names and yours is not on it: ask your teacher.")
+        raise ApiProblem(403, "This class has a list of names and yours is not on it: ask your teacher.")
     await _check_class_password(call, classroom, form.password)
     subject = _earlier_subject(services, form.rejoin, classroom) or student_subject(services.token_id())
     _check_room(services, classroom, subject)
@@ -59,7 +59,13 @@ async def enter(call: Call, form: JoinIn) -> JoinOut:
 
 
 def admit(
-    call: Call, classroom: Classroom, subject: str, name: str, *, preview: bool = False, token_id: str = ""
+    call: RequestContext,
+    classroom: Classroom,
+    subject: str,
+    name: str,
+    *,
+    preview: bool = False,
+    token_id: str = "",
 ) -> JoinOut:
     """Seat somebody and return all that a player needs; 503 when the cluster is full.
 
@@ -71,11 +77,11 @@ def admit(
     token_id = token_id or viewer_token_id(classroom.generation, services.token_id())
     known = services.cluster.guests.get(subject)
     joined_at_s = known.joined_at_s if known is not None else wall_s
-    guest = Guest(subject, classroom.id, name, joined_at_s, until_s, preview)
+    guest = Student(subject, classroom.id, name, joined_at_s, until_s, preview)
     if services.cluster.admit(guest, token_id, read_address(call.address), now_s) is None:
         services.metrics.error("cluster-full")
         capacity = services.cluster.nodes.summary().total_capacity
-        raise Problem(
+        raise ApiProblem(
             503,
             "All places are taken: you are in the waiting room and will be let in by itself."
             if capacity
@@ -84,7 +90,7 @@ def admit(
             retry_after_s=retry_after_s(len(services.cluster.waiting), capacity),
         )
     if known is None and not preview and len(services.visits) < MAX_WAITING_VISITS:
-        services.visits.append(Visit(subject, classroom.id, name, wall_s))
+        services.visits.append(StoredStudent(subject, classroom.id, name, wall_s))
     services.metrics.tokens["teacher" if preview else "student"].inc()
     token = services.tokens.mint_viewer(
         subject=subject, token_id=token_id, classroom=classroom.id, wall_s=wall_s
@@ -92,7 +98,7 @@ def admit(
     return _answer(call, classroom, subject, token, until_s)
 
 
-async def renew(call: Call) -> JoinOut:
+async def renew(call: RequestContext) -> JoinOut:
     """Give a viewer a fresh token before the old one ends; the seat stays, also over a master's restart."""
     claims, classroom = call.viewer("")
     _check_open(classroom)
@@ -102,7 +108,7 @@ async def renew(call: Call) -> JoinOut:
     return admit(call, classroom, claims.subject, name, preview=preview, token_id=claims.token_id)
 
 
-async def preview(call: Call) -> JoinOut:
+async def preview(call: RequestContext) -> JoinOut:
     """Let a teacher see their own class through a relay, uncounted."""
     classroom = call.classroom()
     _check_open(classroom)
@@ -110,7 +116,7 @@ async def preview(call: Call) -> JoinOut:
     return admit(call, classroom, subject, call.who.name, preview=True)
 
 
-async def token(call: Call) -> TokenOut:
+async def token(call: RequestContext) -> TokenOut:
     """Issue a token of the asked kind to whoever may have it."""
     form: TokenIn = call.body
     services = call.services
@@ -120,13 +126,13 @@ async def token(call: Call) -> TokenOut:
         return TokenOut(joined.token, joined.expires_at, "student", joined)
     if form.user_type == "monitor":
         if call.caller is None:
-            raise Problem(401, "Sign in as admin or monitor first.")
+            raise ApiProblem(401, "Sign in as admin or monitor first.")
         if call.caller.role not in (Role.ADMIN, Role.MONITOR):
-            raise Problem(403, "Only admins and monitors may have a monitor's token.")
+            raise ApiProblem(403, "Only admins and monitors may have a monitor's token.")
         token_id = services.token_id()
         await services.store.log(services.event(call.caller, "token.monitor", token_id))
         made = services.tokens.mint(
-            Kind.MONITOR,
+            TokenKind.MONITOR,
             subject=call.caller.user_id or "service",
             token_id=token_id,
             wall_s=wall_s,
@@ -136,28 +142,28 @@ async def token(call: Call) -> TokenOut:
         return TokenOut(made, presenters.iso(wall_s + SERVICE_TOKEN_S), "monitor")
     user = await check_password(call, form.username, form.password)
     if user.role not in (Role.TEACHER, Role.ADMIN):
-        raise Problem(403, "This account is not a teacher's.")
+        raise ApiProblem(403, "This account is not a teacher's.")
     made = make_session(services, user)
     return TokenOut(made, presenters.iso(wall_s + SESSION_S), "teacher")
 
 
 def _check_open(classroom: Classroom) -> None:
     if classroom.status is ClassStatus.CLOSED:
-        raise Problem(409, "This class is closed: ask your teacher to open it.", "class-closed")
+        raise ApiProblem(409, "This class is closed: ask your teacher to open it.", "class-closed")
     if classroom.status is ClassStatus.ENDED:
-        raise Problem(409, "This class is over.", "class-ended")
+        raise ApiProblem(409, "This class is over.", "class-ended")
 
 
-async def _check_class_password(call: Call, classroom: Classroom, given: str) -> None:
+async def _check_class_password(call: RequestContext, classroom: Classroom, given: str) -> None:
     if not classroom.password_hash:
         return
     services = call.services
     if not given:
-        raise Problem(403, "This class asks for a password.", "wrong-password")
+        raise ApiProblem(403, "This class asks for a password.", "wrong-password")
     forgive = count_try(call, "class", classroom.id)
     if not await services.passwords.matches_shared(given, classroom.password_hash):
         services.metrics.error("wrong-password")
-        raise Problem(403, "This is not the class's password.", "wrong-password")
+        raise ApiProblem(403, "This is not the class's password.", "wrong-password")
     forgive()
 
 
@@ -166,7 +172,7 @@ def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> s
         return ""
     try:
         claims, _ = read_viewer(services, rejoin, classroom.id)
-    except Problem:
+    except ApiProblem:
         return ""
     return "" if is_preview(claims.subject) else claims.subject
 
@@ -175,7 +181,7 @@ def _check_room(services: Services, classroom: Classroom, subject: str) -> None:
     members = services.cluster.ledger(classroom.id).members
     if classroom.capacity and subject not in members and len(members) >= classroom.capacity:
         services.metrics.error("class-full")
-        raise Problem(
+        raise ApiProblem(
             503,
             f"This class has room for {classroom.capacity} and is full: it lets you in when somebody leaves.",
             "class-full",
@@ -183,7 +189,7 @@ def _check_room(services: Services, classroom: Classroom, subject: str) -> None:
         )
 
 
-def _answer(call: Call, classroom: Classroom, subject: str, token: str, until_s: float) -> JoinOut:
+def _answer(call: RequestContext, classroom: Classroom, subject: str, token: str, until_s: float) -> JoinOut:
     services, base_url = call.services, call.base_url()
     paths = presenters.pathways(services, subject, token, classroom.id)
     state = services.cluster.state(classroom)
@@ -202,8 +208,8 @@ def _answer(call: Call, classroom: Classroom, subject: str, token: str, until_s:
 
 
 _ENTRY = {"limit": route.JOINS, "max_bytes": route.SMALL_BYTES}
-_student = route.family(cors=Cors.CONFIGURED, answer=JoinOut, **_ENTRY)
-_staff = route.family(cors=Cors.NONE, **_ENTRY)
+_student = route.family(cors=CorsRule.CONFIGURED, answer=JoinOut, **_ENTRY)
+_staff = route.family(cors=CorsRule.NONE, **_ENTRY)
 
 ROUTES = (
     _student(
@@ -211,7 +217,7 @@ ROUTES = (
         "/api/join",
         join,
         "Enter a class by its code.",
-        access=Open.ANYONE,
+        access=AccessRule.ANYONE,
         body=JoinIn,
         problems=(400, 403, 404, 409, 503),
     ),
@@ -220,7 +226,7 @@ ROUTES = (
         "/api/renew",
         renew,
         "Renew a viewer token before it ends (bearer: the old token).",
-        access=Open.VIEWER,
+        access=AccessRule.VIEWER,
         max_bytes=0,
         problems=(401, 403, 409, 503),
     ),
@@ -229,7 +235,7 @@ ROUTES = (
         "/api/token",
         token,
         "Issue a teacher's, student's or monitor's token.",
-        access=Open.MAYBE_SIGNED_IN,
+        access=AccessRule.MAYBE_SIGNED_IN,
         body=TokenIn,
         answer=TokenOut,
         problems=(400, 401, 403, 404, 409, 503),

@@ -10,16 +10,16 @@ from airclass.domain.publish_auth import decide
 from airclass.domain.users import clean_name
 from airclass.web.api.schemas import HookIn
 from airclass.web.http import route
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Open, Reply, Route
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import AccessRule, ApiResponse, CorsRule, Route
 
 if TYPE_CHECKING:
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
 
 log = logging.getLogger(__name__)
 
 
-async def auth(call: Call) -> Reply:
+async def auth(call: RequestContext) -> ApiResponse:
     """Allow (204) or refuse (401); one log line for every publisher."""
     ask: HookIn = call.body
     services = call.services
@@ -42,14 +42,14 @@ async def auth(call: Call) -> Reply:
             address,
             verdict.reason,
         )
-        raise Problem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
+        raise ApiProblem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
     if ask.action == "publish":
         classroom = services.cluster.view.classrooms[verdict.classroom_id]
         is_live = services.cluster.state(classroom) is StreamState.LIVE
         services.ingest.publishers.began(classroom.id, address, services.clock.now_s(), is_live=is_live)
         event = "ingest.takeover" if is_live else "ingest.publish"
         services.ingest.note(services.event("ingest", event, verdict.classroom_id, address))
-    return Reply(None, 204)
+    return ApiResponse(None, 204)
 
 
 ROUTES = (
@@ -58,10 +58,10 @@ ROUTES = (
         path="/hooks/mediamtx/auth",
         handler=auth,
         summary="MediaMTX's authentication hook.",
-        access=Open.INGEST,
+        access=AccessRule.INGEST,
         limit=route.MACHINES,
         max_bytes=route.FORM_BYTES,
-        cors=Cors.NONE,
+        cors=CorsRule.NONE,
         body=HookIn,
         status=204,
         problems=(400, 401),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from airclass.web.http.problems import CONTENT_TYPE, ProblemBody
-from airclass.web.http.route import Cors, Open, Route
+from airclass.web.http.route import AccessRule, CorsRule, Route
 from relay import __version__
 
 _PARAMETER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
@@ -47,19 +47,21 @@ def _operation(route: Route, by_type: dict[Any, Any]) -> dict[str, Any]:
         ]
         + [{"name": q, "in": "query", "required": False, "schema": {"type": "string"}} for q in route.query],
         "responses": {str(route.status): _success(route, by_type), **_problems(route, by_type)},
-        "x-access": str(route.access) if isinstance(route.access, Open) else sorted(map(str, route.access)),
+        "x-access": str(route.access)
+        if isinstance(route.access, AccessRule)
+        else sorted(map(str, route.access)),
         "x-limit": {"rate_per_s": route.limit.rate_per_s, "burst": route.limit.burst},
         "x-max-body-bytes": route.max_bytes,
-        "x-cors": route.cors is Cors.CONFIGURED,
+        "x-cors": route.cors is CorsRule.CONFIGURED,
     }
     if route.body is not None:
         content = {"application/json": {"schema": by_type[route.body]}}
         operation["requestBody"] = {"required": True, "content": content}
-    if not isinstance(route.access, Open):
+    if not isinstance(route.access, AccessRule):
         operation["security"] = [{"session": []}, {"bearer": []}]
-    elif route.access in (Open.METRICS, Open.VIEWER):
+    elif route.access in (AccessRule.METRICS, AccessRule.VIEWER):
         operation["security"] = [{"bearer": []}, {}]
-    elif route.access is Open.CLUSTER:
+    elif route.access is AccessRule.CLUSTER:
         operation["security"] = [{"cluster": []}]
     return operation
 
@@ -77,7 +79,7 @@ def _problems(route: Route, by_type: dict[Any, Any]) -> dict[str, Any]:
     statuses = {*route.problems, 413, 429}
     if route.body is not None:
         statuses |= {400, 408, 415}
-    if not isinstance(route.access, Open):
+    if not isinstance(route.access, AccessRule):
         statuses |= {401, 403}
     content = {CONTENT_TYPE: {"schema": by_type[ProblemBody]}}
     return {str(s): {"description": HTTPStatus(s).phrase, "content": content} for s in sorted(statuses)}

@@ -12,11 +12,11 @@ import trio
 
 from airclass.web.http import route
 from airclass.web.http.auth import host, scheme
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Open, Reply
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 
 if TYPE_CHECKING:
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
 
 PAGES = Path(__file__).parents[2] / "_pages"
 # What Vite writes; neither slash nor leading dot, so no name leads out of the folder.
@@ -36,7 +36,7 @@ then load this page again.</p></html>
 """
 
 
-async def page(call: Call) -> Reply:
+async def page(call: RequestContext) -> ApiResponse:
     """Return one of the pages; whichever language it speaks is decided in the browser."""
     first = call.request.path.strip("/").partition("/")[0]
     name = FILES.get(first, "index.html")
@@ -45,31 +45,31 @@ async def page(call: Call) -> Reply:
         path = trio.Path(PAGES / "index.html")
     body: bytes | str = await path.read_bytes() if await path.is_file() else NOT_BUILT
     headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache"}
-    return Reply(body, headers={**headers, "Content-Security-Policy": content_security_policy(call)})
+    return ApiResponse(body, headers={**headers, "Content-Security-Policy": content_security_policy(call)})
 
 
-async def asset(call: Call) -> Reply:
+async def asset(call: RequestContext) -> ApiResponse:
     """Return a built file; its name holds a hash of its content, so it may be kept for ever."""
     name = call.params["name"]
     if not _FILE_NAME.fullmatch(name) or not await trio.Path(PAGES / "assets" / name).is_file():
-        raise Problem(404, "There is no such file.")
+        raise ApiProblem(404, "There is no such file.")
     path = PAGES / "assets" / name
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     body = await trio.Path(path).read_bytes()
-    return Reply(body, headers={"Content-Type": kind, "Cache-Control": IMMUTABLE})
+    return ApiResponse(body, headers={"Content-Type": kind, "Cache-Control": IMMUTABLE})
 
 
-async def icon(call: Call) -> Reply:
+async def icon(call: RequestContext) -> ApiResponse:
     """Return the page's icon, or nothing."""
     for name in ("favicon.svg", "favicon.ico"):
         path = trio.Path(PAGES / name)
         if await path.is_file():
             kind = "image/svg+xml" if name.endswith("svg") else "image/x-icon"
-            return Reply(await path.read_bytes(), headers={"Content-Type": kind})
-    return Reply(None, 204)
+            return ApiResponse(await path.read_bytes(), headers={"Content-Type": kind})
+    return ApiResponse(None, 204)
 
 
-def content_security_policy(call: Call) -> str:
+def content_security_policy(call: RequestContext) -> str:
     """Return the policy: this master, its sockets, and the relays that students may be sent to."""
     services = call.services
     ours, secure = host(services, call.request), scheme(services, call.request) == "https"
@@ -100,10 +100,10 @@ def _origin(url: str) -> str:
 
 
 _page = route.family(
-    access=Open.ANYONE,
+    access=AccessRule.ANYONE,
     limit=route.PAGES,
     max_bytes=0,
-    cors=Cors.NONE,
+    cors=CorsRule.NONE,
     answer=str,
     answer_type="text/html",
     hidden=True,

@@ -11,18 +11,18 @@ from airclass.domain.routing import read_address
 from airclass.web.api import presenters
 from airclass.web.api.schemas import SteeringOut
 from airclass.web.http import route
-from airclass.web.http.problems import Problem
-from airclass.web.http.route import Cors, Open, Reply
+from airclass.web.http.problems import ApiProblem
+from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 
 if TYPE_CHECKING:
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 STEERING_TYPE = "application/json"
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-async def multivariant(call: Call) -> Reply:
+async def multivariant(call: RequestContext) -> ApiResponse:
     """Return the playlist with one pathway per relay; 503 while there is no picture yet."""
     stream = call.params["classroom_id"]
     claims, classroom = call.viewer(stream)
@@ -34,12 +34,12 @@ async def multivariant(call: Call) -> Reply:
         services.cluster.nodes.seating.reserve(claims.subject, address, now_s)
     paths = presenters.pathways(services, claims.subject, token, stream)
     if not variants or not paths:
-        raise Problem(503, "The class has no picture yet.", "no-picture", retry_after_s=1)
+        raise ApiProblem(503, "The class has no picture yet.", "no-picture", retry_after_s=1)
     text = steering.multivariant(paths, variants, renditions, _steering_url(call, stream, token))
-    return Reply(text, headers={"Content-Type": PLAYLIST_TYPE, **NO_STORE})
+    return ApiResponse(text, headers={"Content-Type": PLAYLIST_TYPE, **NO_STORE})
 
 
-async def manifest(call: Call) -> Reply:
+async def manifest(call: RequestContext) -> ApiResponse:
     """Return which relay to play from; never 410 or 429, which end steering in hls.js."""
     stream = call.params["classroom_id"]
     claims, _ = call.viewer(stream)
@@ -47,20 +47,20 @@ async def manifest(call: Call) -> Reply:
     call.check_accounted(claims.subject)
     priority = services.cluster.nodes.seating.pathways(claims.subject, read_address(call.address))
     if not priority:
-        raise Problem(503, "No relay is ready: keep the one you have.", retry_after_s=2)
+        raise ApiProblem(503, "No relay is ready: keep the one you have.", retry_after_s=2)
     body = steering.manifest(priority, _steering_url(call, stream, call.arg("token")))
-    return Reply(msgspec.json.encode(body), headers={"Content-Type": STEERING_TYPE, **NO_STORE})
+    return ApiResponse(msgspec.json.encode(body), headers={"Content-Type": STEERING_TYPE, **NO_STORE})
 
 
-def _steering_url(call: Call, stream: str, token: str) -> str:
+def _steering_url(call: RequestContext, stream: str, token: str) -> str:
     return f"{call.base_url()}/steering/{stream}?token={token}"
 
 
 _player = route.family(
-    access=Open.VIEWER,
+    access=AccessRule.VIEWER,
     limit=route.PLAYERS,
     max_bytes=0,
-    cors=Cors.CONFIGURED,
+    cors=CorsRule.CONFIGURED,
     query=("token",),
     problems=(401, 403, 503),
 )

@@ -17,10 +17,10 @@ from airclass.domain.stream_info import gather
 from airclass.domain.users import Caller, Role
 from airclass.web.api import presenters
 from airclass.web.api.schemas import EventOut
-from airclass.web.http.asgi_request import Ask
+from airclass.web.http.asgi_request import AsgiRequest
 from airclass.web.http.auth import check_same_site, identify, read_caller, read_viewer
-from airclass.web.http.context import Call
-from airclass.web.http.problems import Problem
+from airclass.web.http.context import RequestContext
+from airclass.web.http.problems import ApiProblem
 from airclass.web.server import websocket
 from relay.base.errors import TokenError
 
@@ -51,7 +51,7 @@ class _Over(Exception):  # noqa: N818  the socket's ordinary end
         self.code = code
 
 
-class Socket(Ask):
+class PageSocket(AsgiRequest):
     """One open WebSocket, straight on ASGI: a Quart request and its tasks would double its memory."""
 
     __slots__ = ("_receive", "_send")
@@ -88,7 +88,7 @@ async def serve(
 ) -> None:
     """Serve one socket from its opening to its end."""
     talk = PATHS.get(scope["path"])
-    socket = Socket(scope, receive, send)
+    socket = PageSocket(scope, receive, send)
     if talk is None:
         await socket.close(NOT_ALLOWED)  # before it was accepted: the peer sees 403
         return
@@ -105,7 +105,7 @@ async def serve(
         return  # the peer has gone
     except _Over as over:
         code, last = over.code, over.message
-    except Problem as problem:
+    except ApiProblem as problem:
         code, last = NOT_ALLOWED, {"type": "refused", "detail": problem.reason}
     finally:
         services.sockets.value -= 1
@@ -115,11 +115,11 @@ async def serve(
         await socket.close(code)
 
 
-async def _student(services: Services, ws: Socket) -> None:
+async def _student(services: Services, ws: PageSocket) -> None:
     token = ws.args.get("token", "")
     claims, classroom = read_viewer(services, token)
     subject, stream = claims.subject, classroom.id
-    with services.hub.listen(f"seat:{subject}", f"state:{stream}", f"class:{stream}", "stop") as waker:
+    with services.notifier.listen(f"seat:{subject}", f"state:{stream}", f"class:{stream}", "stop") as waker:
         await _talk(
             services,
             ws,
@@ -150,14 +150,14 @@ def _student_state(services: Services, claims: ViewerClaims, token: str) -> Stat
     return told
 
 
-async def _teacher(services: Services, ws: Socket) -> None:
+async def _teacher(services: Services, ws: PageSocket) -> None:
     caller = _caller(services, ws)
     stream = ws.args.get("classroom", "")
     _managed(services, caller, stream)
     base_url = _base_url(services, ws)
     services.metrics.teachers.inc()
     try:
-        with services.hub.listen(f"state:{stream}", f"class:{stream}", "nodes", "stop") as waker:
+        with services.notifier.listen(f"state:{stream}", f"class:{stream}", "nodes", "stop") as waker:
             await _talk(services, ws, waker, lambda: _teacher_state(services, caller, stream, base_url))
     finally:
         services.metrics.teachers.dec()
@@ -185,14 +185,14 @@ def _teacher_state(services: Services, caller: Caller, stream: str, base_url: st
     }
 
 
-async def _monitor(services: Services, ws: Socket) -> None:
+async def _monitor(services: Services, ws: PageSocket) -> None:
     caller = _caller(services, ws)
     if caller.role not in (Role.ADMIN, Role.MONITOR):
-        raise Problem(403, "This is for admins and monitors only.")
+        raise ApiProblem(403, "This is for admins and monitors only.")
     base_url = _base_url(services, ws)
     services.metrics.monitors.inc()
     try:
-        with services.hub.listen("nodes", "tick", "stop") as waker:
+        with services.notifier.listen("nodes", "tick", "stop") as waker:
             await _talk(services, ws, waker, lambda: _monitor_state(services, caller, base_url))
     finally:
         services.metrics.monitors.dec()
@@ -219,7 +219,7 @@ def _monitor_state(services: Services, caller: Caller, base_url: str) -> State:
 
 async def _talk(
     services: Services,
-    ws: Socket,
+    ws: PageSocket,
     waker: Waker,
     state: Callable[[], State],
     heard: Callable[[], None] = lambda: None,
@@ -267,7 +267,7 @@ def _changed(now: State, sent: dict[str, bytes]) -> dict[str, msgspec.Raw]:
     return changed
 
 
-async def _send(ws: Socket, message: bytes) -> None:
+async def _send(ws: PageSocket, message: bytes) -> None:
     """Send, under a deadline also over HTTP/2, where room in a window is waited for without one."""
     try:
         with trio.fail_after(websocket.WRITE_S):
@@ -276,16 +276,16 @@ async def _send(ws: Socket, message: bytes) -> None:
         raise _Over from None
 
 
-def _caller(services: Services, ws: Socket) -> Caller:
+def _caller(services: Services, ws: PageSocket) -> Caller:
     token = ws.args.get("token", "")
     if token:
         try:
             return read_caller(services, token)
         except TokenError as exc:
-            raise Problem(401, exc.reason) from None
+            raise ApiProblem(401, exc.reason) from None
     caller = identify(services, ws)
     if caller is None:
-        raise Problem(401, "Sign in first.")
+        raise ApiProblem(401, "Sign in first.")
     if caller.by_cookie:
         check_same_site(services, ws)
     return caller
@@ -295,7 +295,7 @@ def _managed(services: Services, caller: Caller, stream: str) -> Classroom:
     _still_allowed(services, caller)
     classroom = services.cluster.view.classrooms.get(stream)
     if classroom is None or not may_manage(caller, classroom):
-        raise Problem(404, "There is no such class, or it belongs to somebody else.")
+        raise ApiProblem(404, "There is no such class, or it belongs to somebody else.")
     return classroom
 
 
@@ -305,14 +305,14 @@ def _still_allowed(services: Services, caller: Caller) -> None:
     gone = caller.user_id and (user is None or user.disabled or user.role is not caller.role)
     expired = caller.expires_at_s < services.clock.wall_s()
     if gone or expired or ("session", caller.token_id) in view.revoked:
-        raise Problem(401, "This session has ended: sign in again.")
+        raise ApiProblem(401, "This session has ended: sign in again.")
 
 
-def _base_url(services: Services, ws: Socket) -> str:
-    return Call(services, ws, {}, "").base_url()
+def _base_url(services: Services, ws: PageSocket) -> str:
+    return RequestContext(services, ws, {}, "").base_url()
 
 
-PATHS: dict[str, Callable[[Services, Socket], Awaitable[None]]] = {
+PATHS: dict[str, Callable[[Services, PageSocket], Awaitable[None]]] = {
     "/ws/student": _student,
     "/ws/teacher": _teacher,
     "/ws/monitor": _monitor,

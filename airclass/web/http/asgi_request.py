@@ -14,7 +14,7 @@ KEPT_HEADERS = frozenset(
 )
 
 
-class Ask:
+class AsgiRequest:
     """The head of a request: of its headers only those that we look at, of several the last."""
 
     __slots__ = ("args", "cookies", "headers", "path", "remote_addr", "scheme")

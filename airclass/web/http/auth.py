@@ -7,16 +7,16 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airclass.domain.tokens import SERVICE_KINDS, Kind
+from airclass.domain.tokens import SERVICE_KINDS, TokenKind
 from airclass.domain.users import Caller, User
-from airclass.web.http.problems import Problem
+from airclass.web.http.problems import ApiProblem
 from relay.base.errors import TokenError
 
 if TYPE_CHECKING:
     from quart import Request
 
     from airclass.domain.classrooms import Classroom
-    from airclass.web.http.asgi_request import Ask
+    from airclass.web.http.asgi_request import AsgiRequest
     from airclass.web.services import Services
     from relay.base.tokens import ViewerClaims
 
@@ -29,15 +29,15 @@ def read_viewer(services: Services, token: str, classroom_id: str = "") -> tuple
     try:
         claims = services.tokens.read_viewer(token, services.clock.wall_s())
     except TokenError as exc:
-        raise Problem(exc.status, exc.reason) from None
+        raise ApiProblem(exc.status, exc.reason) from None
     if classroom_id and claims.classroom != classroom_id:
-        raise Problem(403, "This token is for another class.")
+        raise ApiProblem(403, "This token is for another class.")
     classroom = services.cluster.view.classrooms.get(claims.classroom)
     if classroom is None:
-        raise Problem(403, "This class is over.", "class-ended")
+        raise ApiProblem(403, "This class is over.", "class-ended")
     if not services.cluster.is_valid(classroom, claims.subject, claims.token_id):
         ended = classroom.status == "ended"
-        raise Problem(
+        raise ApiProblem(
             403,
             "This class is over." if ended else "You were taken out of this class: ask your teacher.",
             "class-ended" if ended else "forbidden",
@@ -51,7 +51,7 @@ def bearer(header: str) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def identify(services: Services, request: Request | Ask) -> Caller | None:
+def identify(services: Services, request: Request | AsgiRequest) -> Caller | None:
     """Return who calls, by bearer token or session cookie; None for nobody. 401 for a bad token, 403 for
     a student's: it is good, but only for watching.
     """
@@ -67,8 +67,8 @@ def identify(services: Services, request: Request | Ask) -> Caller | None:
         if by_cookie:
             return None  # an old cookie must not keep anybody from the login page
         if _is_viewers(services, token):
-            raise Problem(403, "This is a student's token: it is only for watching a class.") from None
-        raise Problem(401, exc.reason) from None
+            raise ApiProblem(403, "This is a student's token: it is only for watching a class.") from None
+        raise ApiProblem(401, exc.reason) from None
 
 
 def _is_viewers(services: Services, token: str) -> bool:
@@ -82,7 +82,9 @@ def _is_viewers(services: Services, token: str) -> bool:
 def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> Caller:
     """Return whose session or service token this is; raises TokenError."""
     view = services.cluster.view
-    claims = services.tokens.read(token, (Kind.SESSION, Kind.ADMIN, Kind.MONITOR), services.clock.wall_s())
+    claims = services.tokens.read(
+        token, (TokenKind.SESSION, TokenKind.ADMIN, TokenKind.MONITOR), services.clock.wall_s()
+    )
     if ("session", claims.token_id) in view.revoked:
         raise TokenError(401, "You have signed out: sign in again.")
     role = SERVICE_KINDS.get(claims.kind)
@@ -95,7 +97,7 @@ def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> C
     return Caller(user.role, user.id, user.name, claims.token_id, claims.expires_at_s, by_cookie)
 
 
-def check_same_site(services: Services, request: Request | Ask) -> None:
+def check_same_site(services: Services, request: Request | AsgiRequest) -> None:
     """Refuse a change that another site asks a signed-in browser to make."""
     origin = request.headers.get("Origin", "")
     site = request.headers.get("Sec-Fetch-Site", "")
@@ -103,10 +105,10 @@ def check_same_site(services: Services, request: Request | Ask) -> None:
     if origin and not foreign:
         foreign = urlsplit(origin).netloc.lower() != host(services, request).lower()
     if foreign:
-        raise Problem(403, "Another site may not do this in your name.")
+        raise ApiProblem(403, "Another site may not do this in your name.")
 
 
-def client_address(services: Services, request: Request | Ask) -> str:
+def client_address(services: Services, request: Request | AsgiRequest) -> str:
     """Return the caller's address; a proxy's word counts only from TRUSTED_PROXIES."""
     peer = request.remote_addr or ""
     if not _is_trusted(services, peer):
@@ -119,7 +121,7 @@ def client_address(services: Services, request: Request | Ask) -> str:
     return peer
 
 
-def scheme(services: Services, request: Request | Ask) -> str:
+def scheme(services: Services, request: Request | AsgiRequest) -> str:
     """Return http or https, as the client sees it."""
     if _is_trusted(services, request.remote_addr or ""):
         told = request.headers.get("X-Forwarded-Proto", "")
@@ -128,7 +130,7 @@ def scheme(services: Services, request: Request | Ask) -> str:
     return "https" if request.scheme in ("https", "wss") else "http"
 
 
-def host(services: Services, request: Request | Ask) -> str:
+def host(services: Services, request: Request | AsgiRequest) -> str:
     """Return the host and port that the client used, safe to print into an address."""
     told = request.headers.get("Host", "")
     if _is_trusted(services, request.remote_addr or ""):

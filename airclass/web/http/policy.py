@@ -10,8 +10,8 @@ import trio
 from werkzeug.exceptions import HTTPException
 
 from airclass.web.http.auth import check_same_site, identify, role_names
-from airclass.web.http.problems import Problem, render
-from airclass.web.http.route import Cors, Open, Reply, Route
+from airclass.web.http.problems import ApiProblem, render
+from airclass.web.http.route import AccessRule, ApiResponse, CorsRule, Route
 from relay.base import logs
 from relay.base.errors import AirclassError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quart import Request
 
     from airclass.domain.users import Caller
-    from airclass.web.http.asgi_request import Ask
+    from airclass.web.http.asgi_request import AsgiRequest
     from airclass.web.services import Services
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ BODY_S = 10.0
 CORS_MAX_AGE_S = 86400
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-LOOKS_AT_CALLER = (Open.MAYBE_SIGNED_IN, Open.METRICS)
+LOOKS_AT_CALLER = (AccessRule.MAYBE_SIGNED_IN, AccessRule.METRICS)
 SAFETY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -39,7 +39,7 @@ SAFETY_HEADERS = {
 }
 
 
-class Headers(Protocol):
+class HeaderReader(Protocol):
     """An answer's headers, Werkzeug's or a plain dict."""
 
     def __setitem__(self, name: str, value: str, /) -> None:
@@ -57,88 +57,92 @@ def check_rate(services: Services, route: Route, address: str) -> None:
     wait_s = services.buckets.take((route.path, address), route.limit, services.clock.now_s())
     if wait_s:
         services.metrics.error("rate-limit")
-        raise Problem(429, "Too many requests from your address: slow down.", retry_after_s=wait_s)
+        raise ApiProblem(429, "Too many requests from your address: slow down.", retry_after_s=wait_s)
 
 
-def admit(services: Services, route: Route, request: Request | Ask, method: str) -> Caller | None:
+def admit(services: Services, route: Route, request: Request | AsgiRequest, method: str) -> Caller | None:
     """Return who calls, where the route asks; refuse who has not the role for it."""
-    if isinstance(route.access, Open) and route.access not in LOOKS_AT_CALLER:
+    if isinstance(route.access, AccessRule) and route.access not in LOOKS_AT_CALLER:
         return None
     caller = identify(services, request)
     if caller is not None and caller.by_cookie and method not in SAFE_METHODS:
         check_same_site(services, request)
     if isinstance(route.access, frozenset):
         if caller is None:
-            raise Problem(401, "Sign in first.", headers={"WWW-Authenticate": "Bearer"})
+            raise ApiProblem(401, "Sign in first.", headers={"WWW-Authenticate": "Bearer"})
         if caller.role not in route.access:
             services.metrics.error("forbidden")
-            raise Problem(403, f"This is for {role_names(route.access)} only.")
+            raise ApiProblem(403, f"This is for {role_names(route.access)} only.")
     return caller
 
 
 def check_length(route: Route, length: int | None) -> None:
     """Refuse a body that is larger than the route takes."""
     if length is not None and length > route.max_bytes:
-        raise Problem(413, f"The body is larger than {route.max_bytes} bytes.")
+        raise ApiProblem(413, f"The body is larger than {route.max_bytes} bytes.")
 
 
 def decode(route: Route, content_type: str, raw: bytes) -> Any:
     """Return the body as the route's record."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "Send the body as application/json.")
+        raise ApiProblem(415, "Send the body as application/json.")
     try:
         return msgspec.json.decode(raw, type=route.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Problem(400, f"The body cannot be read: {exc}") from None
+        raise ApiProblem(400, f"The body cannot be read: {exc}") from None
 
 
-def as_reply(result: Any, status: int) -> Reply:
+def as_reply(result: Any, status: int) -> ApiResponse:
     """Return what a handler answered as bytes and headers."""
-    reply = result if isinstance(result, Reply) else Reply(result, status)
+    reply = result if isinstance(result, ApiResponse) else ApiResponse(result, status)
     if not isinstance(reply.body, msgspec.Struct | dict):
         return reply
     plain = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return Reply(msgspec.json.encode(reply.body), reply.status, {**plain, **reply.headers}, reply.cookies)
+    return ApiResponse(
+        msgspec.json.encode(reply.body), reply.status, {**plain, **reply.headers}, reply.cookies
+    )
 
 
-def as_problem(services: Services, exc: BaseException, path: str) -> Problem:
+def as_problem(services: Services, exc: BaseException, path: str) -> ApiProblem:
     """Return a failure as a problem with a sentence; what is a bug is logged and counted."""
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
-    if isinstance(exc, Problem):
+    if isinstance(exc, ApiProblem):
         return exc
     if isinstance(exc, AirclassError) and exc.status < 500:
-        return Problem(exc.status, exc.reason)
+        return ApiProblem(exc.status, exc.reason)
     if isinstance(exc, trio.TooSlowError):
-        return Problem(408, _SENTENCES[408], "too-slow")
+        return ApiProblem(408, _SENTENCES[408], "too-slow")
     if isinstance(exc, HTTPException) and exc.code is not None and exc.code < 500:
         allowed = getattr(exc, "valid_methods", None)
         headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
-        return Problem(exc.code, _SENTENCES.get(exc.code, "The request cannot be answered."), headers=headers)
+        return ApiProblem(
+            exc.code, _SENTENCES.get(exc.code, "The request cannot be answered."), headers=headers
+        )
     services.metrics.error("bug")
     log.error("request.failed path=%s", path, exc_info=exc)
-    return Problem(500, "Something went wrong here; it was written to the log.", "error")
+    return ApiProblem(500, "Something went wrong here; it was written to the log.", "error")
 
 
-def refusal(problem: Problem) -> Reply:
+def refusal(problem: ApiProblem) -> ApiResponse:
     """Return a problem as an answer."""
     body, headers = render(problem)
-    return Reply(body, problem.status, headers)
+    return ApiResponse(body, problem.status, headers)
 
 
 def complete(
-    services: Services, routes: Mapping[str, Route], method: str, origin: str, headers: Headers
+    services: Services, routes: Mapping[str, Route], method: str, origin: str, headers: HeaderReader
 ) -> None:
     """Add what every answer carries: the request's id, safety, and leave for other sites to read it."""
     headers["X-Request-Id"] = logs.request_id()
     for name, value in SAFETY_HEADERS.items():
         headers.setdefault(name, value)
-    if origin and any(r.cors is Cors.CONFIGURED for r in routes.values()):
+    if origin and any(r.cors is CorsRule.CONFIGURED for r in routes.values()):
         _add_cors(services.settings.cors_origins, routes, method, origin, headers)
 
 
 def _add_cors(
-    allowed: Iterable[str], routes: Mapping[str, Route], method: str, origin: str, headers: Headers
+    allowed: Iterable[str], routes: Mapping[str, Route], method: str, origin: str, headers: HeaderReader
 ) -> None:
     vary = headers.get("Vary", "")
     headers["Vary"] = f"{vary}, Origin" if vary else "Origin"

@@ -28,7 +28,7 @@ _SLUGS = {
 }
 
 
-class Problem(AirclassError):
+class ApiProblem(AirclassError):
     """An answer that is not a success; `slug` is what programs look at."""
 
     def __init__(
@@ -57,7 +57,7 @@ class ProblemBody(msgspec.Struct, omit_defaults=True):
     retry_after_s: int = 0
 
 
-def render(problem: Problem) -> tuple[bytes, dict[str, str]]:
+def render(problem: ApiProblem) -> tuple[bytes, dict[str, str]]:
     """Return a problem's body and headers."""
     body = ProblemBody(
         type=_PREFIX + problem.slug,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from airclass.domain.rate_limits import Limit
+from airclass.domain.rate_limits import RateLimit
 from airclass.domain.users import Role
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from airclass.web.http.context import Call
+    from airclass.web.http.context import RequestContext
 
 SMALL_BYTES = 32 * 1024  # the longest fields that a form allows, even if every sign is escaped
 FORM_BYTES = 64 * 1024
 CLUSTER_BYTES = 4 * 1024 * 1024
 
 
-class Open(StrEnum):
+class AccessRule(StrEnum):
     """Ways in that are not roles; each names what the handler checks itself."""
 
     ANYONE = "anyone"
@@ -36,30 +36,30 @@ class Open(StrEnum):
     METRICS = "monitor token unless METRICS_PUBLIC"
 
 
-class Cors(StrEnum):
+class CorsRule(StrEnum):
     """Which other sites may read the answer in a browser; never with cookies."""
 
     NONE = "none"
     CONFIGURED = "CORS_ORIGINS"
 
 
-Access = Open | frozenset[Role]
+Access = AccessRule | frozenset[Role]
 ADMIN: Access = frozenset({Role.ADMIN})
 STAFF: Access = frozenset({Role.ADMIN, Role.TEACHER})
 WATCHERS: Access = frozenset({Role.ADMIN, Role.MONITOR})
 SIGNED_IN: Access = frozenset({Role.ADMIN, Role.TEACHER, Role.MONITOR})
 
 # One school is one address: these are for floods, not for people.
-PAGES = Limit(rate_per_s=200, burst=2000)
-JOINS = Limit(rate_per_s=200, burst=2000)
-PLAYERS = Limit(rate_per_s=1000, burst=5000)
-OFFICE = Limit(rate_per_s=20, burst=100)
-MACHINES = Limit(rate_per_s=500, burst=2000)
-LOGINS = Limit(rate_per_s=5, burst=50)
+PAGES = RateLimit(rate_per_s=200, burst=2000)
+JOINS = RateLimit(rate_per_s=200, burst=2000)
+PLAYERS = RateLimit(rate_per_s=1000, burst=5000)
+OFFICE = RateLimit(rate_per_s=20, burst=100)
+MACHINES = RateLimit(rate_per_s=500, burst=2000)
+LOGINS = RateLimit(rate_per_s=5, burst=50)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ApiResponse:
     """An answer other than `200` with JSON."""
 
     body: bytes | str | msgspec.Struct | dict[str, Any] | None = None
@@ -74,12 +74,12 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[[Call], Awaitable[Any]]
+    handler: Callable[[RequestContext], Awaitable[Any]]
     summary: str
     access: Access
-    limit: Limit
+    limit: RateLimit
     max_bytes: int
-    cors: Cors
+    cors: CorsRule
     body: Any = None
     answer: Any = None
     status: int = 200
@@ -96,7 +96,7 @@ def family(**shared: Any) -> Callable[..., Route]:
     """
 
     def make(
-        method: str, path: str, handler: Callable[[Call], Awaitable[Any]], summary: str, **own: Any
+        method: str, path: str, handler: Callable[[RequestContext], Awaitable[Any]], summary: str, **own: Any
     ) -> Route:
         policy = {**shared, **own}
         return Route(method=method, path=path, handler=handler, summary=summary, **policy)

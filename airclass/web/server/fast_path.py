@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from airclass.web.http import policy
-from airclass.web.http.asgi_request import Ask
+from airclass.web.http.asgi_request import AsgiRequest
 from airclass.web.http.auth import client_address
-from airclass.web.http.context import Call
+from airclass.web.http.context import RequestContext
 from relay.base import logs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from airclass.web.http.route import Reply, Route
+    from airclass.web.http.route import ApiResponse, Route
     from airclass.web.services import Services
 
 TURNS = 4  # below what one loop iteration accepts, so that a crowd waits here and not in the backlog
@@ -48,10 +48,10 @@ class FastPath:
         """Serve one request that `takes` accepts."""
         services = self._services
         began_s = services.clock.now_s()
-        ask, route = Ask(scope), self._routes[scope["path"]]
+        ask, route = AsgiRequest(scope), self._routes[scope["path"]]
         logs.begin(ask.headers.get("X-Request-Id", ""))
         try:
-            call = Call(services, ask, {}, client_address(services, ask))
+            call = RequestContext(services, ask, {}, client_address(services, ask))
             policy.check_rate(services, route, call.address)
             call.caller = policy.admit(services, route, ask, route.method)
             call.raw = await _body(route, ask, receive)
@@ -67,7 +67,7 @@ class FastPath:
         await _send(send, reply, headers)
 
 
-async def _body(route: Route, ask: Ask, receive: Callable[[], Awaitable[Any]]) -> bytes:
+async def _body(route: Route, ask: AsgiRequest, receive: Callable[[], Awaitable[Any]]) -> bytes:
     length = ask.headers.get("Content-Length", "")
     policy.check_length(route, int(length) if length.isdecimal() else None)
     raw, more = b"", True
@@ -80,7 +80,7 @@ async def _body(route: Route, ask: Ask, receive: Callable[[], Awaitable[Any]]) -
     return raw
 
 
-async def _send(send: Callable[[Any], Awaitable[None]], reply: Reply, headers: dict[str, str]) -> None:
+async def _send(send: Callable[[Any], Awaitable[None]], reply: ApiResponse, headers: dict[str, str]) -> None:
     body = reply.body if isinstance(reply.body, bytes) else (reply.body or "").encode()  # type: ignore[union-attr]
     if reply.status != 204:
         headers["Content-Length"] = str(len(body))

@@ -2,9 +2,9 @@
 
 Hypercorn 0.18 lets an exception of one connection cancel all of them, waits for ever for a peer that
 does not read, keeps a connection for the whole idle time after its peer has gone, lets every browser's
-socket have a compressor of 90 kB, and starts a task for each request. `GuardedServer` contains, bounds
-and ends them; `PlainSocket` takes no extension; `Tasks` saves the task where the connection's own will
-do; `StrictReader` refuses what can be read in two ways. All replace private names, so the tests hold one
+socket have a compressor of 90 kB, and starts a task for each request. `GuardedConnection` contains,
+bounds and ends them; `PlainWebSocket` takes no extension; `ConnectionTasks` saves a task where there is one
+already; `StrictH11` refuses what can be read in two ways. All replace private names, so the tests hold one
 request per known killer.
 """
 
@@ -30,8 +30,8 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from airclass.web.server import websocket
-from airclass.web.server.strict_h11 import GatheredAnswers
-from airclass.web.server.websocket import MAX_MESSAGE_BYTES, Line
+from airclass.web.server.strict_h11 import SingleWriteH11
+from airclass.web.server.websocket import MAX_MESSAGE_BYTES, WebSocketConnection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ _THREADS = (trio.to_thread.run_sync, trio.from_thread.run)  # for applications t
 ACCEPTORS = 16  # Trio accepts one connection a turn of its loop and listener: a school comes in faster
 
 
-class PlainSocket(WSStream):
+class PlainWebSocket(WSStream):
     """A WebSocket without extensions: small messages gain nothing from a compressor of their own each."""
 
     async def handle(self, event: StreamEvent) -> None:
@@ -67,7 +67,7 @@ class PlainSocket(WSStream):
         await super().handle(event)
 
 
-class Tasks(TaskGroup):
+class ConnectionTasks(TaskGroup):
     """Starts the application in a task of its own, but for what the connection's task can do: answer a
     whole request at once, and be a socket's. HTTP/2 has many streams on a connection and needs them all.
     """
@@ -76,7 +76,7 @@ class Tasks(TaskGroup):
         super().__init__()
         self._nursery = nursery
         self._at_once = at_once
-        self.held: Held | None = None
+        self.held: BufferedRequest | None = None
         self.socket: Any = None
 
     async def spawn_app(self, app: Any, config: Config, scope: Any, send: Any) -> Any:
@@ -88,7 +88,7 @@ class Tasks(TaskGroup):
             return _ignore
         if not self._at_once(scope):
             return await super().spawn_app(app, config, scope, send)
-        self.held = Held(self, (app, config, scope, send))
+        self.held = BufferedRequest(self, (app, config, scope, send))
         return self.held.put
 
     async def let_go(self) -> None:
@@ -101,10 +101,10 @@ class Tasks(TaskGroup):
 
 
 @dataclass(slots=True)
-class Held:
+class BufferedRequest:
     """A request whose end has not been read yet, and then its answer, in the connection's task."""
 
-    tasks: Tasks
+    tasks: ConnectionTasks
     call: tuple[Any, Config, Any, Any]
     events: list[Any] = field(default_factory=list)
     onward: Callable[[Any], Awaitable[None]] | None = None
@@ -131,7 +131,7 @@ async def _ignore(event: Any) -> None:
 
 
 @dataclass(slots=True)
-class Open:
+class OpenConnections:
     """What all connections of a server share: who is idle, who writes, and when all must be over."""
 
     on_contained: Callable[[], None]
@@ -149,10 +149,10 @@ class Open:
             scope.deadline = min(scope.deadline, self.until_s)
 
 
-class GuardedServer(TCPServer):
+class GuardedConnection(TCPServer):
     """One connection, contained. Its idle time is a deadline, where Hypercorn has a task of its own."""
 
-    open: Open
+    open: OpenConnections
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -185,7 +185,7 @@ class GuardedServer(TCPServer):
         finally:
             await self._close()
 
-    async def _speak_http(self) -> tuple[Any, Line] | None:
+    async def _speak_http(self) -> tuple[Any, WebSocketConnection] | None:
         """Serve requests until the end, or until one asks for a socket, which is returned."""
         stream: trio.SSLStream[trio.SocketStream] | trio.SocketStream = self.stream
         alpn, tls = "http/1.1", isinstance(stream, trio.SSLStream)
@@ -198,7 +198,7 @@ class GuardedServer(TCPServer):
         client = parse_socket_addr(peer.family, peer.getpeername())
         server = parse_socket_addr(peer.family, peer.getsockname())
         async with trio.open_nursery() as nursery:
-            tasks = Tasks(nursery, self.open.at_once)
+            tasks = ConnectionTasks(nursery, self.open.at_once)
             self.protocol = ProtocolWrapper(
                 *(self.app, self.config, self.context, tasks, ConnectionState(self.state), tls),
                 *(client, server, self.protocol_send, alpn),
@@ -216,7 +216,7 @@ class GuardedServer(TCPServer):
         self._reading.deadline = float("inf")
         self.open.idle.discard(self._reading)
 
-    async def _read_all(self, tasks: Tasks) -> Line | None:
+    async def _read_all(self, tasks: ConnectionTasks) -> WebSocketConnection | None:
         """Read until the peer leaves or has been idle for too long, and nothing of it stays behind; or
         until it has become a socket, which is returned.
         """
@@ -226,10 +226,10 @@ class GuardedServer(TCPServer):
                 await self.protocol.handle(RawData(data))
                 if tasks.socket is not None:
                     stream = getattr(self.protocol.protocol, "stream", None)
-                    if not isinstance(stream, PlainSocket) or stream.closed:
+                    if not isinstance(stream, PlainWebSocket) or stream.closed:
                         break
                     del self.protocol  # HTTP is over on this connection
-                    return Line(stream.handshake, self._read, self._write_message)
+                    return WebSocketConnection(stream.handshake, self._read, self._write_message)
                 await tasks.let_go()
                 if not data:
                     break
@@ -344,11 +344,11 @@ async def serve(
 
     Requests that are `at_once` are answered in their connection's task: they must not wait for long.
     """
-    shared = Open(on_contained, at_once)
+    shared = OpenConnections(on_contained, at_once)
     # private names, see above
-    setattr(hypercorn.trio.run, "TCPServer", type("Guarded", (GuardedServer,), {"open": shared}))  # noqa: B010
-    setattr(hypercorn.protocol.h11, "WSStream", PlainSocket)  # noqa: B010
-    setattr(hypercorn.protocol, "H11Protocol", GatheredAnswers)  # noqa: B010
+    setattr(hypercorn.trio.run, "TCPServer", type("Guarded", (GuardedConnection,), {"open": shared}))  # noqa: B010
+    setattr(hypercorn.protocol.h11, "WSStream", PlainWebSocket)  # noqa: B010
+    setattr(hypercorn.protocol, "H11Protocol", SingleWriteH11)  # noqa: B010
 
     async def stopped() -> None:
         await stop()

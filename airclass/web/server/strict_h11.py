@@ -14,7 +14,7 @@ _ODD_LINE = re.compile(rb"(?<!\r)\n|\r\n[ \t]")
 _FRAMINGS = {b"content-length", b"transfer-encoding"}
 
 
-class StrictReader(h11.Connection):
+class StrictH11(h11.Connection):
     """Refuses what h11 forgives, and what a proxy before the master may read as another request than it."""
 
     def next_event(self) -> Any:
@@ -29,7 +29,7 @@ class StrictReader(h11.Connection):
         return event
 
 
-class GatheredAnswers(H11Protocol):
+class SingleWriteH11(H11Protocol):
     """HTTP/1.1, strictly read; an answer's head goes out with its body: half the calls to the kernel."""
 
     _held = b""
@@ -38,7 +38,7 @@ class GatheredAnswers(H11Protocol):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         most = self.config.h11_max_incomplete_size
-        self.connection = StrictReader(h11.SERVER, max_incomplete_event_size=most)
+        self.connection = StrictH11(h11.SERVER, max_incomplete_event_size=most)
 
     async def _send_h11_event(self, event: Any) -> None:
         try:

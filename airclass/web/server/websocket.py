@@ -25,7 +25,7 @@ WRITE_S = 5.0  # for one message to a page, which is small
 REFUSED = b"HTTP/1.1 403 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class Line:
+class WebSocketConnection:
     """One socket: `receive` and `send` are what an ASGI application is given.
 
     `read` returns nothing when the peer has gone, and `write` False.

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from relay.core.stream.live_edge import Edge
+    from relay.core.stream.live_edge import LiveEdge
 
 
 W = TypeVar("W", bound="Hashable")
 
 
-class Waiting(Generic[W]):
+class HeldRequests(Generic[W]):
     """The held requests of one rendition; at most one of each viewer's connection."""
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Waiting(Generic[W]):
         if not group:
             del self._groups[asked]
 
-    def reached(self, edge: Edge) -> list[W]:
+    def reached(self, live_edge: LiveEdge) -> list[W]:
         """Return, and forget, all whose segment or part is now listed."""
-        done = [asked for asked in self._groups if edge.reached(*asked)]
+        done = [asked for asked in self._groups if live_edge.reached(*asked)]
         ready = [who for asked in done for who in self._groups.pop(asked)]
         for who in ready:
             del self._asked[who]

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError
 from relay.core.delivery import response
-from relay.core.delivery.blocking_reload import Waiting
+from relay.core.delivery.blocking_reload import HeldRequests
 from relay.core.delivery.request import NO_DIRECTIVES, Directives, Request, byte_range, directives
-from relay.core.delivery.response import Reply
-from relay.core.stream.live_edge import Verdict
+from relay.core.delivery.response import Response
+from relay.core.stream.live_edge import ReloadDecision
 from relay.core.stream.stream import Stream
-from relay.core.viewers.registry import GONE_TARGETS, Ledger, Viewer
+from relay.core.viewers.registry import GONE_TARGETS, Viewer, ViewerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from relay.core.delivery.response import Cors
+    from relay.core.delivery.response import CorsHeaders
     from relay.core.stream.media import Body
     from relay.core.stream.window import Window
     from relay.core.viewers.admission import Admission
@@ -39,7 +39,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(slots=True, eq=False)
-class Ask:
+class HeldRequest:
     """A request that has passed the door, kept while it is held."""
 
     request: Request
@@ -57,25 +57,25 @@ class Ask:
         return self.window.rendition if self.window is not None else ""
 
 
-class Shelf:
+class PlaylistCache:
     """The finished playlists of one stream: made once a version."""
 
     __slots__ = ("index", "index_text", "made", "waiting")
 
     def __init__(self) -> None:
-        self.made: dict[str, tuple[tuple[Window, int, bool], bytes, Reply, Reply]] = {}
-        self.waiting: dict[str, Waiting[Hashable]] = {}
-        self.index: tuple[Reply, Reply] | None = None
+        self.made: dict[str, tuple[tuple[Window, int, bool], bytes, Response, Response]] = {}
+        self.waiting: dict[str, HeldRequests[Hashable]] = {}
+        self.index: tuple[Response, Response] | None = None
         self.index_text = ""
 
 
-class Edge:
+class Delivery:
     """Streams, viewers and held requests of one relay."""
 
     def __init__(
         self,
         admission: Admission,
-        cors: Cors,
+        cors: CorsHeaders,
         new_body: Callable[[], Body],
         *,
         max_stream_bytes: int,
@@ -84,11 +84,11 @@ class Edge:
         salt: str = "",
     ) -> None:
         self.admission = admission
-        self.ledger: Ledger = admission.ledger
+        self.registry: ViewerRegistry = admission.registry
         self.cors = cors
         self.streams: dict[str, Stream] = {}
         self.held = 0
-        self._shelves: dict[str, Shelf] = {}
+        self._playlist_caches: dict[str, PlaylistCache] = {}
         self._media_responses = response.MediaResponses()
         self._new_body = new_body
         self._max_stream_bytes = max_stream_bytes
@@ -111,7 +111,7 @@ class Edge:
                 salt=self._salt,
             )
             self.streams[name] = stream
-            self._shelves[name] = Shelf()
+            self._playlist_caches[name] = PlaylistCache()
         return stream
 
     def close_stream(self, name: str) -> list[Hashable]:
@@ -121,7 +121,7 @@ class Edge:
             return []
         stream.refused = True
         waited = self.everyone(stream)
-        del self._shelves[name]
+        del self._playlist_caches[name]
         self._ended_s.pop(name, None)
         return waited
 
@@ -136,7 +136,7 @@ class Edge:
 
     def answer(
         self, request: Request, address: str, *, now_s: float, wall_s: float
-    ) -> tuple[Reply | Ask, Viewer | None]:
+    ) -> tuple[Response | HeldRequest, Viewer | None]:
         """Return what is sent, or the Ask to hold, and who it is for.
 
         Raises RequestError for everything that is refused.
@@ -146,7 +146,7 @@ class Edge:
         if request.method == b"OPTIONS":
             return response.preflight(), None
         if len(pieces) == 5 and pieces[1] == b"t":
-            viewer = self.ledger.get(pieces[2])
+            viewer = self.registry.get(pieces[2])
             stream_name = pieces[3].decode("latin-1")
             if viewer is None or address not in viewer.addresses:
                 viewer = self.admission.admit(pieces[2], stream_name, address, now_s=now_s, wall_s=wall_s)
@@ -174,7 +174,7 @@ class Edge:
             return self._playlist(request, viewer, stream, name, query, now_s), viewer
         return self._object(request, viewer, stream, name, now_s), viewer
 
-    def _to_path_form(self, request: Request, stream: str, name: bytes, query: bytes) -> Reply:
+    def _to_path_form(self, request: Request, stream: str, name: bytes, query: bytes) -> Response:
         token = request.headers.bearer
         rest = []
         for piece in query.split(b"&"):
@@ -189,7 +189,7 @@ class Edge:
 
     def _playlist(
         self, request: Request, viewer: Viewer, stream: Stream, name: str, query: bytes, now_s: float
-    ) -> Reply | Ask:
+    ) -> Response | HeldRequest:
         if self.admission.draining:
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
@@ -210,16 +210,16 @@ class Edge:
         wanted = directives(query) if pins and pins.part_target_s else NO_DIRECTIVES
         if wanted.msn is None or stream.ended or pins is None:
             return self._current(request, stream, window)
-        verdict = window.edge.judge(wanted.msn, wanted.part, pins.part_target_s)
-        if verdict is Verdict.NOW:
+        verdict = window.live_edge.judge(wanted.msn, wanted.part, pins.part_target_s)
+        if verdict is ReloadDecision.NOW:
             return self._current(request, stream, window)
-        if verdict is Verdict.TOO_FAR:
+        if verdict is ReloadDecision.TOO_FAR:
             raise RequestError(400, "_HLS_msn or _HLS_part lies too far ahead")
         return self._hold(request, viewer, stream, window, name, wanted, now_s + pins.hold_s)
 
     def _object(
         self, request: Request, viewer: Viewer, stream: Stream, name: str, now_s: float
-    ) -> Reply | Ask:
+    ) -> Response | HeldRequest:
         window = stream.window_of(name) if len(name) <= MAX_NAME_CHARS else None
         if window is None:
             raise RequestError(404, "no such object")
@@ -227,8 +227,8 @@ class Edge:
         if media is None:
             pins = stream.timeline.pins
             if name == window.hint_name and pins is not None:
-                edge = window.edge
-                wanted = Directives(edge.last_msn + 1, edge.open_parts)
+                live_edge = window.live_edge
+                wanted = Directives(live_edge.last_msn + 1, live_edge.open_parts)
                 until_s = now_s + GONE_TARGETS * pins.target_duration_s
                 return self._hold(request, viewer, stream, window, name, wanted, until_s)
             raise RequestError(404, "no such object, or no longer")
@@ -236,7 +236,7 @@ class Edge:
         if request.headers.range:
             found = byte_range(request.headers.range, media.size_bytes)
             if found is not None:
-                return response.range_reply(media, kind, *found)
+                return response.range_response(media, kind, *found)
         return self._media_responses.get(media, kind)
 
     def _hold(
@@ -248,105 +248,122 @@ class Edge:
         name: str,
         wanted: Directives,
         until_s: float,
-    ) -> Ask:
+    ) -> HeldRequest:
         if self.held >= MAX_HELD:
             raise RequestError(503, "too many requests are waiting: try again")
         assert wanted.msn is not None
-        return Ask(request, viewer, stream, window, name, wanted.msn, wanted.part, until_s)
+        return HeldRequest(request, viewer, stream, window, name, wanted.msn, wanted.part, until_s)
 
     # -- held requests --------------------------------------------------------------------
 
-    def hold(self, who: Hashable, ask: Ask) -> None:
+    def hold(self, who: Hashable, held_request: HeldRequest) -> None:
         """Keep a connection until its playlist moves on, or its time is up."""
-        waiting = self._shelves[ask.stream.name].waiting
-        waiting.setdefault(ask.rendition, Waiting()).hold(who, ask.msn, ask.part, ask.until_s)
+        waiting = self._playlist_caches[held_request.stream.name].waiting
+        waiting.setdefault(held_request.rendition, HeldRequests()).hold(
+            who, held_request.msn, held_request.part, held_request.until_s
+        )
         self.held += 1
 
-    def drop(self, who: Hashable, ask: Ask) -> None:
+    def drop(self, who: Hashable, held_request: HeldRequest) -> None:
         """Forget a connection that was held and has gone."""
-        self._shelves[ask.stream.name].waiting[ask.rendition].drop(who)
+        self._playlist_caches[held_request.stream.name].waiting[held_request.rendition].drop(who)
         self.held -= 1
 
     def reached(self, stream: Stream, window: Window) -> list[Hashable]:
         """Return the connections that a new version of a playlist sets free."""
         if self.streams.get(stream.name) is not stream:  # forgotten meanwhile
             return []
-        queues = self._shelves[stream.name].waiting
+        queues = self._playlist_caches[stream.name].waiting
         ready = queues[""].everyone() if "" in queues and stream.ready else []
         waiting = queues.get(window.rendition)
         if waiting is not None:
-            ready += waiting.everyone() if stream.ended or stream.refused else waiting.reached(window.edge)
+            ready += (
+                waiting.everyone() if stream.ended or stream.refused else waiting.reached(window.live_edge)
+            )
         self.held -= len(ready)
         return ready
 
     def everyone(self, stream: Stream) -> list[Hashable]:
         """Return all connections held for a stream, whatever they wait for."""
-        shelf = self._shelves[stream.name]
-        ready = [who for waiting in shelf.waiting.values() for who in waiting.everyone()]
+        cache = self._playlist_caches[stream.name]
+        ready = [who for waiting in cache.waiting.values() for who in waiting.everyone()]
         self.held -= len(ready)
         return ready
 
     def overdue(self, now_s: float) -> list[Hashable]:
         """Return the connections whose hold limit is over."""
-        late = [w for s in self._shelves.values() for q in s.waiting.values() for w in q.overdue(now_s)]
+        late = [
+            w for s in self._playlist_caches.values() for q in s.waiting.values() for w in q.overdue(now_s)
+        ]
         self.held -= len(late)
         return late
 
     def next_due_s(self) -> float:
         """Return when `overdue` has something to return."""
         return min(
-            (q.next_due_s() for s in self._shelves.values() for q in s.waiting.values()), default=math.inf
+            (q.next_due_s() for s in self._playlist_caches.values() for q in s.waiting.values()),
+            default=math.inf,
         )
 
-    def resume(self, ask: Ask, now_s: float) -> Reply:
+    def resume(self, held_request: HeldRequest, now_s: float) -> Response:
         """Return the answer to a held request: its playlist or part as it is now.
 
         At the hold limit a playlist is sent unchanged (or 503, the letter of RFC 8216bis
         §6.2.5.2, where it was set so); a hinted part that never came is 404.
         """
-        ask.viewer.last_s = now_s
-        if ask.viewer.refused is not None:
-            raise ask.viewer.refused
-        if ask.stream.refused or self.admission.draining:
+        held_request.viewer.last_s = now_s
+        if held_request.viewer.refused is not None:
+            raise held_request.viewer.refused
+        if held_request.stream.refused or self.admission.draining:
             raise RequestError(410, "this relay is being taken out of service: use another one")
-        if not ask.stream.ready:
-            why = "the stream begins anew" if ask.window else f"no picture yet: {ask.stream.problem}"
+        if not held_request.stream.ready:
+            why = (
+                "the stream begins anew"
+                if held_request.window
+                else f"no picture yet: {held_request.stream.problem}"
+            )
             raise RequestError(503, f"{why}: try again")
-        if ask.window is None:
-            reply = self._playlist(ask.request, ask.viewer, ask.stream, ask.name, b"", now_s)
-            assert isinstance(reply, Reply)
+        if held_request.window is None:
+            reply = self._playlist(
+                held_request.request, held_request.viewer, held_request.stream, held_request.name, b"", now_s
+            )
+            assert isinstance(reply, Response)
             return reply
-        if not ask.name.endswith(".m3u8"):
-            media = ask.window.lookup(ask.name)
+        if not held_request.name.endswith(".m3u8"):
+            media = held_request.window.lookup(held_request.name)
             if media is None:
                 raise RequestError(404, "the part did not come")
             return self._media_responses.get(media, "part")
-        edge = ask.window.edge
-        if not (self._answer_at_limit or ask.stream.ended or edge.reached(ask.msn, ask.part)):
+        live_edge = held_request.window.live_edge
+        if not (
+            self._answer_at_limit
+            or held_request.stream.ended
+            or live_edge.reached(held_request.msn, held_request.part)
+        ):
             raise RequestError(503, "nothing new yet")
-        return self._current(ask.request, ask.stream, ask.window)
+        return self._current(held_request.request, held_request.stream, held_request.window)
 
     # -- finished playlists ---------------------------------------------------------------
 
-    def _current(self, request: Request, stream: Stream, window: Window) -> Reply:
-        shelf = self._shelves[stream.name]
+    def _current(self, request: Request, stream: Stream, window: Window) -> Response:
+        cache = self._playlist_caches[stream.name]
         version = (window, window.version, stream.ended)
-        made = shelf.made.get(window.rendition)
+        made = cache.made.get(window.rendition)
         if made is None or made[0] != version:
             text = stream.media_text(window)
-            made = (version, response.etag(text), *response.playlist_replies(text))
-            shelf.made[window.rendition] = made
+            made = (version, response.etag(text), *response.playlist_responses(text))
+            cache.made[window.rendition] = made
         if request.headers.if_none_match and made[1] in request.headers.if_none_match:
             return response.not_modified(made[1])
         return made[3] if request.headers.gzip else made[2]
 
-    def _index(self, request: Request, stream: Stream) -> Reply:
-        shelf = self._shelves[stream.name]
+    def _index(self, request: Request, stream: Stream) -> Response:
+        cache = self._playlist_caches[stream.name]
         text = stream.multivariant_text()
-        if shelf.index is None or shelf.index_text != text:
-            shelf.index = response.playlist_replies(text)
-            shelf.index_text = text
-        return shelf.index[request.headers.gzip]
+        if cache.index is None or cache.index_text != text:
+            cache.index = response.playlist_responses(text)
+            cache.index_text = text
+        return cache.index[request.headers.gzip]
 
     # -- housekeeping ---------------------------------------------------------------------
 
@@ -354,4 +371,4 @@ class Edge:
         """Take silent viewers out of the ledger."""
         targets = [s.timeline.pins.target_duration_s for s in self.streams.values() if s.timeline.pins]
         gone_s = GONE_TARGETS * max(targets) if targets else DEFAULT_GONE_S
-        self.ledger.sweep(now_s - gone_s)
+        self.registry.sweep(now_s - gone_s)

@@ -27,7 +27,7 @@ _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
 @dataclass(slots=True, eq=False)
-class Headers:
+class RequestHeaders:
     """What the relay reads of a header block."""
 
     keep_alive: bool = True
@@ -46,14 +46,14 @@ class Request:
 
     method: bytes
     target: bytes
-    headers: Headers
+    headers: RequestHeaders
 
 
-class Parser:
+class RequestParser:
     """Finds requests in a connection's bytes; shared by all connections of a relay."""
 
     def __init__(self) -> None:
-        self._blocks: dict[bytes, Headers] = {}
+        self._blocks: dict[bytes, RequestHeaders] = {}
 
     def next(self, buffer: bytearray) -> Request | None:
         """Take one request off the front of the buffer; None while its head is not complete.
@@ -111,7 +111,7 @@ class _Collector:
         self.lines.append((name.lower(), value))
 
 
-def _parse_block(block: bytes) -> Headers:
+def _parse_block(block: bytes) -> RequestHeaders:
     if _FOLD.search(b"\r\n" + block) or _BARE.search(block):
         raise RequestError(400, "a header line is folded or ends wrongly", close=True)
     collector = _Collector()
@@ -127,8 +127,8 @@ def _parse_block(block: bytes) -> Headers:
     return _read(collector.lines)
 
 
-def _read(lines: list[tuple[bytes, bytes]]) -> Headers:
-    headers = Headers()
+def _read(lines: list[tuple[bytes, bytes]]) -> RequestHeaders:
+    headers = RequestHeaders()
     seen: set[bytes] = set()
     for name, value in lines:
         if name in (b"host", b"content-length", b"transfer-encoding", b"range") and name in seen:
@@ -161,9 +161,9 @@ def _accepts_gzip(token: bytes) -> bool:
     return coding.strip() in (b"gzip", b"*") and not _REFUSED.fullmatch(quality.strip())
 
 
-def _without_keep_alive(headers: Headers) -> Headers:
-    copy = Headers()
-    for name in Headers.__slots__:
+def _without_keep_alive(headers: RequestHeaders) -> RequestHeaders:
+    copy = RequestHeaders()
+    for name in RequestHeaders.__slots__:
         setattr(copy, name, getattr(headers, name))
     copy.keep_alive = False
     return copy

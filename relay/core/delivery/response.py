@@ -46,7 +46,7 @@ RETRY_AFTER_S = 1
 
 
 @dataclass(slots=True, eq=False)
-class Reply:
+class Response:
     """One answer: `head` up to the connection's own lines, then `text`, or a piece of `body`."""
 
     status: int
@@ -65,13 +65,13 @@ def _head(status: int, *lines: bytes) -> bytes:
     )
 
 
-def text_reply(
+def text_response(
     status: int, kind: str, text: bytes, content_type: bytes, *lines: bytes, close: bool = False
-) -> Reply:
+) -> Response:
     """Return a reply whose body is held in memory."""
     length = b"Content-Length: %d" % len(text)
     head = _head(status, b"Content-Type: " + content_type, length, *lines)
-    return Reply(status, kind, head, text, size_bytes=len(text), close=close)
+    return Response(status, kind, head, text, size_bytes=len(text), close=close)
 
 
 def etag(text: str) -> bytes:
@@ -79,20 +79,20 @@ def etag(text: str) -> bytes:
     return f'"{hashlib.blake2s(text.encode(), digest_size=8).hexdigest()}"'.encode()
 
 
-def playlist_replies(text: str) -> tuple[Reply, Reply]:
+def playlist_responses(text: str) -> tuple[Response, Response]:
     """Return one version of a playlist as it is and compressed (once, for all viewers)."""
     plain = text.encode()
     lines = _playlist_lines(etag(text))
-    as_is = text_reply(200, "playlist", plain, PLAYLIST_TYPE, *lines)
+    as_is = text_response(200, "playlist", plain, PLAYLIST_TYPE, *lines)
     if len(plain) < MIN_GZIP_BYTES:
         return as_is, as_is
     packed = gzip.compress(plain, GZIP_LEVEL, mtime=0)
-    return as_is, text_reply(200, "playlist", packed, PLAYLIST_TYPE, b"Content-Encoding: gzip", *lines)
+    return as_is, text_response(200, "playlist", packed, PLAYLIST_TYPE, b"Content-Encoding: gzip", *lines)
 
 
-def not_modified(tag: bytes) -> Reply:
+def not_modified(tag: bytes) -> Response:
     """Return 304: the player has this version of the playlist."""
-    return Reply(304, "playlist", _head(304, *_playlist_lines(tag)))
+    return Response(304, "playlist", _head(304, *_playlist_lines(tag)))
 
 
 def _playlist_lines(tag: bytes) -> tuple[bytes, ...]:
@@ -100,7 +100,7 @@ def _playlist_lines(tag: bytes) -> tuple[bytes, ...]:
     return b"Cache-Control: " + PLAYLIST_CACHE, b"Vary: Accept-Encoding", b"ETag: W/" + tag
 
 
-def media_reply(media: Media, kind: str) -> Reply:
+def media_response(media: Media, kind: str) -> Response:
     """Return 200 with a whole object."""
     head = _head(
         200,
@@ -109,24 +109,24 @@ def media_reply(media: Media, kind: str) -> Reply:
         b"Cache-Control: " + MEDIA_CACHE,
         b"Accept-Ranges: bytes",
     )
-    return Reply(200, kind, head, body=media.body, offset=media.offset, size_bytes=media.size_bytes)
+    return Response(200, kind, head, body=media.body, offset=media.offset, size_bytes=media.size_bytes)
 
 
 class MediaResponses:
     """The response of each object that is kept, made for its first viewer and dropped with the object."""
 
     def __init__(self) -> None:
-        self._made: WeakKeyDictionary[Media, Reply] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[Media, Response] = WeakKeyDictionary()
 
-    def get(self, media: Media, kind: str) -> Reply:
+    def get(self, media: Media, kind: str) -> Response:
         """Return the response for an object."""
         made = self._made.get(media)
         if made is None:
-            made = self._made[media] = media_reply(media, kind)
+            made = self._made[media] = media_response(media, kind)
         return made
 
 
-def range_reply(media: Media, kind: str, start: int, length: int) -> Reply:
+def range_response(media: Media, kind: str, start: int, length: int) -> Response:
     """Return 206 with `length` bytes from `start` on (RFC 9110 §15.3.7)."""
     head = _head(
         206,
@@ -136,10 +136,10 @@ def range_reply(media: Media, kind: str, start: int, length: int) -> Reply:
         b"Cache-Control: " + MEDIA_CACHE,
         b"Accept-Ranges: bytes",
     )
-    return Reply(206, kind, head, body=media.body, offset=media.offset + start, size_bytes=length)
+    return Response(206, kind, head, body=media.body, offset=media.offset + start, size_bytes=length)
 
 
-def error_reply(error: RequestError) -> Reply:
+def error_response(error: RequestError) -> Response:
     """Return an error with its sentence; 503 says when to come back."""
     lines = [b"Cache-Control: no-store"]
     if error.status == 503:
@@ -147,17 +147,19 @@ def error_reply(error: RequestError) -> Reply:
     if error.status == 405:
         lines.append(b"Allow: GET, HEAD, OPTIONS")
     text = (error.reason + "\n").encode()
-    return text_reply(error.status, "refused", text, b"text/plain; charset=utf-8", *lines, close=error.close)
+    return text_response(
+        error.status, "refused", text, b"text/plain; charset=utf-8", *lines, close=error.close
+    )
 
 
-def redirect(location: bytes) -> Reply:
+def redirect(location: bytes) -> Response:
     """Return 302 to the path form of an address; the token moves from query or header to the path."""
-    return text_reply(
+    return text_response(
         302, "redirect", b"", b"text/plain", b"Location: " + location, b"Cache-Control: no-store"
     )
 
 
-def preflight() -> Reply:
+def preflight() -> Response:
     """Return the answer to a CORS preflight."""
     head = _head(
         204,
@@ -166,10 +168,10 @@ def preflight() -> Reply:
         b"CMCD-Status",
         b"Access-Control-Max-Age: %d" % PREFLIGHT_MAX_AGE_S,
     )
-    return Reply(204, "preflight", head)
+    return Response(204, "preflight", head)
 
 
-class Cors:
+class CorsHeaders:
     """Which web pages may read our answers: any (`*`), or the listed origins."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:

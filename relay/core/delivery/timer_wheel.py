@@ -11,16 +11,16 @@ import math
 from typing import Generic, Protocol, TypeVar
 
 
-class Owner(Protocol):
+class TimerOwner(Protocol):
     """Anything with a deadline, in monotonic seconds (inf: none)."""
 
     deadline_s: float
 
 
-T = TypeVar("T", bound=Owner)
+T = TypeVar("T", bound=TimerOwner)
 
 
-class Wheel(Generic[T]):
+class TimerWheel(Generic[T]):
     """Owners by the second of their deadline; accurate to `step_s`, never early."""
 
     def __init__(self, step_s: float = 0.25) -> None:

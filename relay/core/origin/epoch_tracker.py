@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MUXER_PREFIX = re.compile(r"(?:^|/)([0-9a-f]{12})_[^/]*$")
 
 
-class Sessions:
+class EpochTracker:
     """Names the origin's sessions, so that all relays call the same one the same.
 
     MediaMTX and its kin put a random prefix into every name: that is the session's name. For an

@@ -10,7 +10,7 @@ INDEX_RETRY_MAX_S = 1.0
 TURN_AGAIN_S = 1.0
 
 
-class Origins:
+class OriginFailover:
     """Which of several origin addresses is asked: the next one whenever one fails or stands still."""
 
     def __init__(self, urls: tuple[str, ...]) -> None:

@@ -35,7 +35,7 @@ class Poll:
     first_byte_s: float
 
 
-class Follower:
+class PlaylistPoller:
     """The pace of one rendition's playlist; `stand_by` when another origin could take over."""
 
     def __init__(self, now_s: float, *, stand_by: bool = False) -> None:

@@ -31,7 +31,7 @@ _LENGTH = re.compile(r"\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OriginResponse:
     """A whole answer; header names are lower-case, `url` is where redirects ended."""
 
     status: int
@@ -40,7 +40,7 @@ class Answer:
     url: str = ""
 
 
-class AnswerReader:
+class ResponseReader:
     """Reads one answer to a GET; the body's bytes come out of `feed` as they arrive.
 
     With `byterange`, only those bytes come out and `status` is 206, even when the origin ignores

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Identity = tuple[str, ByteRange | None]
 
 
-class Counting:
+class SequenceRepair:
     """Counts what has slid out of one rendition's playlist."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ _UNCHANGED = "/:?#[]@!$&'()*+,;=%~"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class OriginUrl:
     """Where a stream comes from; `target` is path and query as they stand in a request line."""
 
     scheme: str
@@ -41,12 +41,12 @@ class Origin:
         """The whole address."""
         return f"{self.scheme}://{self.authority}{self.target}"
 
-    def same_server(self, other: Origin) -> bool:
+    def same_server(self, other: OriginUrl) -> bool:
         """Tell whether scheme, host and port are equal."""
         return (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port)
 
 
-def parse_origin(url: str) -> Origin:
+def parse_origin(url: str) -> OriginUrl:
     """Return the parts of an origin's address; raises ConfigError when it cannot be one."""
     try:
         return locate(url)
@@ -56,7 +56,7 @@ def parse_origin(url: str) -> Origin:
         ) from None
 
 
-def locate(url: str) -> Origin:
+def locate(url: str) -> OriginUrl:
     """Return the parts of an absolute http or https URL; raises OriginError (refused)."""
     parts = _split(url)
     try:
@@ -73,7 +73,7 @@ def locate(url: str) -> Origin:
     target = quote(parts.path or "/", safe=_UNCHANGED)
     if parts.query:
         target += "?" + quote(parts.query, safe=_UNCHANGED)
-    return Origin(parts.scheme, host, port or _PORTS[parts.scheme], target)
+    return OriginUrl(parts.scheme, host, port or _PORTS[parts.scheme], target)
 
 
 def server_of(url: str) -> str:

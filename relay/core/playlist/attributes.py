@@ -61,7 +61,7 @@ def attribute(attributes: Attributes, name: str) -> str | None:
     return None
 
 
-class Fields:
+class TagAttributes:
     """The attributes of one tag, read as the types that the tag wants."""
 
     def __init__(self, text: str, line_no: int) -> None:

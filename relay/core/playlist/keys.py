@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urljoin
 
-from relay.core.playlist.attributes import Fields, attribute, parse_attributes, print_attributes
+from relay.core.playlist.attributes import TagAttributes, attribute, parse_attributes, print_attributes
 
 KEY = "#EXT-X-KEY:"
 NO_KEY = KEY + "METHOD=NONE"
@@ -16,7 +16,7 @@ _IDENTITY = "identity"
 
 def keys_after(keys: tuple[str, ...], line: str, line_no: int) -> tuple[str, ...]:
     """Return the key lines in force after `line`, which replaces the one of its KEYFORMAT."""
-    fields = Fields(line.removeprefix(KEY), line_no)
+    fields = TagAttributes(line.removeprefix(KEY), line_no)
     if fields.text("METHOD") == "NONE":
         return ()
     fields.text("URI")

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.base.errors import PlaylistError
-from relay.core.playlist.attributes import Fields, attribute
+from relay.core.playlist.attributes import TagAttributes, attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BLANKS = " \t\r"
 
 
-class Line(NamedTuple):
+class PlaylistLine(NamedTuple):
     """One line that says something: a tag with its value, or a URI (then `tag` is "")."""
 
     no: int
@@ -34,7 +34,7 @@ class Line(NamedTuple):
     value: str
 
 
-def read_lines(text: str) -> Iterator[Line]:
+def read_lines(text: str) -> Iterator[PlaylistLine]:
     """Yield the lines after EXTM3U that are neither blank nor comments; raises PlaylistError.
 
     A byte order mark, CR LF and blanks around a line are tolerated. References to variables are
@@ -66,15 +66,15 @@ def read_lines(text: str) -> Iterator[Line]:
         yield _cut(no, line)
 
 
-def _cut(no: int, line: str) -> Line:
+def _cut(no: int, line: str) -> PlaylistLine:
     if not line.startswith("#"):
-        return Line(no, line, "", line)
+        return PlaylistLine(no, line, "", line)
     tag, _, value = line.partition(":")
-    return Line(no, line, tag, value)
+    return PlaylistLine(no, line, tag, value)
 
 
 def _define(variables: dict[str, str], line: str, no: int) -> None:
-    fields = Fields(line.removeprefix(DEFINE + ":"), no)
+    fields = TagAttributes(line.removeprefix(DEFINE + ":"), no)
     for kind in ("IMPORT", "QUERYPARAM"):
         if attribute(fields.attributes, kind) is not None:
             raise PlaylistError(no, f"EXT-X-DEFINE with {kind} is not supported: use NAME and VALUE")

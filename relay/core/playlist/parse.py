@@ -10,18 +10,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from relay.base.errors import PlaylistError
-from relay.core.playlist.attributes import MAX_DURATION_S, Fields, byterange, date_s, duration_s, integer
+from relay.core.playlist.attributes import (
+    MAX_DURATION_S,
+    TagAttributes,
+    byterange,
+    date_s,
+    duration_s,
+    integer,
+)
 from relay.core.playlist.keys import keys_after
-from relay.core.playlist.lines import Line, read_lines
+from relay.core.playlist.lines import PlaylistLine, read_lines
 from relay.core.playlist.types import (
     ByteRange,
     Map,
-    Media,
     MediaPlaylist,
     MultivariantPlaylist,
     Part,
     Playlist,
     PreloadHint,
+    Rendition,
     RenditionReport,
     Segment,
     ServerControl,
@@ -56,17 +63,17 @@ def parse(text: str) -> Playlist:
     return _MediaReader().read(lines)
 
 
-def _multivariant(lines: list[Line]) -> MultivariantPlaylist:
+def _multivariant(lines: list[PlaylistLine]) -> MultivariantPlaylist:
     variants: list[Variant] = []
-    media: list[Media] = []
+    media: list[Rendition] = []
     tags: list[str] = []
     version, independent = 0, False
-    waiting: Line | None = None
+    waiting: PlaylistLine | None = None
     for line in lines:
         if not line.tag:
             if waiting is None:
                 raise PlaylistError(line.no, "a URI stands without EXT-X-STREAM-INF before it")
-            variants.append(Variant(line.value, Fields(waiting.value, waiting.no).attributes))
+            variants.append(Variant(line.value, TagAttributes(waiting.value, waiting.no).attributes))
             _at_most(MAX_VARIANTS, len(variants), line, "variants")
             waiting = None
         elif line.tag == "#EXT-X-STREAM-INF":
@@ -74,10 +81,10 @@ def _multivariant(lines: list[Line]) -> MultivariantPlaylist:
                 raise PlaylistError(waiting.no, "EXT-X-STREAM-INF has no URI after it")
             waiting = line
         elif line.tag == "#EXT-X-MEDIA":
-            fields = Fields(line.value, line.no)
+            fields = TagAttributes(line.value, line.no)
             for name in ("TYPE", "GROUP-ID", "NAME"):
                 fields.text(name)
-            media.append(Media(fields.attributes))
+            media.append(Rendition(fields.attributes))
             _at_most(MAX_RENDITIONS, len(media), line, "renditions")
         elif line.tag == "#EXT-X-VERSION":
             version = integer(line.value, line.no)
@@ -92,7 +99,7 @@ def _multivariant(lines: list[Line]) -> MultivariantPlaylist:
     return MultivariantPlaylist(tuple(variants), tuple(media), independent, version, tuple(tags))
 
 
-def _at_most(limit: int, count: int, line: Line, what: str) -> None:
+def _at_most(limit: int, count: int, line: PlaylistLine, what: str) -> None:
     if count > limit:
         raise PlaylistError(line.no, f"there are more than {limit} {what}")
 
@@ -104,7 +111,9 @@ class _Ranges:
         self._uri = ""
         self._end = 0
 
-    def resolved(self, uri: str, given: tuple[int, int | None] | None, line: Line) -> ByteRange | None:
+    def resolved(
+        self, uri: str, given: tuple[int, int | None] | None, line: PlaylistLine
+    ) -> ByteRange | None:
         if given is None:
             self._uri = ""
             return None
@@ -136,10 +145,10 @@ class _MediaReader:
         self._next = self._nothing = Segment(0, "", 0.0, map=after.map, keys=after.keys)
         self._parts: list[Part] = []
         self._next_tags: list[str] = []
-        self._extinf: Line | None = None
+        self._extinf: PlaylistLine | None = None
         self._byterange: tuple[int, int | None] | None = None
 
-    def read(self, lines: list[Line]) -> MediaPlaylist:
+    def read(self, lines: list[PlaylistLine]) -> MediaPlaylist:
         for line in lines:
             if not line.tag:
                 self._uri(line)
@@ -180,7 +189,7 @@ class _MediaReader:
 
     # A URI ends a segment.
 
-    def _uri(self, line: Line) -> None:
+    def _uri(self, line: PlaylistLine) -> None:
         if self._extinf is None:
             raise PlaylistError(line.no, "a URI stands without EXTINF before it")
         piece = self._segment_ranges.resolved(line.value, self._byterange, line)
@@ -195,23 +204,23 @@ class _MediaReader:
         self._next = replace(self._next, **changes)  # type: ignore[arg-type]
         self._body = True
 
-    def _inf(self, line: Line) -> None:
+    def _inf(self, line: PlaylistLine) -> None:
         seconds, _, title = line.value.partition(",")
         self._set(duration_s=duration_s(seconds.strip(" \t"), line.no), title=title.strip(" \t"))
         self._extinf = line
 
-    def _byterange_tag(self, line: Line) -> None:
+    def _byterange_tag(self, line: PlaylistLine) -> None:
         self._byterange = byterange(line.value, line.no)
         self._set()
 
-    def _map(self, line: Line) -> None:
-        fields = Fields(line.value, line.no)
+    def _map(self, line: PlaylistLine) -> None:
+        fields = TagAttributes(line.value, line.no)
         given = fields.byterange("BYTERANGE")
         piece = None if given is None else ByteRange(given[0], given[1] or 0)
         self._set(map=Map(fields.text("URI"), piece, self._next.keys))
 
-    def _part(self, line: Line) -> None:
-        fields = Fields(line.value, line.no)
+    def _part(self, line: PlaylistLine) -> None:
+        fields = TagAttributes(line.value, line.no)
         uri, seconds = fields.text("URI"), fields.duration_s("DURATION")
         if seconds is None:
             raise PlaylistError(line.no, "the attribute DURATION is missing or empty")
@@ -225,24 +234,24 @@ class _MediaReader:
     def _set_head(self, **changes: object) -> None:
         self._head = replace(self._head, **changes)  # type: ignore[arg-type]
 
-    def _target_duration(self, line: Line) -> None:
+    def _target_duration(self, line: PlaylistLine) -> None:
         seconds = integer(line.value, line.no)
         if seconds > MAX_DURATION_S:
             raise PlaylistError(line.no, f"the target duration is longer than {MAX_DURATION_S:.0f} s")
         self._target_duration_s = seconds
 
-    def _media_sequence(self, line: Line) -> None:
+    def _media_sequence(self, line: PlaylistLine) -> None:
         if self._body:
             raise PlaylistError(line.no, "EXT-X-MEDIA-SEQUENCE must stand before the first segment")
         self._set_head(media_sequence=integer(line.value, line.no))
 
-    def _part_inf(self, line: Line) -> None:
-        fields = Fields(line.value, line.no)
+    def _part_inf(self, line: PlaylistLine) -> None:
+        fields = TagAttributes(line.value, line.no)
         fields.text("PART-TARGET")
         self._set_head(part_target_s=fields.duration_s("PART-TARGET"))
 
-    def _server_control(self, line: Line) -> None:
-        fields = Fields(line.value, line.no)
+    def _server_control(self, line: PlaylistLine) -> None:
+        fields = TagAttributes(line.value, line.no)
         control = ServerControl(
             fields.yes("CAN-BLOCK-RELOAD"),
             fields.duration_s("PART-HOLD-BACK"),
@@ -251,28 +260,28 @@ class _MediaReader:
         )
         self._set_head(server_control=control)
 
-    def _playlist_type(self, line: Line) -> None:
+    def _playlist_type(self, line: PlaylistLine) -> None:
         if line.value not in ("EVENT", "VOD"):
             raise PlaylistError(line.no, "EXT-X-PLAYLIST-TYPE must be EVENT or VOD")
         self._set_head(playlist_type=line.value)
 
-    def _preload_hint(self, line: Line) -> None:
-        fields = Fields(line.value, line.no)
+    def _preload_hint(self, line: PlaylistLine) -> None:
+        fields = TagAttributes(line.value, line.no)
         start, length = fields.integer("BYTERANGE-START"), fields.integer("BYTERANGE-LENGTH")
         self._hints.append(PreloadHint(fields.text("TYPE"), fields.text("URI"), start, length))
         _at_most(MAX_HINTS, len(self._hints), line, "preload hints")
 
-    def _rendition_report(self, line: Line) -> None:
-        fields = Fields(line.value, line.no)
+    def _rendition_report(self, line: PlaylistLine) -> None:
+        fields = TagAttributes(line.value, line.no)
         last_msn = integer(fields.text("LAST-MSN"), line.no)
         self._reports.append(RenditionReport(fields.text("URI"), last_msn, fields.integer("LAST-PART")))
         _at_most(MAX_REPORTS, len(self._reports), line, "rendition reports")
 
-    def _skip(self, line: Line) -> None:
+    def _skip(self, line: PlaylistLine) -> None:
         raise PlaylistError(line.no, "the origin sent a delta update (EXT-X-SKIP) that nobody asked for")
 
 
-_Reader = Callable[[_MediaReader, Line], None]
+_Reader = Callable[[_MediaReader, PlaylistLine], None]
 
 _MEDIA_TAGS: Mapping[str, _Reader] = {
     "#EXTINF": _MediaReader._inf,

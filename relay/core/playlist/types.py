@@ -123,7 +123,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class Rendition:
     """An alternate rendition (§4.4.6.1); attribute values are raw, quoted ones with their quotes."""
 
     attributes: Attributes
@@ -154,7 +154,7 @@ class MultivariantPlaylist:
     """The list of variants and renditions (§4.4.6); `tags` are all other tags, verbatim."""
 
     variants: tuple[Variant, ...] = ()
-    media: tuple[Media, ...] = ()
+    media: tuple[Rendition, ...] = ()
     independent_segments: bool = False
     version: int = 0
     tags: tuple[str, ...] = ()

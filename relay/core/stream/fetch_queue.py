@@ -10,13 +10,13 @@ import math
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from relay.core.stream.segment import Fetch, Try
+from relay.core.stream.segment import Fetch, FetchAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from relay.core.playlist import ByteRange, PreloadHint
-    from relay.core.stream.segment import Entry, PartEntry
+    from relay.core.stream.segment import WindowPart, WindowSegment
 
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 2.0
@@ -28,7 +28,7 @@ PART_SUM_TOLERANCE_S = 0.05
 ROUNDING_S = 0.002
 
 
-class Outlook(Enum):
+class HintStatus(Enum):
     """Of a hinted part that is being fetched."""
 
     AHEAD = "it comes when the teacher's line brings it"
@@ -36,8 +36,8 @@ class Outlook(Enum):
     LOST = "it will not be wanted"
 
 
-class Fetching:
-    """The next object of one rendition; a `Try` is the ticket of an object that is under way.
+class FetchQueue:
+    """The next object of one rendition; a `FetchAttempt` is the ticket of an object that is under way.
 
     A hinted part keeps its ticket when it is listed, so that it is never asked for twice.
     """
@@ -49,7 +49,7 @@ class Fetching:
 
     # -- the next one ---------------------------------------------------------------------
 
-    def next(self, pending: Sequence[Entry], now_s: float) -> Fetch | None:
+    def next(self, pending: Sequence[WindowSegment], now_s: float) -> Fetch | None:
         """Return the first object that these segments lack, marked as under way; None when there is none.
 
         A hint is fetched when nothing that is listed is missing, since only then is there a place for it.
@@ -63,7 +63,7 @@ class Fetching:
             return None
         return hint if _all_here(pending) and _claim(hint.tried, now_s) else None
 
-    def retry_at_s(self, pending: Iterable[Entry], now_s: float) -> float:
+    def retry_at_s(self, pending: Iterable[WindowSegment], now_s: float) -> float:
         """Return when a failed object may be asked for again; inf when no such time is ahead."""
         times = []
         for entry in pending:
@@ -93,13 +93,13 @@ class Fetching:
         if fetch is self._hint:
             self._ahead = data
 
-    def outlook(self, fetch: Fetch, pending: Sequence[Entry]) -> Outlook:
+    def outlook(self, fetch: Fetch, pending: Sequence[WindowSegment]) -> HintStatus:
         """Return what has become, meanwhile, of a hinted part that is being fetched."""
         if ticket_holder(pending, fetch.tried) is not None:
-            return Outlook.DUE
+            return HintStatus.DUE
         if fetch is not self._hint:
-            return Outlook.LOST
-        return Outlook.AHEAD if self._hinted and _all_here(pending) else Outlook.DUE
+            return HintStatus.LOST
+        return HintStatus.AHEAD if self._hinted and _all_here(pending) else HintStatus.DUE
 
     # -- preload hints --------------------------------------------------------------------
 
@@ -116,11 +116,11 @@ class Fetching:
         if self._hint is not None and not self._hint.tried.in_flight:
             self._hint = None
 
-    def listed(self, uri: str, byterange: ByteRange | None) -> tuple[Try, bytes | None]:
+    def listed(self, uri: str, byterange: ByteRange | None) -> tuple[FetchAttempt, bytes | None]:
         """Return the ticket of a part that is listed now, and its bytes where they came ahead."""
         hint = self._hint
         if hint is None or byterange is not None or hint.uri != uri:
-            return Try(), None
+            return FetchAttempt(), None
         ahead, self._ahead = self._ahead, None
         return hint.tried, ahead
 
@@ -129,7 +129,7 @@ class Fetching:
         self._hint = self._ahead = None
 
 
-def made_of_parts(entry: Entry) -> bool:
+def made_of_parts(entry: WindowSegment) -> bool:
     """Tell whether the parts that are here make up a segment that the origin has completed."""
     if entry.parts_broken or not entry.parts or entry.arrived() < len(entry.parts):
         return False
@@ -137,7 +137,7 @@ def made_of_parts(entry: Entry) -> bool:
     return abs(sum(p.duration_s for p in entry.parts) - entry.duration_s) <= tolerance_s
 
 
-def ticket_holder(entries: Iterable[Entry], tried: Try) -> tuple[Entry, int] | None:
+def ticket_holder(entries: Iterable[WindowSegment], tried: FetchAttempt) -> tuple[WindowSegment, int] | None:
     """Return the segment and the index of the part that a ticket belongs to."""
     for entry in entries:
         for index, part in enumerate(entry.parts):
@@ -146,12 +146,12 @@ def ticket_holder(entries: Iterable[Entry], tried: Try) -> tuple[Entry, int] | N
     return None
 
 
-def _all_here(pending: Iterable[Entry]) -> bool:
+def _all_here(pending: Iterable[WindowSegment]) -> bool:
     """Tell whether nothing but the next part is missing."""
     return all(e.takes_parts and e.arrived() == len(e.parts) for e in pending)
 
 
-def _missing(entry: Entry, now_s: float) -> Fetch | None:
+def _missing(entry: WindowSegment, now_s: float) -> Fetch | None:
     init = entry.init
     if init is not None and init.media is None and _claim(init.tried, now_s):
         return Fetch("init", init.map.uri, init.map.byterange, entry.msn, name=init.name, tried=init.tried)
@@ -159,7 +159,7 @@ def _missing(entry: Entry, now_s: float) -> Fetch | None:
         return None
     index = entry.arrived()
     if index < len(entry.parts) and not entry.parts_broken:
-        part: PartEntry = entry.parts[index]
+        part: WindowPart = entry.parts[index]
         if _claim(part.tried, now_s):
             return Fetch("part", part.uri, part.byterange, entry.msn, index, tried=part.tried)
     elif entry.closed and not made_of_parts(entry) and _claim(entry.tried, now_s):
@@ -167,7 +167,7 @@ def _missing(entry: Entry, now_s: float) -> Fetch | None:
     return None
 
 
-def _claim(tried: Try, now_s: float) -> bool:
+def _claim(tried: FetchAttempt, now_s: float) -> bool:
     """Mark an object as under way, unless it is already, or put off."""
     if tried.in_flight or now_s < tried.not_before_s:
         return False

@@ -9,7 +9,7 @@ MAX_MSN_AHEAD = 2
 MIN_ADVANCE_PARTS = 3
 
 
-class Verdict(Enum):
+class ReloadDecision(Enum):
     """What happens to a blocking reload."""
 
     NOW = "now"
@@ -17,7 +17,7 @@ class Verdict(Enum):
     TOO_FAR = "too far"
 
 
-class Edge:
+class LiveEdge:
     """The live edge of one rendition: what its playlist shows at this moment.
 
     `last_msn` is the last complete segment, `last_parts` the number of parts it had,
@@ -43,17 +43,17 @@ class Edge:
             return part < self.last_parts or not self.last_parts or self.open_parts > 0
         return self.last_msn + 1 == msn and self.open_parts > part
 
-    def judge(self, msn: int, part: int | None, part_target_s: float) -> Verdict:
+    def judge(self, msn: int, part: int | None, part_target_s: float) -> ReloadDecision:
         """Return what to do with `_HLS_msn=msn&_HLS_part=part`."""
         if self.reached(msn, part):
-            return Verdict.NOW
+            return ReloadDecision.NOW
         if msn > self.last_msn + MAX_MSN_AHEAD:
-            return Verdict.TOO_FAR
+            return ReloadDecision.TOO_FAR
         if part is not None and msn > self.last_msn:
             listed = self.open_parts if msn == self.last_msn + 1 else 0
             if part >= listed + _advance_parts(part_target_s):
-                return Verdict.TOO_FAR
-        return Verdict.HOLD
+                return ReloadDecision.TOO_FAR
+        return ReloadDecision.HOLD
 
 
 def _advance_parts(part_target_s: float) -> int:

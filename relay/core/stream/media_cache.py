@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.stream.media import Body
-    from relay.core.stream.segment import Entry, InitEntry
+    from relay.core.stream.segment import InitSection, WindowSegment
 
 
-class Cache:
+class MediaCache:
     """Named media and its size. The parts of a segment lie one after the other in one body."""
 
     def __init__(self, rendition: str, new_body: Callable[[], Body]) -> None:
@@ -31,7 +31,7 @@ class Cache:
         """Return the object of this name."""
         return self._objects.get(name)
 
-    def put_part(self, entry: Entry, index: int, data: bytes) -> None:
+    def put_part(self, entry: WindowSegment, index: int, data: bytes) -> None:
         """Append a part to its segment's body."""
         if entry.parts_body is None:
             entry.parts_body = self._new_body()
@@ -41,21 +41,21 @@ class Cache:
         entry.parts[index].media = media
         self._objects[self._part_name(entry, index)] = media
 
-    def put_segment(self, entry: Entry, data: bytes) -> None:
+    def put_segment(self, entry: WindowSegment, data: bytes) -> None:
         """Keep a segment that was fetched whole."""
         self._name(entry, Media(self._filled(data), 0, len(data), entry.extension))
 
-    def join_parts(self, entry: Entry) -> None:
+    def join_parts(self, entry: WindowSegment) -> None:
         """Let the parts that are here be the segment: not a byte is copied."""
         assert entry.parts_body is not None
         self._name(entry, Media(entry.parts_body, 0, entry.parts_body.size_bytes, entry.extension))
 
-    def put_init(self, init: InitEntry, data: bytes) -> None:
+    def put_init(self, init: InitSection, data: bytes) -> None:
         """Keep an initialization section."""
         init.media = Media(self._filled(data), 0, len(data), extension(init.map.uri))
         self._objects[init.name] = init.media
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: WindowSegment) -> None:
         """Drop a segment and its parts; whoever is being sent one keeps its bytes alive."""
         bodies = {id(b): b.size_bytes for b in (entry.parts_body, entry.media and entry.media.body) if b}
         self.size_bytes -= sum(bodies.values())
@@ -63,7 +63,7 @@ class Cache:
         for index in range(len(entry.parts)):
             self._objects.pop(self._part_name(entry, index), None)
 
-    def forget_init(self, init: InitEntry) -> None:
+    def forget_init(self, init: InitSection) -> None:
         """Drop an initialization section that no segment needs any more."""
         if self._objects.pop(init.name, None) is not None and init.media is not None:
             self.size_bytes -= init.media.size_bytes
@@ -74,9 +74,9 @@ class Cache:
         self.size_bytes += len(data)
         return body
 
-    def _name(self, entry: Entry, media: Media) -> None:
+    def _name(self, entry: WindowSegment, media: Media) -> None:
         entry.media = media
         self._objects[segment_name(self._rendition, entry)] = media
 
-    def _part_name(self, entry: Entry, index: int) -> str:
+    def _part_name(self, entry: WindowSegment, index: int) -> str:
         return part_name(self._rendition, entry.epoch, entry.msn, index, entry.extension)

@@ -21,7 +21,7 @@ _KNOWN = frozenset("ts mp4 m4s m4v m4a cmfv cmfa cmft aac mp3 ac3 ec3 vtt webvtt
 
 
 @dataclass(slots=True, eq=False)
-class Try:
+class FetchAttempt:
     """How often an object was asked for, and when it may be asked for again."""
 
     attempts: int = 0
@@ -39,11 +39,13 @@ class Fetch:
     msn: int
     part: int = -1
     name: str = ""  # of an init: the one under which viewers find it
-    tried: Try = field(default_factory=Try, compare=False, repr=False)  # the object's own, while it is wanted
+    tried: FetchAttempt = field(
+        default_factory=FetchAttempt, compare=False, repr=False
+    )  # the object's own, while it is wanted
 
 
 @dataclass(slots=True, eq=False)
-class PartEntry:
+class WindowPart:
     """One partial segment; `media` once it is here."""
 
     uri: str
@@ -52,21 +54,21 @@ class PartEntry:
     independent: bool
     gap: bool
     media: Media | None = None
-    tried: Try = field(default_factory=Try)
+    tried: FetchAttempt = field(default_factory=FetchAttempt)
 
 
 @dataclass(slots=True, eq=False)
-class InitEntry:
+class InitSection:
     """One media initialization section (EXT-X-MAP), shared by the segments that name it."""
 
     map: Map
     name: str
     media: Media | None = None
-    tried: Try = field(default_factory=Try)
+    tried: FetchAttempt = field(default_factory=FetchAttempt)
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class WindowSegment:
     """One segment. `closed` once the origin lists it whole; `media` once all of it is here."""
 
     msn: int
@@ -78,8 +80,8 @@ class Entry:
     byterange: ByteRange | None = None
     duration_s: float = 0.0
     pdt_s: float | None = None
-    init: InitEntry | None = None
-    stand_in: InitEntry | None = None  # listed in place of its own, by a gap that `borrows`
+    init: InitSection | None = None
+    stand_in: InitSection | None = None  # listed in place of its own, by a gap that `borrows`
     borrows: bool = False
     keys: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -87,12 +89,12 @@ class Entry:
     closed: bool = False
     gap: bool = False
     media: Media | None = None
-    parts: list[PartEntry] = field(default_factory=list)
+    parts: list[WindowPart] = field(default_factory=list)
     parts_body: Body | None = None
     parts_broken: bool = False
     parts_listed: bool = False  # whether the origin listed all of them with the whole segment
     sealed_parts: int = 0  # how many it was closed with, where its own end was never seen
-    tried: Try = field(default_factory=Try)
+    tried: FetchAttempt = field(default_factory=FetchAttempt)
 
     @property
     def resolved(self) -> bool:
@@ -105,7 +107,7 @@ class Entry:
         return self.init is None or self.init.media is not None
 
     @property
-    def listed_init(self) -> InitEntry | None:
+    def listed_init(self) -> InitSection | None:
         """The initialization section that viewers see with it."""
         return self.stand_in if self.borrows else self.init
 
@@ -139,7 +141,7 @@ def extension(uri: str) -> str:
     return found if found in _KNOWN else "mp4" if found == "mp" else "bin"
 
 
-def segment_name(rendition: str, entry: Entry) -> str:
+def segment_name(rendition: str, entry: WindowSegment) -> str:
     """Return the name under which viewers find a segment.
 
     Relays may have seen different parts of one that was closed early: their number is in its name, so

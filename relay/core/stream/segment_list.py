@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from relay.core.playlist import with_absolute_uri, with_explicit_iv
-from relay.core.stream.segment import Entry, InitEntry, PartEntry, init_name
+from relay.core.stream.segment import InitSection, WindowPart, WindowSegment, init_name
 
 if TYPE_CHECKING:
     from relay.core.playlist import Map, MediaPlaylist, Segment
-    from relay.core.stream.fetch_queue import Fetching
-    from relay.core.stream.media_cache import Cache
+    from relay.core.stream.fetch_queue import FetchQueue
+    from relay.core.stream.media_cache import MediaCache
     from relay.core.stream.timeline import Epoch
 
 MIN_WINDOW_SEGMENTS = 3
@@ -24,7 +24,7 @@ MAX_WINDOW_SEGMENTS = 1000
 
 
 @dataclass(slots=True)
-class Tally:
+class WindowCounters:
     """What a window has gone through, in plain counts."""
 
     fetched: int = 0
@@ -34,12 +34,14 @@ class Tally:
     long_parts: int = 0
 
 
-class Sequence:
+class SegmentList:
     """Segments in the order of their numbers, without holes; with each goes what is kept of it."""
 
-    def __init__(self, rendition: str, cache: Cache, fetching: Fetching, tally: Tally) -> None:
-        self.entries: list[Entry] = []
-        self.inits: dict[str, InitEntry] = {}
+    def __init__(
+        self, rendition: str, cache: MediaCache, fetching: FetchQueue, tally: WindowCounters
+    ) -> None:
+        self.entries: list[WindowSegment] = []
+        self.inits: dict[str, InitSection] = {}
         self.window_segments = MIN_WINDOW_SEGMENTS
         self.floor_msn = 0  # numbers below were given to another session
         self.target_s = 1.0
@@ -50,7 +52,7 @@ class Sequence:
         self._tally = tally
         self._base_url = ""
 
-    def entry(self, msn: int) -> Entry | None:
+    def entry(self, msn: int) -> WindowSegment | None:
         """Return the segment with this number."""
         if not self.entries:
             return None
@@ -121,7 +123,7 @@ class Sequence:
 
     def _append(
         self, segment: Segment, msn: int, epoch: Epoch, discontinuity_seq: int, now_s: float
-    ) -> tuple[Entry, bool]:
+    ) -> tuple[WindowSegment, bool]:
         last = self.entries[-1] if self.entries else None
         discontinuity, anew = segment.discontinuity, False
         if last is not None:
@@ -143,7 +145,7 @@ class Sequence:
                 if not last.closed:
                     self.seal(last)
                 self._fill_hole(last, msn, now_s)
-        entry = Entry(msn, epoch, discontinuity_seq, discontinuity, now_s)
+        entry = WindowSegment(msn, epoch, discontinuity_seq, discontinuity, now_s)
         # Numbers and place change here, the encryption must not: implied IVs and key addresses are spelt out.
         entry.keys = tuple(
             with_absolute_uri(with_explicit_iv(line, segment.msn), self._base_url) for line in segment.keys
@@ -156,10 +158,10 @@ class Sequence:
             )  # not before it is in: both may have one initialization section
         return entry, anew
 
-    def _fill_hole(self, last: Entry, msn: int, now_s: float) -> None:
+    def _fill_hole(self, last: WindowSegment, msn: int, now_s: float) -> None:
         """List the segments between two that were never seen as gaps: numbers have no holes."""
         for missing in range(last.msn + 1, msn):
-            gap = Entry(missing, last.epoch, last.discontinuity_seq, False, now_s)
+            gap = WindowSegment(missing, last.epoch, last.discontinuity_seq, False, now_s)
             gap.closed = gap.gap = True
             gap.duration_s = self.target_s
             gap.init, gap.keys = last.init, last.keys
@@ -168,12 +170,12 @@ class Sequence:
             self.entries.append(gap)
             last = gap
 
-    def _merge_parts(self, entry: Entry, segment: Segment) -> None:
+    def _merge_parts(self, entry: WindowSegment, segment: Segment) -> None:
         for index, part in enumerate(segment.parts):
             if index < len(entry.parts):
                 continue
             tried, ahead = self._fetching.listed(part.uri, part.byterange)
-            mine = PartEntry(
+            mine = WindowPart(
                 part.uri, part.byterange, part.duration_s, part.independent, part.gap, tried=tried
             )
             entry.parts.append(mine)
@@ -184,21 +186,21 @@ class Sequence:
             if ahead is not None:
                 self.store_part(entry, index, ahead)
 
-    def _init(self, init: Map | None, epoch: Epoch) -> InitEntry | None:
+    def _init(self, init: Map | None, epoch: Epoch) -> InitSection | None:
         if init is None:
             return None
         name = init_name(self._rendition, epoch, init)
         keys = tuple(with_absolute_uri(line, self._base_url) for line in init.keys)
-        return self.inits.setdefault(name, InitEntry(replace(init, keys=keys), name))
+        return self.inits.setdefault(name, InitSection(replace(init, keys=keys), name))
 
     # -- what becomes of a segment --------------------------------------------------------
 
-    def store_part(self, entry: Entry, index: int, data: bytes) -> None:
+    def store_part(self, entry: WindowSegment, index: int, data: bytes) -> None:
         """Append a part to its segment's body; parts arrive in order or wait for a whole segment."""
         if index == entry.arrived() and entry.media is None and not entry.parts_broken and not entry.gap:
             self._cache.put_part(entry, index, data)
 
-    def seal(self, entry: Entry) -> None:
+    def seal(self, entry: WindowSegment) -> None:
         """Close a segment whose end will not come: with the parts that are here, or as a gap."""
         entry.closed = True
         count = entry.arrived() if entry.decodable else 0
@@ -211,7 +213,7 @@ class Sequence:
         entry.duration_s = sum(p.duration_s for p in entry.parts)
         self._cache.join_parts(entry)
 
-    def give_up(self, entry: Entry) -> None:
+    def give_up(self, entry: WindowSegment) -> None:
         """Let it be listed as EXT-X-GAP."""
         entry.gap = True
         self._tally.gaps += 1
@@ -225,7 +227,7 @@ class Sequence:
             self._forget_init(entry.init)
             self._forget_init(entry.stand_in)
 
-    def _forget_init(self, init: InitEntry | None) -> None:
+    def _forget_init(self, init: InitSection | None) -> None:
         if init is None or any(init in (e.init, e.stand_in) for e in self.entries):
             return
         if self.inits.pop(init.name, None) is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from relay.base import cluster_protocol
 from relay.base.errors import OriginError
 from relay.core import playlist as pl
-from relay.core.stream.segment import Entry, part_name, segment_name
+from relay.core.stream.segment import WindowSegment, part_name, segment_name
 from relay.core.stream.timeline import Timeline
 from relay.core.stream.window import Window
 
@@ -37,7 +37,7 @@ _STAYS_WITH_ORIGIN = ("#EXT-X-SESSION-KEY:", "#EXT-X-SESSION-DATA:")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OriginRendition:
     """Where a rendition comes from: `uri` as the origin's multivariant playlist writes it."""
 
     id: str
@@ -60,7 +60,7 @@ class Stream:
         self.name = name
         self.timeline = Timeline(name, salt)
         self.windows: dict[str, Window] = {}
-        self.sources: tuple[Source, ...] = ()
+        self.sources: tuple[OriginRendition, ...] = ()
         self.problem = "the origin has not answered yet"
         self.fault = False  # whether the problem is one: nobody publishing is none
         self.fault_kind = ""  # as OriginError names it
@@ -77,7 +77,7 @@ class Stream:
 
     # -- from the origin ------------------------------------------------------------------
 
-    def describe(self, index: pl.Playlist, index_uri: str) -> tuple[Source, ...]:
+    def describe(self, index: pl.Playlist, index_uri: str) -> tuple[OriginRendition, ...]:
         """Take in the origin's index and return the renditions to follow.
 
         A bare media playlist counts as the only variant of a stream. Renditions keep their
@@ -88,15 +88,15 @@ class Stream:
             index = pl.MultivariantPlaylist((variant,), independent_segments=index.independent_segments)
         if not index.variants:
             raise OriginError("the origin's multivariant playlist lists no variant")
-        sources: list[Source] = []
+        sources: list[OriginRendition] = []
         variants: list[pl.Variant] = []
-        media: list[pl.Media] = []
+        media: list[pl.Rendition] = []
         names: dict[str, str] = {}
         for variant in index.variants:
             name = names.get(variant.uri)
             if name is None:
                 name = names[variant.uri] = f"v{len(sources)}"
-                sources.append(Source(name, variant.uri, _audio_only(variant)))
+                sources.append(OriginRendition(name, variant.uri, _audio_only(variant)))
             variants.append(pl.Variant(f"{name}.m3u8", variant.attributes))
         for number, rendition in enumerate(index.media):
             if rendition.uri is None:
@@ -105,7 +105,7 @@ class Stream:
             name = names.get(rendition.uri)
             if name is None:
                 name = names[rendition.uri] = f"{_LETTERS.get(rendition.type, 'x')}{number}"
-                sources.append(Source(name, rendition.uri, rendition.type == "AUDIO"))
+                sources.append(OriginRendition(name, rendition.uri, rendition.type == "AUDIO"))
             media.append(_with(rendition, "URI", f'"{name}.m3u8"'))
         if len(sources) > MAX_RENDITIONS:
             raise OriginError(f"the origin lists {len(sources)} renditions; {MAX_RENDITIONS} are followed")
@@ -218,7 +218,7 @@ class Stream:
             tags=window.tags,
         )
 
-    def _segment(self, window: Window, entry: Entry, *, is_open: bool) -> pl.Segment:
+    def _segment(self, window: Window, entry: WindowSegment, *, is_open: bool) -> pl.Segment:
         parts = []
         ext = entry.extension
         for index, part in enumerate(window.listed_parts(entry)):
@@ -246,14 +246,14 @@ class Stream:
             other = self.windows[source.id]
             if other is window or not other.ready:
                 continue
-            edge = other.edge
-            if edge.open_parts:
+            live_edge = other.live_edge
+            if live_edge.open_parts:
                 reports.append(
-                    pl.RenditionReport(f"{source.id}.m3u8", edge.last_msn + 1, edge.open_parts - 1)
+                    pl.RenditionReport(f"{source.id}.m3u8", live_edge.last_msn + 1, live_edge.open_parts - 1)
                 )
             else:
-                last_part = edge.last_parts - 1 if edge.last_parts else None
-                reports.append(pl.RenditionReport(f"{source.id}.m3u8", edge.last_msn, last_part))
+                last_part = live_edge.last_parts - 1 if live_edge.last_parts else None
+                reports.append(pl.RenditionReport(f"{source.id}.m3u8", live_edge.last_msn, last_part))
         return tuple(reports)
 
     # -- to the master --------------------------------------------------------------------
@@ -265,13 +265,15 @@ class Stream:
             has_audio = pl.attribute(variant.attributes, "AUDIO") is not None
             rest = _join(variant.attributes, without={"AUDIO"})
             name = variant.uri.removesuffix(".m3u8")
-            variants.append(cluster_protocol.Variant(name, variant.uri, rest, has_audio))
+            variants.append(cluster_protocol.ReportedVariant(name, variant.uri, rest, has_audio))
         renditions = []
         for rendition in self._multivariant.media:
             if rendition.uri is not None:
                 rest = _join(rendition.attributes, without={"GROUP-ID", "URI"})
                 renditions.append(
-                    cluster_protocol.Rendition(rendition.uri.removesuffix(".m3u8"), rendition.uri, rest)
+                    cluster_protocol.ReportedRendition(
+                        rendition.uri.removesuffix(".m3u8"), rendition.uri, rest
+                    )
                 )
         return cluster_protocol.StreamReport(
             stream=self.name,
@@ -293,8 +295,8 @@ def _audio_only(variant: pl.Variant) -> bool:
     return all(codec.strip().startswith(audio) for codec in codecs.split(","))
 
 
-def _with(media: pl.Media, name: str, value: str) -> pl.Media:
-    return pl.Media(tuple((n, value if n == name else v) for n, v in media.attributes))
+def _with(media: pl.Rendition, name: str, value: str) -> pl.Rendition:
+    return pl.Rendition(tuple((n, value if n == name else v) for n, v in media.attributes))
 
 
 def _join(attributes: pl.Attributes, *, without: set[str]) -> str:

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relay.base.cluster_protocol import EpochAsk, EpochBase
+from relay.base.cluster_protocol import EpochOffset, EpochRequest
 
 if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist
@@ -46,7 +46,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Pins:
+class PinnedDurations:
     """Durations that stay for the life of a stream; `part_target_s` is 0.0 without low latency."""
 
     target_duration_s: int
@@ -77,7 +77,7 @@ class Timeline:
     def __init__(self, stream: str, salt: str = "") -> None:
         self.stream = stream
         self._salt = salt
-        self.pins: Pins | None = None
+        self.pins: PinnedDurations | None = None
         self._epochs: dict[str, Epoch] = {}
         self._next_msn = 0
         self._next_discontinuity_seq = 0
@@ -96,20 +96,20 @@ class Timeline:
         """Return the epoch of an origin session, or None when it still needs its numbers."""
         return self._epochs.get(key)
 
-    def bases(self) -> tuple[EpochBase, ...]:
+    def bases(self) -> tuple[EpochOffset, ...]:
         """Return the epochs as the records that the master keeps."""
-        pins = self.pins or Pins(0, 0.0)
+        pins = self.pins or PinnedDurations(0, 0.0)
         return tuple(
-            EpochBase(
+            EpochOffset(
                 self.stream, e.key, e.offset, e.discontinuity_seq, pins.target_duration_s, pins.part_target_s
             )
             for e in self._epochs.values()
         )
 
-    def ask(self, key: str, first_msn: int, playlist: MediaPlaylist) -> EpochAsk:
+    def ask(self, key: str, first_msn: int, playlist: MediaPlaylist) -> EpochRequest:
         """Return what the master must know to give a new session its numbers."""
         pins = self.pins or propose_pins(playlist)
-        return EpochAsk(
+        return EpochRequest(
             stream=self.stream,
             key=key,
             first_msn=first_msn,
@@ -119,9 +119,9 @@ class Timeline:
             part_target_s=pins.part_target_s,
         )
 
-    def decide_alone(self, ask: EpochAsk) -> EpochBase:
+    def decide_alone(self, ask: EpochRequest) -> EpochOffset:
         """Continue from what this relay has listed: the rule where no master can be asked."""
-        return EpochBase(
+        return EpochOffset(
             stream=ask.stream,
             key=ask.key,
             offset=0 if ask.next_msn == 0 else ask.next_msn - ask.first_msn,
@@ -130,10 +130,10 @@ class Timeline:
             part_target_s=ask.part_target_s,
         )
 
-    def adopt(self, base: EpochBase) -> Epoch:
+    def adopt(self, base: EpochOffset) -> Epoch:
         """Take a session's numbers and pin the durations with the first one; returns the epoch."""
         if self.pins is None and base.target_duration_s:
-            self.pins = Pins(base.target_duration_s, base.part_target_s)
+            self.pins = PinnedDurations(base.target_duration_s, base.part_target_s)
         epoch = Epoch(base.key, base.offset, base.discontinuity_seq, self._tag(base))
         self._epochs.pop(base.key, None)
         self._epochs[base.key] = epoch
@@ -141,20 +141,20 @@ class Timeline:
             del self._epochs[next(iter(self._epochs))]
         return epoch
 
-    def _tag(self, base: EpochBase) -> str:
+    def _tag(self, base: EpochOffset) -> str:
         """Return what names carry; no two contents may ever have one name, since names are cached."""
         text = f"{base.key}|{base.offset}|{base.discontinuity_seq}"
         if base.key.startswith(COUNTED):
             text += self._salt
         return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()
 
-    def pin(self, playlist: MediaPlaylist) -> Pins:
+    def pin(self, playlist: MediaPlaylist) -> PinnedDurations:
         """Return the pinned durations, proposed from this playlist where no base has brought any."""
         if self.pins is None:
             self.pins = propose_pins(playlist)
         return self.pins
 
-    def disagrees(self, base: EpochBase) -> bool:
+    def disagrees(self, base: EpochOffset) -> bool:
         """Tell whether another relay gave a session that we serve different numbers.
 
         The rule then: this relay's listing was wrong for the cluster. It drops the stream's
@@ -172,14 +172,14 @@ class Timeline:
         self._next_discontinuity_seq = max(self._next_discontinuity_seq, discontinuity_seq + 1)
 
 
-def propose_pins(playlist: MediaPlaylist) -> Pins:
+def propose_pins(playlist: MediaPlaylist) -> PinnedDurations:
     """Return durations with head-room over what the origin lists now, at least what it promises.
 
     An origin that is a relay itself has its head-room already: nothing is added twice.
     """
     segments = [s.duration_s for s in playlist.segments if not s.gap] or [playlist.target_duration_s]
     target_s = max(playlist.target_duration_s, math.ceil(max(segments) * TARGET_DURATION_HEADROOM))
-    return Pins(max(1, target_s), round(_part_target_s(playlist), 5))
+    return PinnedDurations(max(1, target_s), round(_part_target_s(playlist), 5))
 
 
 def _part_target_s(playlist: MediaPlaylist) -> float:

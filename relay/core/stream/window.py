@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, Fetching, made_of_parts, ticket_holder
-from relay.core.stream.live_edge import Edge
-from relay.core.stream.media_cache import Cache
+from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, FetchQueue, made_of_parts, ticket_holder
+from relay.core.stream.live_edge import LiveEdge
+from relay.core.stream.media_cache import MediaCache
 from relay.core.stream.segment import part_name
-from relay.core.stream.segment_list import Sequence, Tally
+from relay.core.stream.segment_list import SegmentList, WindowCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.playlist import MediaPlaylist
-    from relay.core.stream.fetch_queue import Outlook
+    from relay.core.stream.fetch_queue import HintStatus
     from relay.core.stream.media import Body, Media
-    from relay.core.stream.segment import Entry, Fetch, PartEntry
+    from relay.core.stream.segment import Fetch, WindowPart, WindowSegment
     from relay.core.stream.timeline import Epoch, Timeline
 
 NEWEST_SEGMENTS = 3
@@ -52,18 +52,18 @@ class Window:
         self.rendition = rendition
         self.audio_only = audio_only
         self.strip_independent = audio_only and strip_audio_independent
-        self.tally = Tally()
+        self.tally = WindowCounters()
         self.version = 0
-        self.edge = Edge()
+        self.live_edge = LiveEdge()
         self.hint_name = ""
         self.newest_at_s: float | None = None
         self.tags: tuple[str, ...] = ()  # of the playlist as a whole, as the origin writes them now
         self.base_url = ""  # of the origin's playlist: what its relative URIs count from
         self._timeline = timeline
-        self._cache = Cache(rendition, new_body)
-        self._fetching = Fetching()
+        self._cache = MediaCache(rendition, new_body)
+        self._fetching = FetchQueue()
         self._max_bytes = max_bytes
-        self._sequence = Sequence(rendition, self._cache, self._fetching, self.tally)
+        self._sequence = SegmentList(rendition, self._cache, self._fetching, self.tally)
         self._entries = self._sequence.entries
         self._first = 0  # index of the first listed entry
         self._end = 0  # index after the last listed complete entry
@@ -84,7 +84,7 @@ class Window:
         return self._cache.size_bytes
 
     @property
-    def listed(self) -> list[Entry]:
+    def listed(self) -> list[WindowSegment]:
         """The listed complete segments, oldest first."""
         return self._entries[self._first : self._end]
 
@@ -95,7 +95,7 @@ class Window:
         return max((e.duration_s for e in newest if e.epoch is self._epoch and not e.gap), default=0.0)
 
     @property
-    def open_entry(self) -> Entry | None:
+    def open_entry(self) -> WindowSegment | None:
         """The segment after the listed ones when some of its parts are listed."""
         return self._entries[self._end] if self._parts_shown else None
 
@@ -160,7 +160,7 @@ class Window:
         self._fetching.forget()
         self._over = self._epoch
         self._relist()
-        self._sequence.floor_msn = max(self._sequence.floor_msn, self.edge.last_msn + 1)
+        self._sequence.floor_msn = max(self._sequence.floor_msn, self.live_edge.last_msn + 1)
 
     # -- objects --------------------------------------------------------------------------
 
@@ -185,11 +185,11 @@ class Window:
         """Note that a fetch was abandoned on our side: the object may be asked for again at once."""
         self._fetching.put_back(fetch)
 
-    def outlook(self, fetch: Fetch) -> Outlook:
+    def outlook(self, fetch: Fetch) -> HintStatus:
         """Return what has become, meanwhile, of a hinted part that is being fetched."""
         return self._fetching.outlook(fetch, self._pending())
 
-    def _pending(self) -> list[Entry]:
+    def _pending(self) -> list[WindowSegment]:
         return [e for e in self._entries[self._end :] if not e.listable]
 
     def arrived(self, fetch: Fetch, data: bytes, now_s: float) -> None:
@@ -221,7 +221,7 @@ class Window:
             self._sequence.give_up(entry)
         self._settle(now_s)
 
-    def _borrow_init(self, entry: Entry) -> None:
+    def _borrow_init(self, entry: WindowSegment) -> None:
         """List a gap with the initialization section before it: its own is missing, and may still come."""
         before = self._entries[: self._entries.index(entry)]
         entry.borrows = True
@@ -244,9 +244,9 @@ class Window:
                 self._sequence.give_up(entry)
         self._evict()
         if self._may_list(now_s):
-            before = (self._first, self.edge.last_msn, self._parts_shown)
+            before = (self._first, self.live_edge.last_msn, self._parts_shown)
             self._relist()
-            if before != (self._first, self.edge.last_msn, self._parts_shown):
+            if before != (self._first, self.live_edge.last_msn, self._parts_shown):
                 self.newest_at_s = now_s
         self._evict()
 
@@ -264,7 +264,7 @@ class Window:
         self._sequence.cut(0, start)
         return True
 
-    def _playable(self, entry: Entry) -> bool:
+    def _playable(self, entry: WindowSegment) -> bool:
         return entry.listable or (not entry.closed and entry.decodable)
 
     def _relist(self) -> None:
@@ -284,24 +284,24 @@ class Window:
                     self._timeline.listed(entry.msn, entry.discontinuity_seq)
         self._first = max(self._first, self._end - self._sequence.window_segments)
         last = self._entries[self._end - 1] if self._end else None
-        edge = Edge(
+        live_edge = LiveEdge(
             last.msn
             if last
-            else (self._entries[self._end].msn - 1 if self._parts_shown else self.edge.last_msn),
+            else (self._entries[self._end].msn - 1 if self._parts_shown else self.live_edge.last_msn),
             len(self._parts_of(last)) if last else 0,
             self._parts_shown,
         )
-        changed = edge.last_msn != self.edge.last_msn
-        self.edge = edge
+        changed = live_edge.last_msn != self.live_edge.last_msn
+        self.live_edge = live_edge
         self.hint_name = self._next_part_name()
         if changed or before != (self._first, self._end, self._parts_shown, self.hint_name):
             self.version += 1
 
-    def _parts_of(self, entry: Entry) -> list[PartEntry]:
+    def _parts_of(self, entry: WindowSegment) -> list[WindowPart]:
         """Return the parts to list with a complete segment: all of them or none."""
         return entry.parts if entry.parts and entry.arrived() == len(entry.parts) else []
 
-    def listed_parts(self, entry: Entry) -> list[PartEntry]:
+    def listed_parts(self, entry: WindowSegment) -> list[WindowPart]:
         """Return the parts that the playlist shows for a listed segment: near the edge, after the last
         discontinuity.
 
@@ -322,7 +322,7 @@ class Window:
         newest = self._entries[self._end] if self._parts_shown else self._entries[self._end - 1]
         if newest.epoch is not self._epoch or not newest.parts:
             return ""
-        msn = self.edge.last_msn + 1
+        msn = self.live_edge.last_msn + 1
         return part_name(self.rendition, self._epoch, msn, self._parts_shown, newest.extension)
 
     # -- keeping and forgetting -----------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from relay.base.errors import RequestError, TokenError
 from relay.base.tokens import LEEWAY_S, Key, verify_viewer
 from relay.core.viewers import cmcd
-from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Ledger, Viewer
+from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Viewer, ViewerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Admission:
 
     def __init__(
         self,
-        ledger: Ledger,
+        registry: ViewerRegistry,
         *,
         keys: tuple[Key, ...] = (),
         public: bool = False,
@@ -33,7 +33,7 @@ class Admission:
         max_addresses_per_token: int = 0,
         max_seats_per_address: int = 0,
     ) -> None:
-        self.ledger = ledger
+        self.registry = registry
         self.keys: tuple[Key, ...] = keys
         self.public = public
         self.draining = False
@@ -50,7 +50,7 @@ class Admission:
 
         Raises TokenError 401 or 403, RequestError 429 (too many addresses) or 503 (full).
         """
-        viewer = self.ledger.get(token)
+        viewer = self.registry.get(token)
         if viewer is None:
             claims = verify_viewer(token.decode("latin-1"), self.keys, wall_s=wall_s)
             if claims.classroom != stream:
@@ -68,9 +68,9 @@ class Admission:
             refusal = self._refusal(viewer)
             if refusal is not None:
                 raise refusal
-            if not self.ledger.knows(claims.token_id):
+            if not self.registry.knows(claims.token_id):
                 self._room()  # a renewed token takes no second seat
-            self.ledger.enter(viewer)
+            self.registry.enter(viewer)
         self.check(viewer, stream, address, now_s)
         return viewer
 
@@ -81,13 +81,13 @@ class Admission:
         the others share one, and nobody of a school behind one address is refused.
         """
         subject = cmcd.parse(query).session or address
-        viewer = self.ledger.get(f"{stream} {subject}".encode())
+        viewer = self.registry.get(f"{stream} {subject}".encode())
         if viewer is not None:
             return viewer
         network = network_of(address)
-        if self._max_seats and self.ledger.seats(network) >= self._max_seats:
+        if self._max_seats and self.registry.seats(network) >= self._max_seats:
             subject = network
-            viewer = self.ledger.get(f"{stream} {subject}".encode())
+            viewer = self.registry.get(f"{stream} {subject}".encode())
         if viewer is None:
             key = f"{stream} {subject}"
             viewer = Viewer(
@@ -101,7 +101,7 @@ class Admission:
                 network=network,
             )
             self._room()
-            self.ledger.enter(viewer)
+            self.registry.enter(viewer)
         return viewer
 
     def check(self, viewer: Viewer, stream: str, address: str, now_s: float) -> None:
@@ -121,7 +121,7 @@ class Admission:
     def _room(self) -> None:
         if self.draining:
             raise RequestError(503, "this relay is being taken out of service: ask for another one")
-        if len(self.ledger) >= self._max_viewers:
+        if len(self.registry) >= self._max_viewers:
             raise RequestError(503, "this relay is full: try again, or ask for another one")
         if self._max_egress_bps and self.egress_bps >= self._max_egress_bps:
             raise RequestError(503, "this relay's line is full: try again, or ask for another one")
@@ -134,12 +134,12 @@ class Admission:
         self._revoked = frozenset(token_ids)
         self._closed = frozenset(closed_streams)
         turned_away = []
-        for viewer in self.ledger:
+        for viewer in self.registry:
             viewer.refused = self._refusal(viewer)
             if viewer.refused is not None:
                 turned_away.append(viewer)
         for viewer in turned_away:
-            self.ledger.leave(viewer)
+            self.registry.leave(viewer)
         return turned_away
 
     def _refusal(self, viewer: Viewer) -> TokenError | None:

@@ -120,7 +120,7 @@ def _told(report: ViewerReport) -> tuple[object, ...]:
     return report.starved, report.buffer_ms // 1000, report.latency_ms // 500, report.rendition
 
 
-class Ledger:
+class ViewerRegistry:
     """All viewers of a relay, found by the text of their token, counted by its id."""
 
     def __init__(self) -> None:

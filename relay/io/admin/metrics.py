@@ -22,7 +22,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("waiting", "live", "reconnecting", "ended")
 
 
-class Metrics:
+class RelayMetrics:
     """Renders counters, in a registry of its own."""
 
     def __init__(self, counters: Counters) -> None:

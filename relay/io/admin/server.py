@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import h11
 import trio
 
-from relay.io.admin.metrics import CONTENT_TYPE, Metrics
+from relay.io.admin.metrics import CONTENT_TYPE, RelayMetrics
 
 if TYPE_CHECKING:
     import socket
@@ -31,7 +31,7 @@ LINGER_S = 1.0
 _JSON = "application/json"
 
 
-class Node(Protocol):
+class HealthSource(Protocol):
     """What the admin port asks the relay."""
 
     def readiness(self) -> tuple[bool, list[str]]:
@@ -42,7 +42,7 @@ class Node(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class _Response:
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
@@ -52,7 +52,7 @@ class _Reply:
 async def serve_admin(
     listener: socket.socket,
     counters: Counters,
-    node: Node,
+    node: HealthSource,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -65,9 +65,9 @@ async def serve_admin(
 
 
 class _AdminPort:
-    def __init__(self, counters: Counters, node: Node) -> None:
+    def __init__(self, counters: Counters, node: HealthSource) -> None:
         self._node = node
-        self._metrics = Metrics(counters)
+        self._metrics = RelayMetrics(counters)
         self._free = trio.Semaphore(MAX_CONNECTIONS)
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -99,7 +99,7 @@ class _AdminPort:
             method = event.method
             reply = self._reply(method, event.target)
         except h11.RemoteProtocolError as exc:
-            reply = _Reply(exc.error_status_hint, b"This is not a request that can be read.\n")
+            reply = _Response(exc.error_status_hint, b"This is not a request that can be read.\n")
         if wire.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
         head = h11.Response(
@@ -123,20 +123,20 @@ class _AdminPort:
             while await stream.receive_some(RECEIVE_BYTES):
                 pass
 
-    def _reply(self, method: bytes, target: bytes) -> _Reply:
+    def _reply(self, method: bytes, target: bytes) -> _Response:
         path = target.partition(b"?")[0]
         if path not in (b"/healthz", b"/readyz", b"/metrics"):
-            return _Reply(404, b"Here are /healthz, /readyz and /metrics.\n")
+            return _Response(404, b"Here are /healthz, /readyz and /metrics.\n")
         if method not in (b"GET", b"HEAD"):
-            return _Reply(405, b"Only GET and HEAD.\n", more=(("Allow", "GET, HEAD"),))
+            return _Response(405, b"Only GET and HEAD.\n", more=(("Allow", "GET, HEAD"),))
         if path == b"/metrics":
             self._node.refresh()
-            return _Reply(200, self._metrics.render(ready=self._node.readiness()[0]), CONTENT_TYPE)
+            return _Response(200, self._metrics.render(ready=self._node.readiness()[0]), CONTENT_TYPE)
         if path == b"/healthz":
-            return _Reply(200, b'{"status": "ok"}\n', _JSON)
+            return _Response(200, b'{"status": "ok"}\n', _JSON)
         ready, reasons = self._node.readiness()
         body = json.dumps({"ready": ready, "reasons": reasons}).encode() + b"\n"
-        return _Reply(200 if ready else 503, body, _JSON)
+        return _Response(200 if ready else 503, body, _JSON)
 
 
 async def _next(wire: h11.Connection, stream: trio.SocketStream) -> object:

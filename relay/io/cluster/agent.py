@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from relay.base.tokens import Key
     from relay.config import RelaySettings
     from relay.core.counters import Counters
-    from relay.core.delivery.delivery import Edge
+    from relay.core.delivery.delivery import Delivery
     from relay.core.stream.stream import Stream
-    from relay.io.delivery.memfd import BlobStore
+    from relay.io.delivery.memfd import MemfdStore
     from relay.io.delivery.reactor import Reactor
-    from relay.io.origin.stream_manager import Streams
+    from relay.io.origin.stream_manager import StreamManager
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +36,17 @@ EMPTY_POLL_S = 0.2
 REPORTS_A_TURN = 100
 
 
-class Node:
+class ClusterAgent:
     """One relay process in its cluster, or alone."""
 
     def __init__(
         self,
         settings: RelaySettings,
-        edge: Edge,
-        streams: Streams,
+        delivery: Delivery,
+        streams: StreamManager,
         reactor: Reactor,
         counters: Counters,
-        blobs: BlobStore,
+        bodies: MemfdStore,
         *,
         relay_url: str,
         admin_url: str,
@@ -54,11 +54,11 @@ class Node:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._edge = edge
+        self._edge = delivery
         self._streams = streams
         self._reactor = reactor
         self._counters = counters
-        self._blobs = blobs
+        self._blobs = bodies
         self._relay_url = relay_url
         self._admin_url = admin_url
         self._connected = connected
@@ -70,14 +70,14 @@ class Node:
     @property
     def viewers(self) -> int:
         """How many watch now."""
-        return len(self._edge.ledger)
+        return len(self._edge.registry)
 
     # -- told by the master ---------------------------------------------------------------
 
-    def registration(self) -> cluster_protocol.Register:
+    def registration(self) -> cluster_protocol.Registration:
         """Return how this relay introduces itself to the master."""
         settings = self._settings
-        return cluster_protocol.Register(
+        return cluster_protocol.Registration(
             node_id=settings.node_name,
             public_url=settings.node_public_url or self._relay_url,
             admin_url=self._admin_url,
@@ -94,9 +94,9 @@ class Node:
 
         Of thousands of viewers that would hold everybody up: it is done in turns.
         """
-        gone = self._edge.ledger.gone(full=full)
+        gone = self._edge.registry.gone(full=full)
         reports = []
-        for number, report in enumerate(self._edge.ledger.reports(full=full), 1):
+        for number, report in enumerate(self._edge.registry.reports(full=full), 1):
             if report is not None:
                 reports.append(report)
             if number % REPORTS_A_TURN == 0:
@@ -113,7 +113,7 @@ class Node:
             version=__version__,
             orders_version=self._orders.version if self._orders else 0,
             streams=tuple(
-                s.report(self._edge.ledger.count(s.name), now_s) for s in self._edge.streams.values()
+                s.report(self._edge.registry.count(s.name), now_s) for s in self._edge.streams.values()
             ),
             viewers=tuple(reports),
             gone=gone,
@@ -203,21 +203,21 @@ class Node:
 
     def refresh(self) -> Counters:
         """Bring the gauges up to date and return all figures."""
-        counters, edge, now_s = self._counters, self._edge, trio.current_time()
+        counters, delivery, now_s = self._counters, self._edge, trio.current_time()
         counters.connections = self._reactor.open_connections
         counters.viewers = self.viewers
         counters.max_viewers = self._settings.max_connections
-        counters.waiters = edge.held
+        counters.waiters = delivery.held
         counters.send_queue_bytes = self._reactor.unsent_bytes
         counters.cache_bytes = self._blobs.live_bytes
-        counters.egress_bps = edge.admission.egress_bps
+        counters.egress_bps = delivery.admission.egress_bps
         counters.master_connected = self._connected()
-        counters.draining = edge.admission.draining
-        for name, stream in edge.streams.items():
+        counters.draining = delivery.admission.draining
+        for name, stream in delivery.streams.items():
             figures = counters.streams.get(name)
             if figures is not None:
                 figures.state = stream.state(now_s)
-                figures.viewers = edge.ledger.count(name)
+                figures.viewers = delivery.registry.count(name)
                 figures.lag_s = stream.lag_s(now_s)
                 figures.cache_bytes = sum(w.size_bytes for w in stream.windows.values())
                 tallies = [w.tally for w in stream.windows.values()]

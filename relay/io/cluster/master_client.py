@@ -1,7 +1,7 @@
 """The relay's side of the cluster: registers, sends heartbeats, waits for orders, asks for epochs.
 
 A master that is down is normal: it is tried for ever, and nothing that viewers see depends on it.
-What orders mean is decided by the `Node`; what goes over the wire is in `relay.base.cluster_protocol`.
+What orders mean is decided by the `Agent`; what goes over the wire is in `relay.base.cluster_protocol`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ import msgspec
 import trio
 
 from relay.base import logs
-from relay.base.cluster_protocol import WATCH_S, EpochAsk, EpochBase, Heartbeat, Orders, Register, Watch
+from relay.base.cluster_protocol import (
+    WATCH_S,
+    EpochOffset,
+    EpochRequest,
+    Heartbeat,
+    Orders,
+    OrdersPoll,
+    Registration,
+)
 from relay.base.errors import AirclassError, ClusterError
 from relay.base.signing import sign
 from relay.core.backoff import Backoff
@@ -53,13 +61,13 @@ CLOSE_S = 1.0
 # Below the master's 5 s, so that a connection is never used while it is being closed.
 KEEP_ALIVE_S = 4.0
 
-R = TypeVar("R", Orders, EpochBase)
+R = TypeVar("R", Orders, EpochOffset)
 
 
-class Node(Protocol):
+class Agent(Protocol):
     """What the relay tells the master, and what it does with the answer."""
 
-    def registration(self) -> Register:
+    def registration(self) -> Registration:
         """Return who this relay is."""
 
     async def heartbeat(self, *, full: bool) -> Heartbeat:
@@ -73,7 +81,7 @@ class _Busy(ClusterError):
     """The master asks to be asked again."""
 
 
-class Control:
+class MasterClient:
     """One relay's calls to its master."""
 
     def __init__(
@@ -110,7 +118,9 @@ class Control:
             trust_env=False,
         )
 
-    async def run(self, node: Node, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self, node: Agent, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Stay in touch with the master until cancelled; starts at once, master or not."""
         task_status.started()
         backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
@@ -137,19 +147,19 @@ class Control:
         """Send the next heartbeat soon: something changed that students wait for."""
         self._news.set()
 
-    async def goodbye(self, node: Node) -> None:
+    async def goodbye(self, node: Agent) -> None:
         """Say a last time how this relay stands, so that a master knows it left in order."""
         if self.connected:
             with trio.move_on_after(GOODBYE_S), contextlib.suppress(ClusterError):
                 await self._call("heartbeat", await node.heartbeat(full=False), Orders, GOODBYE_S)
 
-    async def epoch(self, ask: EpochAsk) -> EpochBase:
+    async def epoch(self, ask: EpochRequest) -> EpochOffset:
         """Return the numbers of a new origin session; raises ClusterError after at most EPOCH_S."""
         try:
             with trio.fail_after(EPOCH_S):
                 while True:
                     try:
-                        return await self._call("epoch", ask, EpochBase, EPOCH_S)
+                        return await self._call("epoch", ask, EpochOffset, EPOCH_S)
                     except _Busy:
                         await trio.sleep(EPOCH_PAUSE_S)
         except trio.TooSlowError:
@@ -157,18 +167,18 @@ class Control:
 
     # -- while connected ------------------------------------------------------------------
 
-    async def _stay(self, node: Node) -> None:
+    async def _stay(self, node: Agent) -> None:
         """Beat and watch until the master is lost (ClusterError) or has forgotten us (returns)."""
         async with trio.open_nursery() as nursery:
 
-            async def until_unknown(loop: Callable[[Node], Awaitable[None]]) -> None:
+            async def until_unknown(loop: Callable[[Agent], Awaitable[None]]) -> None:
                 await loop(node)
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(until_unknown, self._beat)
             nursery.start_soon(until_unknown, self._watch)
 
-    async def _beat(self, node: Node) -> None:
+    async def _beat(self, node: Agent) -> None:
         """Send heartbeats at the master's interval; returns when it does not know us."""
         due_s = trio.current_time()
         while True:
@@ -183,18 +193,18 @@ class Control:
                 await self._news.wait()
             self._news = trio.Event()
 
-    async def _watch(self, node: Node) -> None:
+    async def _watch(self, node: Agent) -> None:
         """Wait for new orders, again and again; returns when the master does not know us."""
         while True:
             asked_s, before = trio.current_time(), self._version
-            watch = Watch(self._node_id, before)
+            watch = OrdersPoll(self._node_id, before)
             orders = await self._call("watch", watch, Orders, WATCH_S + WATCH_SPARE_S)
             if not self._take(node, orders):
                 return
             if self._version == before:
                 await trio.sleep_until(asked_s + MIN_WATCH_S)
 
-    def _take(self, node: Node, orders: Orders) -> bool:
+    def _take(self, node: Agent, orders: Orders) -> bool:
         """Pass new orders on; False when the master does not know this relay."""
         if not orders.known:
             return False

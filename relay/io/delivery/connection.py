@@ -14,10 +14,10 @@ import ssl
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from relay.core.delivery.delivery import Ask
-    from relay.core.delivery.response import Reply
+    from relay.core.delivery.delivery import HeldRequest
+    from relay.core.delivery.response import Response
     from relay.core.viewers.registry import Viewer
-    from relay.io.delivery.memfd import Blob
+    from relay.io.delivery.memfd import MemfdBody
 
 READ_BYTES = 4 * 1024
 # One connection may take so much of a turn; the others go first then.
@@ -25,7 +25,7 @@ SEND_BYTES_PER_TURN = 1024 * 1024
 TLS_CHUNK_BYTES = 64 * 1024
 
 
-class State(enum.Enum):
+class ConnectionState(enum.Enum):
     """What a connection is doing."""
 
     IDLE = 0
@@ -41,10 +41,10 @@ class Connection:
 
     __slots__ = (
         "address",
-        "ask",
-        "blob",
-        "blob_left",
-        "blob_offset",
+        "held_request",
+        "body",
+        "body_left",
+        "body_offset",
         "buffer",
         "close_after",
         "deadline_s",
@@ -60,15 +60,15 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.address = address
-        self.state = State.IDLE
+        self.state = ConnectionState.IDLE
         self.mask = 0
         self.deadline_s = math.inf
         self.buffer = bytearray()
         self.pending: memoryview | None = None
-        self.blob: Blob | None = None
-        self.blob_offset = 0
-        self.blob_left = 0
-        self.ask: Ask | None = None
+        self.body: MemfdBody | None = None
+        self.body_offset = 0
+        self.body_left = 0
+        self.held_request: HeldRequest | None = None
         self.viewer: Viewer | None = None
         self.close_after = False
 
@@ -79,7 +79,7 @@ class Connection:
         except BlockingIOError:
             return None
 
-    def start(self, reply: Reply, tail: bytes, *, head_only: bool) -> bool:
+    def start(self, reply: Response, tail: bytes, *, head_only: bool) -> bool:
         """Send a reply; True when all of it went out, else the reactor continues with `flush`."""
         if reply.body is None or head_only:
             data = reply.head + tail if head_only else reply.head + tail + reply.text
@@ -89,9 +89,9 @@ class Connection:
             self.pending = memoryview(data)[sent:]
             return False
         data = reply.head + tail
-        self.blob = reply.body  # type: ignore[assignment]  # the relay's only Body is a Blob
-        self.blob_offset = reply.offset
-        self.blob_left = reply.size_bytes
+        self.body = reply.body  # type: ignore[assignment]  # the relay's only Body is a Blob
+        self.body_offset = reply.offset
+        self.body_left = reply.size_bytes
         sent = self._send(data, more=True)
         if sent < len(data):
             self.pending = memoryview(data)[sent:]
@@ -101,12 +101,12 @@ class Connection:
     def flush(self) -> bool:
         """Go on with a reply that did not fit; True when all of it went out."""
         if self.pending is not None:
-            sent = self._send(self.pending, more=self.blob is not None)
+            sent = self._send(self.pending, more=self.body is not None)
             if sent < len(self.pending):
                 self.pending = self.pending[sent:]
                 return False
             self.pending = None
-        return self.blob is None or self._send_blob()
+        return self.body is None or self._send_blob()
 
     def _send(self, data: bytes | memoryview, *, more: bool) -> int:
         try:
@@ -115,28 +115,28 @@ class Connection:
             return 0
 
     def _send_blob(self) -> bool:
-        blob = self.blob
-        assert blob is not None
+        body = self.body
+        assert body is not None
         budget = SEND_BYTES_PER_TURN
-        while self.blob_left and budget > 0:
+        while self.body_left and budget > 0:
             try:
-                sent = os.sendfile(self.fd, blob.fd, self.blob_offset, min(self.blob_left, budget))
+                sent = os.sendfile(self.fd, body.fd, self.body_offset, min(self.body_left, budget))
             except BlockingIOError:
                 return False
             if sent == 0:
                 raise ConnectionError("the object ended early")
-            self.blob_offset += sent
-            self.blob_left -= sent
+            self.body_offset += sent
+            self.body_left -= sent
             budget -= sent
-        if self.blob_left:
+        if self.body_left:
             return False
-        self.blob = None
+        self.body = None
         return True
 
     @property
     def unsent_bytes(self) -> int:
         """How much of the current reply has not left yet."""
-        return self.blob_left + (len(self.pending) if self.pending is not None else 0)
+        return self.body_left + (len(self.pending) if self.pending is not None else 0)
 
     def wants_write(self) -> bool:
         """Whether a read must wait for the socket to become writable (TLS only)."""
@@ -148,10 +148,10 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket and let go of everything held for it."""
-        self.state = State.CLOSED
+        self.state = ConnectionState.CLOSED
         self.pending = None
-        self.blob = None
-        self.ask = None
+        self.body = None
+        self.held_request = None
         self.viewer = None
         self.buffer.clear()
         self.sock.close()
@@ -191,7 +191,7 @@ class TlsConnection(Connection):
                 self._push()  # the handshake, or why it failed
         return b"".join(chunks)
 
-    def start(self, reply: Reply, tail: bytes, *, head_only: bool) -> bool:
+    def start(self, reply: Response, tail: bytes, *, head_only: bool) -> bool:
         """Send a reply; True when all of it went out, else the reactor continues with `flush`."""
         return super().start(reply, tail, head_only=head_only) and self._push()
 
@@ -231,16 +231,16 @@ class TlsConnection(Connection):
         return sent
 
     def _send_blob(self) -> bool:
-        blob = self.blob
-        assert blob is not None
+        body = self.body
+        assert body is not None
         budget = SEND_BYTES_PER_TURN
-        while self.blob_left and budget > 0 and (not self._encrypted or self._push()):
-            sent = self._tls.write(blob.view(self.blob_offset, min(self.blob_left, TLS_CHUNK_BYTES)))
-            self.blob_offset += sent
-            self.blob_left -= sent
+        while self.body_left and budget > 0 and (not self._encrypted or self._push()):
+            sent = self._tls.write(body.view(self.body_offset, min(self.body_left, TLS_CHUNK_BYTES)))
+            self.body_offset += sent
+            self.body_left -= sent
             budget -= sent
             self._push()
-        if self.blob_left:
+        if self.body_left:
             return False
-        self.blob = None
+        self.body = None
         return True

@@ -9,24 +9,24 @@ import mmap
 import os
 
 
-class BlobStore:
+class MemfdStore:
     """Makes blobs and counts the bytes and descriptors that are alive."""
 
     def __init__(self) -> None:
         self.live_bytes = 0
         self.live_blobs = 0
 
-    def new(self) -> Blob:
+    def new(self) -> MemfdBody:
         """Return an empty blob."""
-        return Blob(self)
+        return MemfdBody(self)
 
 
-class Blob:
+class MemfdBody:
     """Bytes in a memfd, growing at the end."""
 
     __slots__ = ("_mapped", "_store", "fd", "size_bytes")
 
-    def __init__(self, store: BlobStore) -> None:
+    def __init__(self, store: MemfdStore) -> None:
         self.fd = os.memfd_create("airclass-segment", os.MFD_CLOEXEC)
         self.size_bytes = 0
         self._mapped = memoryview(b"")

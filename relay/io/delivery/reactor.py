@@ -22,10 +22,10 @@ import trio
 
 from relay.base.errors import RequestError
 from relay.core.delivery import response
-from relay.core.delivery.delivery import Ask, Edge
-from relay.core.delivery.request import Parser
-from relay.core.delivery.timer_wheel import Wheel
-from relay.io.delivery.connection import Connection, State, TlsConnection
+from relay.core.delivery.delivery import Delivery, HeldRequest
+from relay.core.delivery.request import RequestParser
+from relay.core.delivery.timer_wheel import TimerWheel
+from relay.io.delivery.connection import Connection, ConnectionState, TlsConnection
 from relay.io.delivery.listeners import Listeners
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from relay.core.counters import Counters
     from relay.core.delivery.request import Request
-    from relay.core.delivery.response import Reply
+    from relay.core.delivery.response import Response
     from relay.core.stream.stream import Stream
     from relay.core.stream.window import Window
     from relay.core.viewers.registry import Viewer
@@ -60,7 +60,7 @@ _GONE = select.EPOLLERR | select.EPOLLHUP
 
 
 @dataclass(frozen=True, slots=True)
-class Deadlines:
+class Timeouts:
     """How long a connection may take, in seconds: for a head, between requests, for a reply, at its end.
 
     Whoever reads more slowly than `min_read_bytes_per_s`, over a whole object, is cut.
@@ -78,29 +78,29 @@ class Reactor:
 
     def __init__(
         self,
-        edge: Edge,
+        delivery: Delivery,
         counters: Counters,
         *,
         max_connections: int,
         tls: TlsContext | None = None,
-        deadlines: Deadlines | None = None,
+        deadlines: Timeouts | None = None,
         busy_events_per_s: int = BUSY_EVENTS_PER_S,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.edge = edge
-        self._deadlines = deadlines or Deadlines()
+        self.delivery = delivery
+        self._deadlines = deadlines or Timeouts()
         self._counters = counters
         self._tls = tls
         self._wall = wall
-        self._parser = Parser()
+        self._parser = RequestParser()
         self._epoll = select.epoll()
         self._nap = trio.CancelScope()
         self._max_connections = max_connections
         self._listeners = Listeners(self._epoll, counters)
         self._connections: dict[int, Connection] = {}
-        self._wheel: Wheel[Connection] = Wheel()
+        self._wheel: TimerWheel[Connection] = TimerWheel()
         self._ready: deque[Connection] = deque()
-        self._decided: deque[tuple[Connection, Reply, Request | None]] = deque()
+        self._decided: deque[tuple[Connection, Response, Request | None]] = deque()
         self._now_s = self._wall_s = 0.0
         self._more = False
         self._busy_events_per_s = busy_events_per_s
@@ -124,7 +124,7 @@ class Reactor:
     @property
     def unsent_bytes(self) -> int:
         """How much of the current replies has not left yet."""
-        return sum(c.unsent_bytes for c in self._connections.values() if c.state is State.SENDING)
+        return sum(c.unsent_bytes for c in self._connections.values() if c.state is ConnectionState.SENDING)
 
     def listen(self, listener: socket.socket) -> None:
         """Accept viewers on a bound, listening socket."""
@@ -136,7 +136,7 @@ class Reactor:
 
     def publish(self, stream: Stream, window: Window) -> None:
         """Answer everyone for whom a playlist has just moved on, all from the same bytes."""
-        self._set_free(self.edge.reached(stream, window))
+        self._set_free(self.delivery.reached(stream, window))
 
     def release(self, waiting: Iterable[Hashable]) -> None:
         """Answer requests that are held no longer, whatever there is to say to them."""
@@ -148,10 +148,10 @@ class Reactor:
         for connection in list(self._connections.values()):
             if id(connection.viewer) not in unwanted:
                 continue
-            if connection.state is State.HELD and connection.ask is not None:
-                self.edge.drop(connection, connection.ask)
+            if connection.state is ConnectionState.HELD and connection.held_request is not None:
+                self.delivery.drop(connection, connection.held_request)
                 self._free(connection)
-            elif connection.state is State.IDLE:
+            elif connection.state is ConnectionState.IDLE:
                 self._close(connection)
         self._wake()
 
@@ -175,7 +175,7 @@ class Reactor:
         if self._more or self._ready or self._decided:
             await trio.lowlevel.checkpoint()
             return
-        until_s = min(self._housekeeping_s, self._wheel.next_s(), self.edge.next_due_s())
+        until_s = min(self._housekeeping_s, self._wheel.next_s(), self.delivery.next_due_s())
         if self.gathers:
             until_s = min(until_s, self._now_s + self.gathers_s)
         with trio.CancelScope(deadline=until_s) as self._nap:
@@ -186,7 +186,7 @@ class Reactor:
     def _turn(self) -> None:
         started_s, cpu_s = time.perf_counter(), time.thread_time()
         self._now_s, self._wall_s = trio.current_time(), self._wall()
-        for late in self.edge.overdue(self._now_s):
+        for late in self.delivery.overdue(self._now_s):
             self._free(late)
         self._serve(started_s)
         if not (self._ready or self._decided):  # else those who were heard first are served first
@@ -249,7 +249,7 @@ class Reactor:
     def _free(self, connection: Hashable) -> None:
         """Queue a connection that was held; its answer is made when its turn comes."""
         assert isinstance(connection, Connection)
-        connection.state = State.FREED
+        connection.state = ConnectionState.FREED
         self._ready.append(connection)
 
     def _wake(self) -> None:
@@ -258,7 +258,7 @@ class Reactor:
 
     def _contain(self, step: Callable[[Connection, Any], None], connection: Connection, what: object) -> None:
         """The boundary of a connection: whatever goes wrong in a step ends this one, and no other."""
-        if connection.state is State.CLOSED:
+        if connection.state is ConnectionState.CLOSED:
             return
         try:
             step(connection, what)
@@ -271,12 +271,12 @@ class Reactor:
 
     def _hear(self, connection: Connection, mask: int) -> None:
         """Read what has come, or go on with a reply that did not fit."""
-        if connection.state is State.SENDING:
+        if connection.state is ConnectionState.SENDING:
             if mask & _GONE:
                 self._close(connection)
             elif connection.flush():
                 self._sent(connection)
-        elif self._receive(connection) and connection.state is State.IDLE:
+        elif self._receive(connection) and connection.state is ConnectionState.IDLE:
             self._ready.append(connection)
 
     def _receive(self, connection: Connection) -> bool:
@@ -288,7 +288,7 @@ class Reactor:
         if not data:
             self._close(connection)
             return False
-        if connection.state is State.LINGERING:
+        if connection.state is ConnectionState.LINGERING:
             return False
         connection.buffer += data
         if len(connection.buffer) > MAX_UNREAD_BYTES:
@@ -298,10 +298,10 @@ class Reactor:
 
     def _decide(self, connection: Connection, _: None) -> None:
         """Find the answer to the first request in the buffer, or to the one that was held."""
-        if connection.state is State.FREED:
+        if connection.state is ConnectionState.FREED:
             self._resume(connection)
             return
-        if connection.state is not State.IDLE or not connection.buffer:
+        if connection.state is not ConnectionState.IDLE or not connection.buffer:
             return
         request = None
         try:
@@ -311,34 +311,34 @@ class Reactor:
                 self._wheel.watch(connection)
                 self._listen_for(connection, _IN)
                 return
-            result, connection.viewer = self.edge.answer(
+            result, connection.viewer = self.delivery.answer(
                 request, connection.address, now_s=self._now_s, wall_s=self._wall_s
             )
         except RequestError as error:
             self._counters.refused[str(error.status)] += 1
-            result = response.error_reply(error)
-        if isinstance(result, Ask):
-            connection.ask = result
-            connection.state = State.HELD
+            result = response.error_response(error)
+        if isinstance(result, HeldRequest):
+            connection.held_request = result
+            connection.state = ConnectionState.HELD
             connection.deadline_s = float("inf")
             self._held += 1
-            self.edge.hold(connection, result)
+            self.delivery.hold(connection, result)
             self._listen_for(connection, _IN)
             return
         self._decided.append((connection, result, request))
 
     def _resume(self, connection: Connection) -> None:
-        ask = connection.ask
-        assert ask is not None
-        connection.ask = None
-        connection.state = State.IDLE
+        held_request = connection.held_request
+        assert held_request is not None
+        connection.held_request = None
+        connection.state = ConnectionState.IDLE
         try:
-            reply = self.edge.resume(ask, self._now_s)
+            reply = self.delivery.resume(held_request, self._now_s)
         except RequestError as error:
-            reply = response.error_reply(error)
-        self._decided.append((connection, reply, ask.request))
+            reply = response.error_response(error)
+        self._decided.append((connection, reply, held_request.request))
 
-    def _send(self, connection: Connection, answer: tuple[Reply, Request | None]) -> None:
+    def _send(self, connection: Connection, answer: tuple[Response, Request | None]) -> None:
         reply, request = answer
         tail = self._tail
         close, bare = reply.close, False
@@ -346,7 +346,7 @@ class Reactor:
             close = close or not request.headers.keep_alive
             bare = request.method != b"GET"
             if request.headers.origin:
-                tail = self._date + self.edge.cors.lines(request.headers.origin) + b"\r\n"
+                tail = self._date + self.delivery.cors.lines(request.headers.origin) + b"\r\n"
         if close:
             tail = tail[:-2] + b"Connection: close\r\n\r\n"
         connection.close_after = close
@@ -359,7 +359,7 @@ class Reactor:
         if connection.start(reply, tail, head_only=bare):
             self._sent(connection)
         else:
-            connection.state = State.SENDING
+            connection.state = ConnectionState.SENDING
             slowest_s = connection.unsent_bytes / self._deadlines.min_read_bytes_per_s
             connection.deadline_s = self._now_s + self._deadlines.write_s + slowest_s
             self._wheel.watch(connection)
@@ -368,14 +368,14 @@ class Reactor:
     def _sent(self, connection: Connection) -> None:
         """A reply is out: close, or be ready for the next request."""
         if not connection.close_after:
-            connection.state = State.IDLE
+            connection.state = ConnectionState.IDLE
             if connection.buffer:
                 self._ready.append(connection)
             else:
                 self._idle(connection)
             return
         # Closing with unread input would reset the connection and lose the reply.
-        connection.state = State.LINGERING
+        connection.state = ConnectionState.LINGERING
         connection.buffer.clear()
         connection.shut()
         connection.deadline_s = self._now_s + self._deadlines.linger_s
@@ -389,18 +389,18 @@ class Reactor:
 
     def _late(self, connection: Connection) -> None:
         """A deadline is over: tell a dawdling sender, cut a slow reader, drop an idle one."""
-        if connection.state is State.SENDING:
+        if connection.state is ConnectionState.SENDING:
             self._counters.slow_readers_cut += 1
             self._close(connection)
-        elif connection.state is State.IDLE and connection.buffer:
+        elif connection.state is ConnectionState.IDLE and connection.buffer:
             error = RequestError(408, "the request came too slowly", close=True)
             connection.buffer.clear()
             try:
-                self._send(connection, (response.error_reply(error), None))
+                self._send(connection, (response.error_response(error), None))
             except OSError:  # the peer has gone this very moment
                 self._close(connection)
         else:
-            self._counters.idle_closed += connection.state is State.IDLE
+            self._counters.idle_closed += connection.state is ConnectionState.IDLE
             self._close(connection)
 
     # -- sockets --------------------------------------------------------------------------
@@ -428,15 +428,15 @@ class Reactor:
         return TlsConnection(sock, address, self._tls.current(self._now_s))
 
     def _listen_for(self, connection: Connection, mask: int) -> None:
-        if connection.mask != mask and connection.state is not State.CLOSED:
+        if connection.mask != mask and connection.state is not ConnectionState.CLOSED:
             connection.mask = mask
             self._epoll.modify(connection.fd, mask)
 
     def _close(self, connection: Connection) -> None:
-        if connection.state is State.CLOSED:
+        if connection.state is ConnectionState.CLOSED:
             return
-        if connection.state is State.HELD and connection.ask is not None:
-            self.edge.drop(connection, connection.ask)
+        if connection.state is ConnectionState.HELD and connection.held_request is not None:
+            self.delivery.drop(connection, connection.held_request)
         self._wheel.forget(connection)
         del self._connections[connection.fd]
         connection.close()
@@ -449,10 +449,10 @@ class Reactor:
         self.gathers_s = GATHER_S if self._held else GATHER_PLAIN_S
         self._heard = self._held = 0
         self._date = b"Date: " + formatdate(self._wall_s, usegmt=True).encode() + b"\r\n"
-        self._tail = self._date + self.edge.cors.lines(b"") + b"\r\n"
+        self._tail = self._date + self.delivery.cors.lines(b"") + b"\r\n"
         if self._tls is not None:
             self._counters.tls_reloads = self._tls.reloads
         sent = self._counters.sent_bytes
-        self.edge.admission.egress_bps = int((sent - self._sent_before) * 8 / HOUSEKEEPING_S)
+        self.delivery.admission.egress_bps = int((sent - self._sent_before) * 8 / HOUSEKEEPING_S)
         self._sent_before = sent
-        self.edge.sweep(self._now_s)
+        self.delivery.sweep(self._now_s)

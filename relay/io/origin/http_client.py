@@ -18,18 +18,18 @@ import trio
 
 from relay.base.errors import ConfigError, OriginError
 from relay.core.counters import OriginCounters
-from relay.core.origin.response_reader import Answer, AnswerReader
-from relay.core.origin.url import Origin, locate, parse_origin, resolve
+from relay.core.origin.response_reader import OriginResponse, ResponseReader
+from relay.core.origin.url import OriginUrl, locate, parse_origin, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from relay.core.playlist import ByteRange
 
-    Connect = Callable[[Origin], Awaitable[trio.abc.Stream]]
+    Connect = Callable[[OriginUrl], Awaitable[trio.abc.Stream]]
     Sink = Callable[[bytes], object]
 
-__all__ = ["Answer", "Limits", "Origin", "Upstream", "dial", "parse_origin", "resolve"]
+__all__ = ["OriginClient", "OriginLimits", "OriginResponse", "OriginUrl", "dial", "parse_origin", "resolve"]
 
 MAX_CONNECTIONS = 2
 MAX_REDIRECTS = 3
@@ -39,7 +39,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class OriginLimits:
     """Bounds of every fetch, in seconds and bytes.
 
     `progress_s` is the longest silence within an answer, `answer_s` the time for all of it once it
@@ -64,17 +64,17 @@ class _Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class _PendingRequest:
     """One request: where, its bytes, and where the answer goes."""
 
-    target: Origin
+    target: OriginUrl
     head: bytes
     first_byte_s: float
-    reader: AnswerReader
+    reader: ResponseReader
     sink: Sink | None
 
 
-class Upstream:
+class OriginClient:
     """Fetches from one origin; a third caller waits until one of two connections is free."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Upstream:
         origin_url: str,
         *,
         bearer: str = "",
-        limits: Limits | None = None,
+        limits: OriginLimits | None = None,
         counters: OriginCounters | None = None,
         connect: Connect | None = None,
         ca_file: str = "",
@@ -90,7 +90,7 @@ class Upstream:
         self.origin = parse_origin(origin_url)
         if not (bearer.isascii() and bearer.isprintable()):
             raise ConfigError(["the origin's bearer token holds characters that no header can carry"])
-        self._limits = limits or Limits()
+        self._limits = limits or OriginLimits()
         self._counters = counters if counters is not None else OriginCounters()
         self._connect = connect or functools.partial(dial, ca_file=ca_file)
         self._free = trio.Semaphore(MAX_CONNECTIONS)
@@ -108,7 +108,7 @@ class Upstream:
         byterange: ByteRange | None = None,
         sink: Sink | None = None,
         base_url: str = "",
-    ) -> Answer:
+    ) -> OriginResponse:
         """Return the whole answer to a GET of a URL on the origin's server.
 
         `url` is absolute, or a playlist's URI when `base_url` tells where the playlist was.
@@ -120,12 +120,12 @@ class Upstream:
         try:
             target = self._allowed(resolve(base_url, url) if base_url else url)
             for _ in range(MAX_REDIRECTS + 1):
-                reader = AnswerReader(max_bytes, byterange)
+                reader = ResponseReader(max_bytes, byterange)
                 body = await self._fetch(
-                    _Ask(target, self._head(target, byterange), first_byte_s, reader, sink)
+                    _PendingRequest(target, self._head(target, byterange), first_byte_s, reader, sink)
                 )
                 if reader.status not in _REDIRECTS:
-                    return Answer(reader.status, reader.headers, body, target.url)
+                    return OriginResponse(reader.status, reader.headers, body, target.url)
                 target = self._allowed(resolve(target.url, reader.headers.get("location", "")))
             raise OriginError(f"the origin redirects more than {MAX_REDIRECTS} times", "refused")
         except OriginError as exc:
@@ -137,7 +137,7 @@ class Upstream:
         while self._idle:
             await _close(self._idle.pop().stream)
 
-    def _allowed(self, url: str) -> Origin:
+    def _allowed(self, url: str) -> OriginUrl:
         target = locate(url)
         if not target.same_server(self.origin):
             raise OriginError(
@@ -146,7 +146,7 @@ class Upstream:
             )
         return target
 
-    async def _fetch(self, ask: _Ask) -> bytes:
+    async def _fetch(self, ask: _PendingRequest) -> bytes:
         """Make one request, twice when an idle connection turns out to have been closed."""
         with _deadline(self._limits.queue_s, "both connections to the origin stayed busy"):
             await self._free.acquire()
@@ -176,7 +176,7 @@ class Upstream:
             await _close(connection.stream)
         return None
 
-    async def _exchange(self, connection: _Connection, ask: _Ask) -> bytes:
+    async def _exchange(self, connection: _Connection, ask: _PendingRequest) -> bytes:
         """Send a request and read its answer; the connection goes back idle or is closed."""
         body: list[bytes] = []
         stream, reader = connection.stream, ask.reader
@@ -209,7 +209,7 @@ class Upstream:
             await _close(stream)
         return b"".join(body)
 
-    def _head(self, target: Origin, byterange: ByteRange | None) -> bytes:
+    def _head(self, target: OriginUrl, byterange: ByteRange | None) -> bytes:
         wanted = ""
         if byterange is not None:
             wanted = f"Range: bytes={byterange.offset}-{byterange.offset + byterange.length - 1}\r\n"
@@ -217,7 +217,7 @@ class Upstream:
         return head.encode("ascii")
 
 
-async def dial(origin: Origin, *, ca_file: str = "") -> trio.abc.Stream:
+async def dial(origin: OriginUrl, *, ca_file: str = "") -> trio.abc.Stream:
     """Return a connection to an origin's server, over verified TLS for https."""
     stream = await trio.open_tcp_stream(origin.host, origin.port)
     if origin.scheme == "http":

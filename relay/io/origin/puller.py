@@ -18,24 +18,24 @@ import trio
 
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
-from relay.core.origin.epoch_tracker import Sessions, first_msn
-from relay.core.origin.failover import Origins
-from relay.core.origin.playlist_poller import INDEX_FIRST_BYTE_S, PLAIN_FIRST_BYTE_S, Follower
-from relay.core.origin.sequence_repair import Counting
+from relay.core.origin.epoch_tracker import EpochTracker, first_msn
+from relay.core.origin.failover import OriginFailover
+from relay.core.origin.playlist_poller import INDEX_FIRST_BYTE_S, PLAIN_FIRST_BYTE_S, PlaylistPoller
+from relay.core.origin.sequence_repair import SequenceRepair
 from relay.core.origin.url import server_of
-from relay.core.stream.fetch_queue import Outlook
-from relay.io.origin.http_client import Limits, Upstream, resolve
+from relay.core.stream.fetch_queue import HintStatus
+from relay.io.origin.http_client import OriginClient, OriginLimits, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from relay.base.cluster_protocol import EpochAsk, EpochBase
+    from relay.base.cluster_protocol import EpochOffset, EpochRequest
     from relay.core.counters import OriginCounters, StreamFigures
     from relay.core.stream.segment import Fetch
-    from relay.core.stream.stream import Source, Stream
+    from relay.core.stream.stream import OriginRendition, Stream
     from relay.core.stream.timeline import Epoch
     from relay.core.stream.window import Window
-    from relay.io.origin.http_client import Answer
+    from relay.io.origin.http_client import OriginResponse
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,9 @@ class Puller:
         origins: tuple[str, ...],
         *,
         bearer: str,
-        limits: Limits,
+        limits: OriginLimits,
         publish: Callable[[Stream, Window], None],
-        decide: Callable[[EpochAsk], Awaitable[EpochBase]],
+        decide: Callable[[EpochRequest], Awaitable[EpochOffset]],
         figures: StreamFigures,
         counters: OriginCounters,
         changed: Callable[[], None] = lambda: None,
@@ -83,7 +83,7 @@ class Puller:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.stream = stream
-        self._origins = Origins(origins)
+        self._origins = OriginFailover(origins)
         self._bearer = bearer
         self._limits = limits
         self._publish = publish
@@ -93,8 +93,8 @@ class Puller:
         self._changed = changed
         self._ends_with_origin = ends_with_origin
         self._wall = wall
-        self._sessions: dict[str, Sessions] = {}
-        self._counting: dict[str, Counting] = {}
+        self._sessions: dict[str, EpochTracker] = {}
+        self._counting: dict[str, SequenceRepair] = {}
         self._epoch_lock = trio.Lock()
         self._ended: set[str] = set()
         self._problems: dict[str, OriginError] = {}  # by origin, since the stream was last live
@@ -141,9 +141,9 @@ class Puller:
 
     async def _round(self, url: str) -> None:
         """Follow the origin's session until something about it fails."""
-        upstream = self._upstream(url)
+        origin_client = self._upstream(url)
         try:
-            answer = await upstream.get(
+            answer = await origin_client.get(
                 url, first_byte_s=INDEX_FIRST_BYTE_S, max_bytes=self._limits.max_playlist_bytes
             )
             index = pl.parse(_text(answer.status, answer.body, "index"))
@@ -151,18 +151,20 @@ class Puller:
             sources = self.stream.describe(index, base_url)
         finally:
             with trio.move_on_after(1, shield=True):
-                await upstream.aclose()
+                await origin_client.aclose()
         async with trio.open_nursery() as nursery:
             for source in sources:
                 nursery.start_soon(partial(self._rendition, nursery.cancel_scope, source, base_url))
 
-    def _upstream(self, url: str) -> Upstream:
-        return Upstream(url, bearer=self._bearer, limits=self._limits, counters=self._counters)
+    def _upstream(self, url: str) -> OriginClient:
+        return OriginClient(url, bearer=self._bearer, limits=self._limits, counters=self._counters)
 
-    async def _rendition(self, round_scope: trio.CancelScope, source: Source, index_url: str) -> None:
-        upstream = self._upstream(index_url)
+    async def _rendition(
+        self, round_scope: trio.CancelScope, source: OriginRendition, index_url: str
+    ) -> None:
+        origin_client = self._upstream(index_url)
         window = self.stream.windows[source.id]
-        self._sessions.setdefault(window.rendition, Sessions(self.stream.timeline)).begin()
+        self._sessions.setdefault(window.rendition, EpochTracker(self.stream.timeline)).begin()
         work = trio.Event()
         url = resolve(index_url, source.uri)
 
@@ -173,27 +175,27 @@ class Puller:
 
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._fetch_objects, upstream, window, lambda: work)
+                nursery.start_soon(self._fetch_objects, origin_client, window, lambda: work)
                 nursery.start_soon(self._tick, window)
-                await self._follow(upstream, window, url, changed)
+                await self._follow(origin_client, window, url, changed)
                 round_scope.cancel()
         finally:
             with trio.move_on_after(1, shield=True):
-                await upstream.aclose()
+                await origin_client.aclose()
 
     async def _follow(
-        self, upstream: Upstream, window: Window, url: str, changed: Callable[[], None]
+        self, origin_client: OriginClient, window: Window, url: str, changed: Callable[[], None]
     ) -> None:
         """Ask for a rendition's playlist at its pace; ends when another origin should be tried."""
-        follower = Follower(trio.current_time(), stand_by=self._origins.stand_by)
-        counting = self._counting.setdefault(window.rendition, Counting())
+        follower = PlaylistPoller(trio.current_time(), stand_by=self._origins.stand_by)
+        counting = self._counting.setdefault(window.rendition, SequenceRepair())
         while True:
             poll = follower.next_poll(trio.current_time())
             await trio.sleep_until(poll.at_s)
             asked_s = trio.current_time()
             target = f"{url}{'&' if '?' in url else '?'}{poll.query}" if poll.query else url
             try:
-                answer = await upstream.get(
+                answer = await origin_client.get(
                     target, first_byte_s=poll.first_byte_s, max_bytes=self._limits.max_playlist_bytes
                 )
             except OriginError as exc:
@@ -257,7 +259,7 @@ class Puller:
             self._after(window, before)
 
     async def _fetch_objects(
-        self, upstream: Upstream, window: Window, work: Callable[[], trio.Event]
+        self, origin_client: OriginClient, window: Window, work: Callable[[], trio.Event]
     ) -> None:
         """Fetch what the window wants, one object at a time, on the rendition's second connection.
 
@@ -272,18 +274,18 @@ class Puller:
                     await waiting.wait()
                 continue
             try:
-                await self._fetch(upstream, window, fetch)
+                await self._fetch(origin_client, window, fetch)
             except BaseException:
                 window.put_back(fetch)  # abandoned by us: it may be had in the next round
                 raise
 
-    async def _fetch(self, upstream: Upstream, window: Window, fetch: Fetch) -> None:
+    async def _fetch(self, origin_client: OriginClient, window: Window, fetch: Fetch) -> None:
         before = window.version
         try:
             if fetch.kind == "hint":
-                answer = await self._get_ahead(upstream, window, fetch)
+                answer = await self._get_ahead(origin_client, window, fetch)
             else:
-                answer = await self._get(upstream, window, fetch, PLAIN_FIRST_BYTE_S)
+                answer = await self._get(origin_client, window, fetch, PLAIN_FIRST_BYTE_S)
         except OriginError as exc:
             window.failed(fetch, trio.current_time(), gone=exc.kind in NEVER_BETTER)
             self._after(window, before)
@@ -301,13 +303,13 @@ class Puller:
 
     async def _get(
         self,
-        upstream: Upstream,
+        origin_client: OriginClient,
         window: Window,
         fetch: Fetch,
         first_byte_s: float,
         sink: Callable[[bytes], None] | None = None,
-    ) -> Answer:
-        return await upstream.get(
+    ) -> OriginResponse:
+        return await origin_client.get(
             fetch.uri,
             base_url=window.base_url,
             first_byte_s=first_byte_s,
@@ -316,12 +318,12 @@ class Puller:
             sink=sink,
         )
 
-    async def _get_ahead(self, upstream: Upstream, window: Window, fetch: Fetch) -> Answer:
+    async def _get_ahead(self, origin_client: OriginClient, window: Window, fetch: Fetch) -> OriginResponse:
         """Fetch a hinted part, for as long as it is hinted at: asking again would be a second fetch."""
         with trio.CancelScope() as scope:
             ahead = self._ahead[window.rendition] = _Ahead(fetch, scope, [])
             try:
-                answer = await self._get(upstream, window, fetch, AHEAD_FIRST_BYTE_S, ahead.take)
+                answer = await self._get(origin_client, window, fetch, AHEAD_FIRST_BYTE_S, ahead.take)
                 return replace(answer, body=b"".join(ahead.pieces))
             finally:
                 del self._ahead[window.rendition]
@@ -334,9 +336,9 @@ class Puller:
         if ahead is None or ahead.pieces:
             return
         outlook = window.outlook(ahead.fetch)
-        if outlook is Outlook.DUE:
+        if outlook is HintStatus.DUE:
             ahead.scope.deadline = min(ahead.scope.deadline, trio.current_time() + DUE_FIRST_BYTE_S)
-        elif outlook is Outlook.LOST:
+        elif outlook is HintStatus.LOST:
             ahead.scope.cancel()
 
     def _complain(self, fetch: Fetch, problem: OriginError) -> None:

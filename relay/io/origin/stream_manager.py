@@ -10,15 +10,15 @@ import trio
 
 from relay.base.errors import ClusterError
 from relay.core.counters import StreamFigures
-from relay.io.origin.http_client import Limits
+from relay.io.origin.http_client import OriginLimits
 from relay.io.origin.puller import Puller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from relay.base.cluster_protocol import EpochAsk, EpochBase
+    from relay.base.cluster_protocol import EpochOffset, EpochRequest
     from relay.core.counters import Counters
-    from relay.core.delivery.delivery import Edge
+    from relay.core.delivery.delivery import Delivery
     from relay.core.stream.stream import Stream
     from relay.io.delivery.reactor import Reactor
 
@@ -33,25 +33,25 @@ class _Wanted:
     bearer: str
 
 
-class Streams:
+class StreamManager:
     """The pullers of a relay; what is wanted is set at once, what runs follows."""
 
     def __init__(
         self,
-        edge: Edge,
+        delivery: Delivery,
         reactor: Reactor,
         counters: Counters,
         *,
-        decide: Callable[[EpochAsk], Awaitable[EpochBase]] | None = None,
-        limits: Limits | None = None,
+        decide: Callable[[EpochRequest], Awaitable[EpochOffset]] | None = None,
+        limits: OriginLimits | None = None,
         on_demand: bool = False,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._edge = edge
+        self._edge = delivery
         self._reactor = reactor
         self._counters = counters
         self._decide = decide
-        self._limits = limits or Limits()
+        self._limits = limits or OriginLimits()
         self._on_demand = on_demand
         self._state_changed = changed
         self._wanted: dict[str, _Wanted] = {}
@@ -129,10 +129,10 @@ class Streams:
         with scope:
             await (puller.run_on_demand() if self._on_demand else puller.run())
 
-    def _decide_for(self, stream: Stream) -> Callable[[EpochAsk], Awaitable[EpochBase]]:
+    def _decide_for(self, stream: Stream) -> Callable[[EpochRequest], Awaitable[EpochOffset]]:
         """Ask the master for an epoch's numbers; decide alone where there is none, or no answer."""
 
-        async def decide(ask: EpochAsk) -> EpochBase:
+        async def decide(ask: EpochRequest) -> EpochOffset:
             if self._decide is not None:
                 try:
                     return await self._decide(ask)

@@ -35,14 +35,16 @@ def origin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def one_master(tmp_path_factory: pytest.TempPathFactory, origin_url: str) -> Iterator[harness.FakeMaster]:
+def one_master(
+    tmp_path_factory: pytest.TempPathFactory, origin_url: str
+) -> Iterator[harness.FakeMasterProcess]:
     """One fake master for all tests; `master` sets its stage anew for each."""
     with harness.fake_master(tmp_path_factory.mktemp("master"), origin_url) as running:
         yield running
 
 
 @pytest.fixture
-def master(one_master: harness.FakeMaster) -> harness.FakeMaster:
+def master(one_master: harness.FakeMasterProcess) -> harness.FakeMasterProcess:
     """A fake master with a small school on its stage."""
     one_master.set(reset=True)
     one_master.set(**sample_data.school())
@@ -50,7 +52,7 @@ def master(one_master: harness.FakeMaster) -> harness.FakeMaster:
 
 
 @pytest.fixture
-def open_page(browser: Browser, master: harness.FakeMaster) -> Iterator[Callable[..., Page]]:
+def open_page(browser: Browser, master: harness.FakeMasterProcess) -> Iterator[Callable[..., Page]]:
     """Open a page of the fake master in a fresh, private browser window; scripts' errors fail the test."""
     faults: list[str] = []
     contexts = []
@@ -90,7 +92,7 @@ def open_page(browser: Browser, master: harness.FakeMaster) -> Iterator[Callable
 
 
 @pytest.fixture
-def watching(open_page: Callable[..., Page], master: harness.FakeMaster) -> Callable[..., Page]:
+def watching(open_page: Callable[..., Page], master: harness.FakeMasterProcess) -> Callable[..., Page]:
     """Join the live class and wait for a moving picture."""
 
     def join(**how: Any) -> Page:

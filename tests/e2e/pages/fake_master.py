@@ -1,6 +1,6 @@
 """A master for testing the pages: speaks the contract, holds no truth, does what a test tells it.
 
-`POST /_fake` with JSON changes what it answers and pushes (see `Stage`). Its relays are two paths,
+`POST /_fake` with JSON changes what it answers and pushes (see `MasterScript`). Its relays are two paths,
 `/r1/…` and `/r2/…`, that hand on what an ingest makes. Runs as a process of its own, because the tests
 drive a browser with a library that brings another event loop.
 """
@@ -42,7 +42,7 @@ CAPTIONS_LISTED = 10
 
 
 @dataclass
-class Stage:
+class MasterScript:
     """What the fake plays: a test sets any of these fields by name."""
 
     state: str = "waiting"
@@ -80,11 +80,11 @@ class Stage:
     backup: JSON = field(default_factory=lambda: {"at": "", "size_bytes": 0})
 
 
-class Fake:
+class FakeMasterServer:
     """The application, its stage and everyone who listens."""
 
     def __init__(self, pages: Path, origin_url: str, secret: str) -> None:
-        self.stage = Stage()
+        self.stage = MasterScript()
         self.pages = pages
         self.origin_url = origin_url
         self.secret = secret
@@ -208,7 +208,7 @@ class Fake:
                 await self.heard(who)
                 self.push(who, news)
         if order.pop("reset", False):
-            self.stage = Stage()
+            self.stage = MasterScript()
             for gone in self.listeners.values():  # pages of the test before, whose sockets still close
                 gone.clear()
         for name, value in order.items():
@@ -395,7 +395,7 @@ def problem(status: int, slug: str, retry_after_s: int = 0) -> Any:
 
 async def main(pages: str, origin_url: str, secret: str, ready_file: str) -> None:
     """Serve until standard input ends; write the address to the ready file."""
-    fake = Fake(Path(pages).resolve(), origin_url, secret)
+    fake = FakeMasterServer(Path(pages).resolve(), origin_url, secret)
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None

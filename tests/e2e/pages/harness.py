@@ -81,7 +81,7 @@ def ready(process: subprocess.Popen[bytes], file: Path, log: Path) -> dict[str, 
     return dict(json.loads(wait_for(look, why=f"{file.name}")))
 
 
-class FakeMaster:
+class FakeMasterProcess:
     """The fake master from outside."""
 
     def __init__(self, url: str) -> None:
@@ -192,10 +192,10 @@ def _answers(url: str) -> str:
 
 
 @contextmanager
-def fake_master(folder: Path, origin_url: str) -> Iterator[FakeMaster]:
+def fake_master(folder: Path, origin_url: str) -> Iterator[FakeMasterProcess]:
     """Run the fake master on a port of its own."""
     assert (PAGES / "index.html").exists(), "build the pages first: make pages"
     file, log = folder / "master.json", folder / "master.log"
     args = [sys.executable, "-m", "tests.e2e.pages.fake_master", str(PAGES), origin_url, SECRET, str(file)]
     with child(args, log) as process:
-        yield FakeMaster(ready(process, file, log)["master_url"])
+        yield FakeMasterProcess(ready(process, file, log)["master_url"])

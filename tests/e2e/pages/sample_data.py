@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airclass.domain.advice import NodeFigures, summarize
-from airclass.domain.health import Reason, Status, Why
+from airclass.domain.health import NodeStatus, Reason, ReasonCode
 
 CODE = "K7QFM2XP"
 XSS = "<img src=x onerror=\"document.title='broken'\">"
@@ -114,15 +114,18 @@ def because(reason: Reason) -> dict[str, Any]:
     return {"reason": reason.text, "reason_code": reason.code, "reason_figures": reason.figures}
 
 
-SILENT = because(Reason("has sent nothing for 42 s", Why.SILENT, {"silent_s": 42}))
-DRAINING = because(Reason("sends its students to other nodes", Why.DRAINING))
-NO_INGEST = because(Reason("c1: the connection to the origin failed (connection refused)", Why.NO_INGEST))
+SILENT = because(Reason("has sent nothing for 42 s", ReasonCode.SILENT, {"silent_s": 42}))
+DRAINING = because(Reason("sends its students to other nodes", ReasonCode.DRAINING))
+NO_INGEST = because(
+    Reason("c1: the connection to the origin failed (connection refused)", ReasonCode.NO_INGEST)
+)
 
 
 def summary(nodes: list[dict[str, Any]]) -> dict[str, Any]:
     """The six figures of some nodes, as the master would tell them."""
     figures = [
-        NodeFigures(n["id"], Status(n["status"]), n["reason"], n["connections"], n["capacity"]) for n in nodes
+        NodeFigures(n["id"], NodeStatus(n["status"]), n["reason"], n["connections"], n["capacity"])
+        for n in nodes
     ]
     told = asdict(summarize(figures))
     advice = told.pop("recommendation")

@@ -1,4 +1,4 @@
-"""Every page in every state: how to bring it onto the screen. Used by the gallery and by the axe tests."""
+"""Every page in every state: how to bring it onto the screen. For `make screenshots` and the axe tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
 
 
 #: Makes a browser behave as phones do before the first touch.
@@ -34,7 +34,7 @@ class Scene:
     name: str
     path: str
     stage: dict[str, Any] = field(default_factory=dict)
-    act: Callable[[Page, FakeMaster], None] | None = None
+    act: Callable[[Page, FakeMasterProcess], None] | None = None
     #: the whole length of the page is shown, not only the first screen
     whole: bool = False
 
@@ -44,7 +44,7 @@ def submit(page: Page) -> None:
     page.locator("main button[type=submit]").click()
 
 
-def type_code(page: Page, _: FakeMaster) -> None:
+def type_code(page: Page, _: FakeMasterProcess) -> None:
     """Enter a code."""
     page.locator("main input").fill("WRONG123")
     submit(page)
@@ -53,65 +53,65 @@ def type_code(page: Page, _: FakeMaster) -> None:
     page.locator(".error", has_text=" ").wait_for()
 
 
-def enter(page: Page, _: FakeMaster) -> None:
+def enter(page: Page, _: FakeMasterProcess) -> None:
     """Give a name."""
     page.locator("main input").fill("김민아")
     submit(page)
 
 
-def noticed(page: Page, master: FakeMaster) -> None:
+def noticed(page: Page, master: FakeMasterProcess) -> None:
     """Give a name and come to a screen without a form."""
     enter(page, master)
     page.locator(".notice").wait_for()
 
 
-def listening(page: Page, master: FakeMaster) -> None:
+def listening(page: Page, master: FakeMasterProcess) -> None:
     """Wait for the class until the page hears news: the number of students is the first of them."""
     noticed(page, master)
     page.locator("main.centre > p").wait_for()
 
 
-def playing(page: Page, master: FakeMaster) -> None:
+def playing(page: Page, master: FakeMasterProcess) -> None:
     """Give a name and watch."""
     enter(page, master)
     harness.moving(page, 1.5)
 
 
-def reconnecting(page: Page, master: FakeMaster) -> None:
+def reconnecting(page: Page, master: FakeMasterProcess) -> None:
     """Watch until the teacher's line breaks."""
     playing(page, master)
     master.set(state="reconnecting")
     page.locator(".banner").wait_for()
 
 
-def removed(page: Page, master: FakeMaster) -> None:
+def removed(page: Page, master: FakeMasterProcess) -> None:
     """Be removed by the teacher."""
     listening(page, master)
     master.set(push_student={"type": "kicked"})
     page.get_by_role("heading", name="removed").or_(page.get_by_role("heading", name="나가게")).wait_for()
 
 
-def ended(page: Page, master: FakeMaster) -> None:
+def ended(page: Page, master: FakeMasterProcess) -> None:
     """Stay until the end."""
     listening(page, master)
     master.set(push_student={"type": "ended"})
     page.get_by_role("heading", name="ended").or_(page.get_by_role("heading", name="끝났")).wait_for()
 
 
-def silent(page: Page, master: FakeMaster) -> None:
+def silent(page: Page, master: FakeMasterProcess) -> None:
     """Watch in a browser that wants a tap before any sound."""
     page.evaluate(FORBID_SOUND)
     playing(page, master)
 
 
-def offline(page: Page, master: FakeMaster) -> None:
+def offline(page: Page, master: FakeMasterProcess) -> None:
     """Lose the network while watching."""
     playing(page, master)
     page.context.set_offline(True)
     page.locator(".banner").wait_for()
 
 
-def behind(page: Page, master: FakeMaster) -> None:
+def behind(page: Page, master: FakeMasterProcess) -> None:
     """Pause until the class has gone on, then play from there."""
     playing(page, master)
     pause = page.locator(".bar button").first
@@ -121,7 +121,7 @@ def behind(page: Page, master: FakeMaster) -> None:
     harness.moving(page, 0.5)
 
 
-def refused(page: Page, _: FakeMaster) -> None:
+def refused(page: Page, _: FakeMasterProcess) -> None:
     """Sign in with a wrong password."""
     page.locator("#username").fill("kim")
     page.locator("#password").fill("wrong")
@@ -129,13 +129,13 @@ def refused(page: Page, _: FakeMaster) -> None:
     page.get_by_role("alert").filter(has_text=" ").wait_for()
 
 
-def ready(page: Page, _: FakeMaster) -> None:
+def ready(page: Page, _: FakeMasterProcess) -> None:
     """Wait until the page has its data."""
     page.locator("h2").first.wait_for()
     page.wait_for_timeout(400)
 
 
-def previewing(page: Page, master: FakeMaster) -> None:
+def previewing(page: Page, master: FakeMasterProcess) -> None:
     """Wait until the teacher sees the class."""
     ready(page, master)
     for second in range(12):
@@ -144,7 +144,7 @@ def previewing(page: Page, master: FakeMaster) -> None:
     harness.moving(page, 2)
 
 
-def hearing(page: Page, master: FakeMaster) -> None:
+def hearing(page: Page, master: FakeMasterProcess) -> None:
     """Let the page measure the sound for some seconds."""
     previewing(page, master)
     page.locator("[role=group] .button.small").first.click()
@@ -152,35 +152,35 @@ def hearing(page: Page, master: FakeMaster) -> None:
     harness.moving(page, 3)
 
 
-def dropped(page: Page, master: FakeMaster) -> None:
+def dropped(page: Page, master: FakeMasterProcess) -> None:
     """Lose the teacher's picture."""
     previewing(page, master)
     master.set(state="reconnecting")
     page.locator("section.reconnecting").wait_for()
 
 
-def listed(page: Page, _: FakeMaster) -> None:
+def listed(page: Page, _: FakeMasterProcess) -> None:
     """Wait for the list of classes."""
     page.locator("main li").first.wait_for()
 
 
-def adding(page: Page, master: FakeMaster) -> None:
+def adding(page: Page, master: FakeMasterProcess) -> None:
     """Begin a new class."""
     listed(page, master)
     page.locator("main .button.primary").click()
 
 
-def projecting(page: Page, master: FakeMaster) -> None:
+def projecting(page: Page, master: FakeMasterProcess) -> None:
     """Show the code to the whole room."""
     ready(page, master)
     page.locator(".code + .field + .row .button").first.click()
     page.wait_for_timeout(300)
 
 
-def press(selector: str) -> Callable[[Page, FakeMaster], None]:
+def press(selector: str) -> Callable[[Page, FakeMasterProcess], None]:
     """Press a button once the page is there."""
 
-    def act(page: Page, master: FakeMaster) -> None:
+    def act(page: Page, master: FakeMasterProcess) -> None:
         ready(page, master)
         page.locator(selector).first.click()
         page.wait_for_timeout(200)
@@ -188,7 +188,7 @@ def press(selector: str) -> Callable[[Page, FakeMaster], None]:
     return act
 
 
-def invited(page: Page, master: FakeMaster) -> None:
+def invited(page: Page, master: FakeMasterProcess) -> None:
     """Change an account and make a link for it."""
     press("tr:nth-child(2) td.end .button")(page, master)
     page.locator("dialog form div > .button.small").click()

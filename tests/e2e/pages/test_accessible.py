@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
     from tests.e2e.pages.scenes import Scene
 
 RUN = """async () => {
@@ -29,7 +29,7 @@ PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimat
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_nothing_serious_and_all_on_the_screen(
-    scene: Scene, browser: Browser, master: FakeMaster, axe_script: Path
+    scene: Scene, browser: Browser, master: FakeMasterProcess, axe_script: Path
 ) -> None:
     master.set(**scene.stage)
     # axe has to be put into the page: only for that is the CSP set aside here

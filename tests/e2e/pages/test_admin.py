@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
 
     Open = Callable[..., Page]
 
@@ -51,13 +51,13 @@ def test_cards_advice_and_nodes(open_page: Open) -> None:
     ],
 )
 def test_the_recommendation(
-    nodes: list[dict[str, object]], advice: str, open_page: Open, master: FakeMaster
+    nodes: list[dict[str, object]], advice: str, open_page: Open, master: FakeMasterProcess
 ) -> None:
     master.set(nodes=nodes, summary=sample_data.summary(nodes))
     expect(open_page("/admin").get_by_text(advice)).to_be_visible()
 
 
-def test_reasons_are_said_in_the_language_of_the_page(open_page: Open, master: FakeMaster) -> None:
+def test_reasons_are_said_in_the_language_of_the_page(open_page: Open, master: FakeMasterProcess) -> None:
     nodes = [sample_data.node(1), sample_data.node(2, status="offline", **sample_data.SILENT)]
     nodes.append(sample_data.node(3, status="unhealthy", **sample_data.NO_INGEST))
     master.set(nodes=nodes, summary=sample_data.summary(nodes))
@@ -88,7 +88,7 @@ def test_a_phone_shows_all_tabs_and_the_refresh_in_one_line_each(width: int, ope
         assert max(middles) - min(middles) < 4
 
 
-def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> None:
+def test_changes_arrive_by_themselves(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page("/admin")
     heard: list[object] = []  # this page's own socket: one of the test before may still be closing
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(frame)))
@@ -106,7 +106,9 @@ def test_changes_arrive_by_themselves(open_page: Open, master: FakeMaster) -> No
     assert page.locator("img").count() == 0
 
 
-def test_the_switch_stops_refreshing_and_the_button_refreshes(open_page: Open, master: FakeMaster) -> None:
+def test_the_switch_stops_refreshing_and_the_button_refreshes(
+    open_page: Open, master: FakeMasterProcess
+) -> None:
     master.set(sockets=False)
     page = open_page("/admin", clock=True)
     expect(page.get_by_role("row", name="relay-3")).to_be_visible()
@@ -126,7 +128,7 @@ def test_the_switch_stops_refreshing_and_the_button_refreshes(open_page: Open, m
     expect(page.get_by_role("row", name="relay-8")).to_be_visible()
 
 
-def test_drain_asks_first_then_orders(open_page: Open, master: FakeMaster) -> None:
+def test_drain_asks_first_then_orders(open_page: Open, master: FakeMasterProcess) -> None:
     nodes = [sample_data.node(1), sample_data.node(2), sample_data.node(3, status="offline")]
     master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page = open_page("/admin")
@@ -142,7 +144,7 @@ def test_drain_asks_first_then_orders(open_page: Open, master: FakeMaster) -> No
     assert master.told()["calls"] == ["POST /cluster/drain/relay-2", "DELETE /cluster/nodes/relay-3"]
 
 
-def test_a_draining_node_can_be_used_again(open_page: Open, master: FakeMaster) -> None:
+def test_a_draining_node_can_be_used_again(open_page: Open, master: FakeMasterProcess) -> None:
     nodes = [sample_data.node(1, status="draining"), sample_data.node(2)]
     master.set(nodes=nodes, summary=sample_data.summary(nodes))
     page = open_page("/admin")
@@ -152,7 +154,7 @@ def test_a_draining_node_can_be_used_again(open_page: Open, master: FakeMaster) 
     assert master.told()["calls"] == ["POST /cluster/undrain/relay-1"]
 
 
-def test_classes_people_log_and_settings(open_page: Open, master: FakeMaster) -> None:
+def test_classes_people_log_and_settings(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page("/admin")
     page.get_by_role("link", name="Classes").click()
     expect(page.get_by_role("row", name="수학 2")).to_contain_text("28 / 30")
@@ -175,7 +177,7 @@ def test_classes_people_log_and_settings(open_page: Open, master: FakeMaster) ->
     assert page.locator("img").count() == 0
 
 
-def test_accounts_and_classes_are_changed(open_page: Open, master: FakeMaster) -> None:
+def test_accounts_and_classes_are_changed(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page("/admin#/users")
     page.get_by_role("button", name="Change: 김선생").click()
     page.get_by_label("Role").select_option("monitor")
@@ -196,13 +198,13 @@ def test_accounts_and_classes_are_changed(open_page: Open, master: FakeMaster) -
     ]
 
 
-def test_the_backup_is_told(open_page: Open, master: FakeMaster) -> None:
+def test_the_backup_is_told(open_page: Open, master: FakeMasterProcess) -> None:
     expect(open_page("/admin").get_by_text("The last backup was made")).to_contain_text("1.4 MB")
     master.set(backup={"at": "", "size_bytes": 0})
     expect(open_page("/admin").get_by_text("There is no backup yet.")).to_be_visible()
 
 
-def test_a_monitor_looks_and_a_teacher_does_not(open_page: Open, master: FakeMaster) -> None:
+def test_a_monitor_looks_and_a_teacher_does_not(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(role="monitor")
     page = open_page("/admin")
     expect(page.get_by_text("You may look, but not change anything.")).to_be_visible()
@@ -212,7 +214,9 @@ def test_a_monitor_looks_and_a_teacher_does_not(open_page: Open, master: FakeMas
 
 
 @pytest.mark.calm
-def test_fifty_nodes_and_fifteen_hundred_students_stay_smooth(open_page: Open, master: FakeMaster) -> None:
+def test_fifty_nodes_and_fifteen_hundred_students_stay_smooth(
+    open_page: Open, master: FakeMasterProcess
+) -> None:
     def crowd(step: int) -> list[dict[str, object]]:
         return [
             sample_data.node(n, connections=(30 * n + step) % 150, load=(20 * n + step) % 100)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
 
     Open = Callable[..., Page]
 
@@ -50,7 +50,7 @@ def data(page: Page, name: str) -> str:
 
 
 @pytest.mark.calm
-def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMaster) -> None:
+def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page("/")
     page.get_by_label("Class code").fill("k7qf m2xp")
@@ -78,7 +78,7 @@ def test_a_wrong_code_is_said_in_a_sentence(open_page: Open) -> None:
     expect(page.get_by_label("Class code")).to_have_value("WRONG123")
 
 
-def test_a_password_is_asked_for_only_where_there_is_one(open_page: Open, master: FakeMaster) -> None:
+def test_a_password_is_asked_for_only_where_there_is_one(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(password="sesame")
     page = open_page(ROOM)
     enter(page)
@@ -90,7 +90,7 @@ def test_a_password_is_asked_for_only_where_there_is_one(open_page: Open, master
     heading(page, "Class has not started yet")
 
 
-def test_a_class_that_has_not_started_starts_by_itself(open_page: Open, master: FakeMaster) -> None:
+def test_a_class_that_has_not_started_starts_by_itself(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(ROOM)
     enter(page)
     heading(page, "Class has not started yet")
@@ -99,7 +99,7 @@ def test_a_class_that_has_not_started_starts_by_itself(open_page: Open, master: 
     harness.moving(page)
 
 
-def test_a_full_class_lets_in_by_itself(open_page: Open, master: FakeMaster) -> None:
+def test_a_full_class_lets_in_by_itself(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(join_problem={"status": 503, "slug": "class-full", "retry_after_s": 1})
     page = open_page(ROOM)
     enter(page)
@@ -108,7 +108,7 @@ def test_a_full_class_lets_in_by_itself(open_page: Open, master: FakeMaster) -> 
     heading(page, "Class has not started yet")
 
 
-def test_a_closed_class_lets_in_when_it_opens(open_page: Open, master: FakeMaster) -> None:
+def test_a_closed_class_lets_in_when_it_opens(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(join_problem={"status": 409, "slug": "class-closed", "retry_after_s": 1})
     page = open_page(ROOM)
     enter(page)
@@ -118,7 +118,7 @@ def test_a_closed_class_lets_in_when_it_opens(open_page: Open, master: FakeMaste
 
 
 def test_the_teacher_reconnects_and_the_picture_stays(
-    watching: Callable[[], Page], master: FakeMaster
+    watching: Callable[[], Page], master: FakeMasterProcess
 ) -> None:
     page = watching()
     page.evaluate("document.querySelector('video').dataset.mark = 'same'")
@@ -133,7 +133,7 @@ def test_the_teacher_reconnects_and_the_picture_stays(
 
 @pytest.mark.parametrize(("news", "screen"), [("kicked", "You were removed"), ("ended", "Class has ended")])
 def test_the_end_has_its_own_screen(
-    news: str, screen: str, watching: Callable[[], Page], master: FakeMaster
+    news: str, screen: str, watching: Callable[[], Page], master: FakeMasterProcess
 ) -> None:
     page = watching()
     master.set(push_student={"type": news})
@@ -142,7 +142,9 @@ def test_the_end_has_its_own_screen(
 
 
 @pytest.mark.calm
-def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], master: FakeMaster) -> None:
+def test_a_move_to_another_relay_goes_unnoticed(
+    watching: Callable[[], Page], master: FakeMasterProcess
+) -> None:
     page = watching()
     assert data(page, "pathway") == "r1"
     master.set(priority=["r2", "r1"])
@@ -153,7 +155,9 @@ def test_a_move_to_another_relay_goes_unnoticed(watching: Callable[[], Page], ma
 
 
 @pytest.mark.calm
-def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], master: FakeMaster) -> None:
+def test_a_drained_relay_is_left_without_a_stall(
+    watching: Callable[[], Page], master: FakeMasterProcess
+) -> None:
     page = watching()
     master.set(relays_down=["r1"])
     harness.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
@@ -162,7 +166,7 @@ def test_a_drained_relay_is_left_without_a_stall(watching: Callable[[], Page], m
 
 
 def test_without_websockets_the_steering_manifest_moves(
-    watching: Callable[..., Page], master: FakeMaster
+    watching: Callable[..., Page], master: FakeMasterProcess
 ) -> None:
     master.set(sockets=False, renew_problem={"status": 503, "slug": "failed"})
     page = watching()
@@ -174,7 +178,9 @@ def test_without_websockets_the_steering_manifest_moves(
     assert data(page, "mark") == "same"
 
 
-def test_both_relays_gone_and_back_without_a_hand(watching: Callable[[], Page], master: FakeMaster) -> None:
+def test_both_relays_gone_and_back_without_a_hand(
+    watching: Callable[[], Page], master: FakeMasterProcess
+) -> None:
     page = watching()
     master.set(relays_down=["r1", "r2"])
     actions = "document.querySelector('video').dataset.recoveryActions ?? ''"
@@ -256,7 +262,9 @@ def test_a_small_window_beside_other_work(watching: Callable[[], Page]) -> None:
     harness.until(page, "document.pictureInPictureElement === null")
 
 
-def test_captions_are_offered_where_there_are_some(watching: Callable[[], Page], master: FakeMaster) -> None:
+def test_captions_are_offered_where_there_are_some(
+    watching: Callable[[], Page], master: FakeMasterProcess
+) -> None:
     expect(watching().get_by_role("button", name="Captions")).to_have_count(0)
     master.set(captions=True)
     page = watching()
@@ -272,7 +280,7 @@ def test_captions_are_offered_where_there_are_some(watching: Callable[[], Page],
     assert page.evaluate(f"{shown} === undefined")
 
 
-def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMaster) -> None:
+def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live", token_life_s=2)
     page = open_page(ROOM)
     enter(page)
@@ -281,7 +289,7 @@ def test_tokens_are_renewed_while_playing(open_page: Open, master: FakeMaster) -
     assert len(master.told()["tokens"]) >= 3  # the relays saw every new one
 
 
-def test_without_websockets_the_state_is_asked_for(open_page: Open, master: FakeMaster) -> None:
+def test_without_websockets_the_state_is_asked_for(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(sockets=False)
     page = open_page(ROOM, clock=True)
     enter(page)
@@ -297,7 +305,7 @@ def test_without_websockets_the_state_is_asked_for(open_page: Open, master: Fake
     harness.moving(page)
 
 
-def test_a_reload_comes_straight_back(watching: Callable[[], Page], master: FakeMaster) -> None:
+def test_a_reload_comes_straight_back(watching: Callable[[], Page], master: FakeMasterProcess) -> None:
     page = watching()
     page.reload()
     harness.moving(page)
@@ -316,7 +324,7 @@ def test_the_name_is_remembered(open_page: Open) -> None:
     expect(page.get_by_label("Name")).to_have_value("Mina")
 
 
-def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: FakeMaster) -> None:
+def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page(ROOM)
     page.evaluate(FORBID_SOUND)
@@ -327,7 +335,7 @@ def test_a_browser_without_sound_gets_one_big_button(open_page: Open, master: Fa
     assert not page.evaluate("document.querySelector('video').muted")
 
 
-def test_the_keyboard_is_enough(open_page: Open, master: FakeMaster) -> None:
+def test_the_keyboard_is_enough(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page("/")
     page.keyboard.type(sample_data.CODE)  # the field has the focus already
@@ -356,7 +364,7 @@ def test_the_language_switches_and_stays(open_page: Open) -> None:
     heading(page, "Join a class")
 
 
-def test_names_cannot_break_out(open_page: Open, master: FakeMaster) -> None:
+def test_names_cannot_break_out(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(class_name=sample_data.XSS)
     page = open_page(ROOM)
     enter(page, sample_data.XSS[:40])
@@ -365,7 +373,7 @@ def test_names_cannot_break_out(open_page: Open, master: FakeMaster) -> None:
     assert page.locator("img").count() == 0
 
 
-def test_the_page_asks_no_other_host(open_page: Open, master: FakeMaster) -> None:
+def test_the_page_asks_no_other_host(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page("/")
     hosts: set[str] = set()
@@ -379,7 +387,7 @@ def test_the_page_asks_no_other_host(open_page: Open, master: FakeMaster) -> Non
     assert hosts == {master.url.removeprefix("http://")}
 
 
-def test_the_way_back_to_live_fits_a_narrow_phone(open_page: Open, master: FakeMaster) -> None:
+def test_the_way_back_to_live_fits_a_narrow_phone(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page(ROOM, lang="ko", width=320, height=568)  # the longer words
     behind(page, master)
@@ -388,7 +396,9 @@ def test_the_way_back_to_live_fits_a_narrow_phone(open_page: Open, master: FakeM
 
 
 @pytest.mark.parametrize("size", [(320, 568), (667, 375)])
-def test_small_screens_hold_everything(size: tuple[int, int], open_page: Open, master: FakeMaster) -> None:
+def test_small_screens_hold_everything(
+    size: tuple[int, int], open_page: Open, master: FakeMasterProcess
+) -> None:
     master.set(state="live")
     page = open_page(ROOM, width=size[0], height=size[1])
     enter(page)

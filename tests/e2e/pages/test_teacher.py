@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
 
     Open = Callable[..., Page]
 
@@ -38,7 +38,7 @@ def test_the_list_leads_to_a_class(open_page: Open) -> None:
     expect(page.get_by_role("heading", name="My classes")).to_be_visible()
 
 
-def test_a_new_class_shows_its_key_once(open_page: Open, master: FakeMaster) -> None:
+def test_a_new_class_shows_its_key_once(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page("/teach")
     press(page, "New class")
     page.get_by_label("Name of the class").fill("지구과학")
@@ -50,7 +50,7 @@ def test_a_new_class_shows_its_key_once(open_page: Open, master: FakeMaster) -> 
     assert 'POST /api/classrooms {"name":"지구과학","capacity":40}' in master.told()["calls"]
 
 
-def test_going_live_is_noticed_and_previewed(open_page: Open, master: FakeMaster) -> None:
+def test_going_live_is_noticed_and_previewed(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(CLASS)
     expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
     master.set(state="live")
@@ -59,7 +59,7 @@ def test_going_live_is_noticed_and_previewed(open_page: Open, master: FakeMaster
     assert page.evaluate("document.querySelector('video').muted")  # no echo in the room
 
 
-def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -> None:
+def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(CLASS)
     master.set(state="live")
     harness.moving(page)
@@ -72,7 +72,7 @@ def test_sound_is_measured_on_the_preview(open_page: Open, master: FakeMaster) -
 
 
 def test_what_arrives_is_drawn_and_one_sentence_says_what_to_change(
-    open_page: Open, master: FakeMaster
+    open_page: Open, master: FakeMasterProcess
 ) -> None:
     page = open_page(CLASS)
     expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
@@ -91,7 +91,7 @@ def test_what_arrives_is_drawn_and_one_sentence_says_what_to_change(
     expect(page.locator("figcaption", has_text="Picture size")).to_contain_text("–")
 
 
-def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
+def test_a_drop_says_what_to_check(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(CLASS)
     master.set(state="live", push_teacher={"type": "change", "facts": sample_data.facts()})
     expect(page.get_by_text("Everything looks right.")).to_be_visible()
@@ -103,7 +103,7 @@ def test_a_drop_says_what_to_check(open_page: Open, master: FakeMaster) -> None:
     expect(page.locator("video")).to_be_visible()
 
 
-def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMaster) -> None:
+def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMasterProcess) -> None:
     people = sample_data.viewers(3)
     people[1]["name"] = sample_data.XSS
     master.set(teacher={"viewers": people})
@@ -117,7 +117,7 @@ def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMaster)
     assert 'POST /api/classrooms/c1/kick {"subject":"s0"}' in master.told()["calls"]
 
 
-def test_a_full_class_is_said(open_page: Open, master: FakeMaster) -> None:
+def test_a_full_class_is_said(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(teacher={"viewers": sample_data.viewers(28)})
     page = open_page(CLASS)
     expect(page.get_by_text("Nearly full: 28 of 30")).to_be_visible()
@@ -125,7 +125,7 @@ def test_a_full_class_is_said(open_page: Open, master: FakeMaster) -> None:
     expect(page.get_by_text("The class is full.")).to_be_visible()
 
 
-def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMaster) -> None:
+def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(CLASS)
     press(page, "Close class")
     press(page, "Open class")
@@ -138,7 +138,7 @@ def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMa
     assert calls == [f"POST /api/classrooms/c1/{action}" for action in ("close", "open", "end")]
 
 
-def test_options_are_changed_and_escape_changes_nothing(open_page: Open, master: FakeMaster) -> None:
+def test_options_are_changed_and_escape_changes_nothing(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(CLASS)
     press(page, "Options")
     page.get_by_label("Most students at once").fill("12")
@@ -181,7 +181,7 @@ def test_the_projector_shows_a_square_and_the_code(open_page: Open) -> None:
     expect(shown).to_be_hidden()
 
 
-def test_whoever_is_not_signed_in_signs_in_first(open_page: Open, master: FakeMaster) -> None:
+def test_whoever_is_not_signed_in_signs_in_first(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(signed_in=False)
     page = open_page("/teach")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -194,14 +194,14 @@ def test_whoever_is_not_signed_in_signs_in_first(open_page: Open, master: FakeMa
     expect(page.get_by_role("heading", name="My classes")).to_be_visible()
 
 
-def test_a_link_signs_in_and_leaves_no_trace(open_page: Open, master: FakeMaster) -> None:
+def test_a_link_signs_in_and_leaves_no_trace(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page("/login#link=one-time&next=/teach")
     expect(page.get_by_role("heading", name="My classes")).to_be_visible()
     assert 'POST /api/login {"link_token":"one-time"}' in master.told()["calls"]
     assert "one-time" not in page.url
 
 
-def test_signing_in_never_leads_elsewhere(open_page: Open, master: FakeMaster) -> None:
+def test_signing_in_never_leads_elsewhere(open_page: Open, master: FakeMasterProcess) -> None:
     for next_page in ("//evil.example", "https://evil.example", "javascript:alert(1)", "/\\evil.example"):
         page = open_page(f"/login#link=x&next={next_page}")
         expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from tests.e2e.pages.harness import FakeMaster
+    from tests.e2e.pages.harness import FakeMasterProcess
 
 pytestmark = pytest.mark.calm
 KINDS = ("embedded", "origin")  # the first muxes, the second does not
@@ -46,7 +46,7 @@ def test_it_plays(
     variant: str,
     streams: dict[tuple[str, str], str],
     open_page: Callable[..., Page],
-    master: FakeMaster,
+    master: FakeMasterProcess,
 ) -> None:
     master.set(state="live", origin_url=streams[kind, variant])
     page = open_page(f"/join/{CODE}")

@@ -30,7 +30,7 @@ class Cable:
     theirs: str
 
 
-class Lab:
+class NetworkNamespace:
     """One namespace; cables are named up (origin), down and slow (viewers)."""
 
     def __init__(self, tag: str, cables: dict[str, Cable]) -> None:
@@ -70,7 +70,7 @@ class Lab:
 
 
 @contextmanager
-def lab(*names: str) -> Iterator[Lab]:
+def lab(*names: str) -> Iterator[NetworkNamespace]:
     """Lay the cables for the length of a block."""
     assert os.geteuid() == 0, "network tests make namespaces: run them as root"
     for tool in ("ip", "tc", "iptables"):
@@ -81,7 +81,7 @@ def lab(*names: str) -> Iterator[Lab]:
         name: Cable(f"v{tag}{n}o", f"v{tag}{n}i", f"{net}.{4 * n + 1}", f"{net}.{4 * n + 2}")
         for n, name in enumerate(names)
     }
-    made = Lab(tag, cables)
+    made = NetworkNamespace(tag, cables)
     _run("ip", "netns", "add", made.name)
     try:
         made.inside("ip", "link", "set", "lo", "up")

@@ -15,8 +15,8 @@ import trio
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
 from tests.harness.delay_proxy import DelayProxy
 from tests.harness.fake_origin import HlsOrigin
-from tests.harness.relays import Relay, relay_running
-from tests.integration.network.netns import Lab, lab
+from tests.harness.relays import RelayProcess, relay_running
+from tests.integration.network.netns import NetworkNamespace, lab
 
 pytestmark = pytest.mark.calm
 
@@ -32,7 +32,7 @@ PART_BYTES = 60_000  # of half a second: about 1 Mb/s
 @asynccontextmanager
 async def cabled(
     tmp_path: Path, *cables: str, delay_s: float = 0.0
-) -> AsyncIterator[tuple[Lab, HlsOrigin, Relay]]:
+) -> AsyncIterator[tuple[NetworkNamespace, HlsOrigin, RelayProcess]]:
     """Run an origin at our end of the cable `up` and a relay at the other."""
     with lab("up", *cables) as net, trio.fail_after(DEADLINE_S):
         origin = HlsOrigin(part_bytes=PART_BYTES)
@@ -80,14 +80,14 @@ async def crowd(url: str, viewers: int, seconds: float, folder: Path) -> dict[st
     return seen
 
 
-async def video(relay: Relay) -> str:
+async def video(relay: RelayProcess) -> str:
     """Return the path of the picture's playlist."""
     index = parse((await relay.get("/live/index.m3u8")).text)
     assert isinstance(index, MultivariantPlaylist)
     return f"/live/{index.variants[0].uri}"
 
 
-async def playlist(relay: Relay) -> MediaPlaylist:
+async def playlist(relay: RelayProcess) -> MediaPlaylist:
     answer = await relay.get(await video(relay))
     assert answer.status_code == 200
     parsed = parse(answer.text)

@@ -34,7 +34,8 @@ HEAD = """\
 # What the commands print
 
 Written by `python -m tests.integration.ops.documents`, which runs the marked commands of the other documents
-beside a school on one PC (`airclass standalone`, the embedded ingest) and keeps what they print.
+beside a school on one PC (`airclass standalone`, the embedded ingest) and keeps what they print,
+each command once.
 
 """
 EXAMPLE = "20260122_201406"  # the date of the archive in the documents
@@ -81,11 +82,19 @@ def to_run() -> list[Block]:
     return [block for block in blocks() if block.runs and "docs/ko/" not in block.where]
 
 
+def first_runs(played: list[Played]) -> list[Played]:
+    """Return the first run of each command: several documents hold the same ones."""
+    first: dict[str, Played] = {}
+    for one in played:
+        first.setdefault(one.command, one)
+    return list(first.values())
+
+
 def page(played: list[Played], folder: Path) -> str:
     """Return the document: paths and tokens of this run are replaced by words."""
     lines = [HEAD.rstrip(), ""]
     where = ""
-    for one in played:
+    for one in first_runs(played):
         if one.where != where:
             where = one.where
             lines += [f"## {Path(where).name}", ""]

@@ -21,7 +21,7 @@ import pytest
 import trio
 
 from tests.harness.postgres import Postgres, postgres_running
-from tests.harness.processes import Child, running
+from tests.harness.processes import ChildProcess, running
 from tests.integration.ops.command import ENV, SECRET, Ran, program, python_path, run
 from tests.policy.tree import ROOT
 
@@ -111,7 +111,7 @@ class master_of:  # noqa: N801  reads as a verb at its places of use
         args = (sys.executable, "-m", "airclass.cli.app", "master", "--ready-file", ready)
         env = {"PYTHONPATH": str(ROOT), "DATA_DIR": str(self._school / "data"), **dotenv(self._school)}
         self._child = running(*args, folder=self._school, env=env)
-        child: Child = await self._child.__aenter__()
+        child: ChildProcess = await self._child.__aenter__()
         self.child = child
         self._client = httpx.AsyncClient(timeout=20)
         return (await child.ready(ready))["master_url"], self._client

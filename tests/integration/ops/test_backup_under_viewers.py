@@ -15,7 +15,7 @@ import httpx
 import pytest
 import trio
 
-from benchmarks.load.viewer_worker import Orders
+from benchmarks.load.viewer_worker import WorkerOrders
 from tests.harness.ingests import teacher_running
 from tests.harness.processes import running
 from tests.integration.ops.command import SECRET, run
@@ -68,7 +68,7 @@ async def _joined(record: dict[str, str]) -> list[str]:
 
 async def _backups_under(urls: list[str], school: Path, master_url: str) -> dict[str, Any]:
     """Let everybody watch, make the backups one after another, and return what was seen."""
-    orders = Orders(urls, len(urls), RAMP_S, SETTLE_S, 12.0)
+    orders = WorkerOrders(urls, len(urls), RAMP_S, SETTLE_S, 12.0)
     crowd = await trio.lowlevel.open_process(
         [sys.executable, "-m", "benchmarks.load.viewer_worker"],
         stdin=-1,

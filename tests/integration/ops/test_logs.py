@@ -23,7 +23,7 @@ from tests.policy.tree import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness.processes import Child
+    from tests.harness.processes import ChildProcess
 
 WHOLE_S = 120.0
 PASSWORD, CLASS_PASSWORD = "a-password-of-boss", "a-password-of-class"
@@ -67,7 +67,7 @@ async def test_everything_is_done_and_nothing_secret_is_written(tmp_path: Path) 
 
 
 async def _drive(
-    client: httpx.AsyncClient, record: dict[str, Any], driven: Driven, child: Child, folder: Path
+    client: httpx.AsyncClient, record: dict[str, Any], driven: Driven, child: ChildProcess, folder: Path
 ) -> None:
     """Do all that people, operators and attackers do."""
     admin = {"Authorization": f"Bearer {record['admin_token']}"}

@@ -19,7 +19,7 @@ from tests.policy.tree import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 ENV = {"JWT_SECRET_KEY": "j" * 40}
 WHOLE_S = 60.0
@@ -136,7 +136,7 @@ async def test_what_cannot_work_is_refused(tmp_path: Path) -> None:
     assert "--interval" in (await run("monitor", "--help", folder=tmp_path)).out
 
 
-async def _alert(control: Control, folder: Path, env: dict[str, str]) -> int:
+async def _alert(control: InProcessMaster, folder: Path, env: dict[str, str]) -> int:
     ran = await run("monitor", "--alert", "--master", control.url, folder=folder, env=env)
     return ran.code
 

@@ -11,7 +11,7 @@ import trio
 from relay.base.tokens import mint_viewer
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
 from tests.harness.fake_origin import HlsOrigin
-from tests.harness.relays import Relay, relay_running
+from tests.harness.relays import RelayProcess, relay_running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def upstream_token() -> str:
     )
 
 
-async def listed(relay: Relay, path: str) -> MediaPlaylist:
+async def listed(relay: RelayProcess, path: str) -> MediaPlaylist:
     index = parse((await relay.get(f"{path}index.m3u8")).text)
     assert isinstance(index, MultivariantPlaylist)
     playlist = parse((await relay.get(path + index.variants[0].uri)).text)

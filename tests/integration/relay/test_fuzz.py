@@ -9,7 +9,7 @@ import trio
 
 from relay.core.playlist import MultivariantPlaylist, parse
 from tests.harness.fake_origin import HlsOrigin
-from tests.harness.relays import Relay, relay_running
+from tests.harness.relays import RelayProcess, relay_running
 from tests.property.test_relay_requests import PIECES, REAL, mutate
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def bent(chance: random.Random) -> bytes:
     return mutate(data, changes)
 
 
-async def send(relay: Relay, data: bytes, leave: bool) -> None:
+async def send(relay: RelayProcess, data: bytes, leave: bool) -> None:
     """Send bytes, cut anywhere; read what comes, or leave at once."""
     host, _, port = relay.url.removeprefix("http://").partition(":")
     stream = await trio.open_tcp_stream(host, int(port))

@@ -9,21 +9,21 @@ import pytest
 import trio
 
 from relay.core.playlist import Map, MediaPlaylist, MultivariantPlaylist, Part, PreloadHint, parse, render
-from tests.harness.fake_http import FakeServer, Request, chunk, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, chunk, reply
 from tests.harness.fake_origin import HlsOrigin
-from tests.harness.relays import Relay, relay_running
+from tests.harness.relays import RelayProcess, relay_running
 
 DEADLINE_S = 40.0
 MORE_ASKS = 4
 MAX_GROWTH_BYTES = 160 * 1024 * 1024
 
-Fault = Callable[[Request, trio.abc.Stream], Awaitable[None]]
+Fault = Callable[[ReceivedRequest, trio.abc.Stream], Awaitable[None]]
 
 
 @asynccontextmanager
 async def watched(
     tmp_path: Path, *more: str, pointing: tuple[str, str] | None = None
-) -> AsyncIterator[tuple[HlsOrigin, Relay]]:
+) -> AsyncIterator[tuple[HlsOrigin, RelayProcess]]:
     origin = HlsOrigin(segment_s=(1.0,), part_s=0.25, secret="s3cret")
     if pointing is not None:
         origin.before = _pointing(origin, *pointing)
@@ -39,43 +39,43 @@ async def watched(
             nursery.cancel_scope.cancel()
 
 
-async def endless(request: Request, stream: trio.abc.Stream) -> None:
+async def endless(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
         await stream.send_all(chunk(b"#" * 65_536))
 
 
-async def promised_100_mb(request: Request, stream: trio.abc.Stream) -> None:
+async def promised_100_mb(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(reply(b"#EXTM3U\n", length=100_000_000))
 
 
-async def gzip_bomb(request: Request, stream: trio.abc.Stream) -> None:
+async def gzip_bomb(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(reply(b"\x1f\x8b" + b"\0" * 1000, headers=[("Content-Encoding", "gzip")]))
 
 
-async def cut_off(request: Request, stream: trio.abc.Stream) -> None:
+async def cut_off(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(reply(b"#EXTM3U\n" * 400, chunked=True)[:-7])
     await stream.aclose()
 
 
-async def garbage(request: Request, stream: trio.abc.Stream) -> None:
+async def garbage(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(bytes(range(256)) * 4)
 
 
-async def no_playlist(request: Request, stream: trio.abc.Stream) -> None:
+async def no_playlist(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(reply(b"<html>It works!</html>"))
 
 
-async def silence(request: Request, stream: trio.abc.Stream) -> None:
+async def silence(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await trio.sleep_forever()
 
 
-async def stuck_half_way(request: Request, stream: trio.abc.Stream) -> None:
+async def stuck_half_way(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(reply(b"#EXTM3U\n", length=1000))
     await trio.sleep_forever()
 
 
-async def many_headers(request: Request, stream: trio.abc.Stream) -> None:
+async def many_headers(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200_000)
 
 
@@ -104,7 +104,7 @@ async def test_a_fault_is_counted_and_survived(fault: Fault, where: str, kind: s
         before_bytes = await relay.metric("process_resident_memory_bytes")
         hit = 0
 
-        async def hook(request: Request, stream: trio.abc.Stream) -> bool:
+        async def hook(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
             nonlocal hit
             if where not in request.path:
                 return False
@@ -139,7 +139,7 @@ async def test_a_fault_is_counted_and_survived(fault: Fault, where: str, kind: s
 async def test_what_is_no_playlist_is_said_once(tmp_path: Path) -> None:
     async with watched(tmp_path) as (origin, relay):
 
-        async def hook(request: Request, stream: trio.abc.Stream) -> bool:
+        async def hook(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
             await no_playlist(request, stream)
             return True
 
@@ -171,7 +171,7 @@ async def test_what_is_no_playlist_is_said_once(tmp_path: Path) -> None:
 async def test_the_relay_goes_nowhere_else(place: str, uri: str, tmp_path: Path) -> None:
     """Server-side request forgery: no address but the origin's own is ever asked."""
 
-    async def caught(request: Request, stream: trio.abc.Stream) -> None:
+    async def caught(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"secret of the neighbour"))
 
     canary = FakeServer(caught)
@@ -193,10 +193,10 @@ async def test_the_relay_goes_nowhere_else(place: str, uri: str, tmp_path: Path)
 
 def _pointing(
     origin: HlsOrigin, place: str, elsewhere: str
-) -> Callable[[Request, trio.abc.Stream], Awaitable[bool]]:
+) -> Callable[[ReceivedRequest, trio.abc.Stream], Awaitable[bool]]:
     """Return a hook that lets one kind of address point elsewhere."""
 
-    async def hook(request: Request, stream: trio.abc.Stream) -> bool:
+    async def hook(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
         if place == "redirect" and "_video1_" in request.path:
             await stream.send_all(reply(b"", 302, [("Location", elsewhere)]))
             return True
@@ -254,7 +254,7 @@ async def test_an_origin_that_is_absent_then_there_then_gone_then_back(tmp_path:
         assert "s3cret" not in log
 
 
-async def _asked_more(origin: HlsOrigin, relay: Relay, name: str) -> None:
+async def _asked_more(origin: HlsOrigin, relay: RelayProcess, name: str) -> None:
     """Wait until the relay has asked the origin for something MORE_ASKS times again."""
     before = origin.fetches(name)
 
@@ -307,12 +307,12 @@ async def test_the_second_origin_takes_over(fault: str, tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def _never(request: Request, stream: trio.abc.Stream) -> bool:
+async def _never(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
     await trio.sleep_forever()
     raise AssertionError
 
 
-async def _video(relay: Relay) -> MediaPlaylist:
+async def _video(relay: RelayProcess) -> MediaPlaylist:
     index = parse((await relay.get("/live/index.m3u8")).text)
     assert isinstance(index, MultivariantPlaylist)
     listed = parse((await relay.get(f"/live/{index.variants[0].uri}")).text)

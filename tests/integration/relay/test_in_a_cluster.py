@@ -10,14 +10,14 @@ import httpx
 import msgspec
 import trio
 
-from relay.base.cluster_protocol import Heartbeat, Orders, Register, StreamOrder
+from relay.base.cluster_protocol import Heartbeat, Orders, Registration, StreamOrder
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
 from tests.harness.fake_http import FakeServer
 from tests.harness.fake_master import FakeMaster
 from tests.harness.fake_origin import HlsOrigin
-from tests.harness.relays import Relay, relay_running
+from tests.harness.relays import RelayProcess, relay_running
 
 DEADLINE_S = 40.0
 SECRET = "the secret of this cluster, 32 bytes"
@@ -39,7 +39,7 @@ def token(name: str) -> str:
 
 
 @asynccontextmanager
-async def cluster(tmp_path: Path) -> AsyncIterator[tuple[FakeMaster, HlsOrigin, Relay]]:
+async def cluster(tmp_path: Path) -> AsyncIterator[tuple[FakeMaster, HlsOrigin, RelayProcess]]:
     origin = HlsOrigin(segment_s=(1.0,), part_s=0.25, secret=BEARER)
     master = FakeMaster(SECRET.encode())
     server = FakeServer(master.answer)
@@ -72,7 +72,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[tuple[FakeMaster, HlsOrigin, 
             nursery.cancel_scope.cancel()
 
 
-async def status(relay: Relay, name: str) -> int:
+async def status(relay: RelayProcess, name: str) -> int:
     """Return the answer to a viewer; 0 when the relay has just closed the kept connection."""
     try:
         return (await relay.get(f"/t/{token(name)}/class1/index.m3u8")).status_code
@@ -80,7 +80,7 @@ async def status(relay: Relay, name: str) -> int:
         return 0
 
 
-async def newest(relay: Relay, name: str) -> int:
+async def newest(relay: RelayProcess, name: str) -> int:
     base = f"/t/{token(name)}/class1/"
     index = parse((await relay.get(f"{base}index.m3u8")).text)
     assert isinstance(index, MultivariantPlaylist)
@@ -92,7 +92,7 @@ async def newest(relay: Relay, name: str) -> int:
 async def test_a_relay_does_what_it_is_told(tmp_path: Path) -> None:
     async with cluster(tmp_path) as (master, _, relay):
         first = master.seen("register")[0]
-        assert isinstance(first, Register)
+        assert isinstance(first, Registration)
         assert (first.node_id, first.zone, first.admin_url) == ("n1", ("10.0.0.0/8",), relay.admin)
 
         async def reported() -> bool:
@@ -182,7 +182,7 @@ async def test_students_play_on_while_the_master_is_away(tmp_path: Path) -> None
         assert trio.current_time() - back_s < 5.0
         again = master.seen("register")[registered:]
         assert len(again) == 1
-        assert isinstance(again[0], Register)
+        assert isinstance(again[0], Registration)
         assert len(again[0].epochs) == 2
         assert relay.child.output().count("master.lost") == 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.fake_origin import HlsOrigin
 from tests.harness.relays import relay_running
 from tests.unit.relay.io.delivery.test_tls import make
@@ -97,7 +97,7 @@ async def test_a_plain_origin_behind_a_secure_relay_is_still_checked(tmp_path: P
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*make(tmp_path, "127.0.0.1"))
 
-    async def index(request: Request, stream: trio.abc.Stream) -> None:
+    async def index(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"#EXTM3U\n"))
 
     server = FakeServer(index)

@@ -8,10 +8,10 @@ import trio
 from trio.testing import memory_stream_pair
 
 from relay.core.playlist import MultivariantPlaylist, attribute, parse
-from tests.conformance.page_server import Stage, two_pathways
+from tests.conformance.page_server import PageServer, two_pathways
 from tests.conformance.setups import media_names
 from tests.conformance.verdict import Sample
-from tests.harness.fake_http import Request
+from tests.harness.fake_http import ReceivedRequest
 
 INDEX = """\
 #EXTM3U
@@ -48,16 +48,16 @@ def test_names_of_media_are_read_without_hints_and_initialization() -> None:
     assert media_names(playlist) == {"v0-d0c8e192-22.mp4", "v0-0badcafe-23.0.mp4"}
 
 
-async def _post(stage: Stage, body: dict[str, object]) -> dict[str, object]:
+async def _post(stage: PageServer, body: dict[str, object]) -> dict[str, object]:
     ours, theirs = memory_stream_pair()
-    await stage.answer(Request("POST", "/report", {}, 1, json.dumps(body).encode()), theirs)
+    await stage.answer(ReceivedRequest("POST", "/report", {}, 1, json.dumps(body).encode()), theirs)
     with trio.fail_after(1):
         answer = await ours.receive_some()
     return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
 
 
 async def test_reports_are_kept_and_orders_are_given_once() -> None:
-    stage = Stage(priority=["A", "B"])
+    stage = PageServer(priority=["A", "B"])
     body = {"samples": [[1.0, 0.5, 7, 320]], "errors": [[1.0, "levelLoadError"]], "pathway": "B"}
     assert await _post(stage, body) == {"priority": ["A", "B"]}
     assert await _post(stage, {**body, "errors": []}) == {"priority": None}
@@ -66,7 +66,7 @@ async def test_reports_are_kept_and_orders_are_given_once() -> None:
 
 
 def test_a_new_page_begins_with_nothing() -> None:
-    stage = Stage(samples=[Sample(1, 1)], errors=["x"], pathway="A", priority=["A"])
+    stage = PageServer(samples=[Sample(1, 1)], errors=["x"], pathway="A", priority=["A"])
     kept = stage.samples
     stage.clear()
     assert (stage.samples, stage.errors, stage.pathway, stage.priority) == ([], [], "", None)

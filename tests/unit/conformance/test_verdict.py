@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.verdict import Sample, Stall, alive, disturbed, plain, stalls, started_s
+from tests.conformance.verdict import ObservedStall, Sample, alive, disturbed, plain, stalls, started_s
 
 
 def play(*runs: tuple[float, float], step_s: float = 0.1) -> list[Sample]:
@@ -60,8 +60,8 @@ def test_a_jump_back_does_not_hide_that_it_goes_on() -> None:
 
 
 def test_within_counts_the_common_time_alone() -> None:
-    assert Stall(3, 6).within(5, 9) == 1
-    assert Stall(3, 6).within(7, 9) == 0
+    assert ObservedStall(3, 6).within(5, 9) == 1
+    assert ObservedStall(3, 6).within(7, 9) == 0
 
 
 def test_alive_needs_movement_at_the_end() -> None:

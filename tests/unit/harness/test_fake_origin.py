@@ -8,16 +8,16 @@ import trio
 from trio.testing import MockClock
 
 from relay.core import playlist as pl
-from relay.io.origin.http_client import Answer, Upstream
+from relay.io.origin.http_client import OriginClient, OriginResponse
 from tests.harness.fake_origin import SESSION_S, HlsOrigin
 
 
 class Client:
     def __init__(self, origin: HlsOrigin) -> None:
         self._origin = origin
-        self._upstream = Upstream(origin.url, bearer=origin.secret, connect=origin.server.connect)
+        self._upstream = OriginClient(origin.url, bearer=origin.secret, connect=origin.server.connect)
 
-    async def get(self, name: str) -> Answer:
+    async def get(self, name: str) -> OriginResponse:
         url = self._origin.server.url + self._origin.path + name
         return await self._upstream.get(url, first_byte_s=60, max_bytes=10**6)
 

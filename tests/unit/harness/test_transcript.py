@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.harness.transcript import brief, clean
+from typing import TYPE_CHECKING
+
+from tests.harness.transcript import brief, clean, keep
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "abcdefghijklmnopqrstuvwxyz234567"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
@@ -33,3 +38,9 @@ done
 done
 ```"""
     assert brief(f"{block}\n{block}") == f"{told}\n{told}"
+
+
+def test_a_transcript_is_written_without_secrets_beside_the_results(tmp_path: Path) -> None:
+    path = keep("compose", f"{TOKEN}  \n Container a Creating\n Container a Started", tmp_path / "by-hand")
+    assert path == tmp_path / "by-hand" / "compose.md"
+    assert path.read_text() == "(token)\n Container a Started\n"

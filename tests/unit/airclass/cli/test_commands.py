@@ -19,7 +19,7 @@ from tests.harness.master_in_process import running_master
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airclass.domain.snapshot import View
+    from airclass.domain.snapshot import Snapshot
 
 SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40}
 COMMAND_S = 40
@@ -52,10 +52,10 @@ class Office:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def view(self) -> View:
+    def view(self) -> Snapshot:
         """Return what the database holds."""
 
-        async def load() -> View:
+        async def load() -> Snapshot:
             store = await open_store(load_master(self.env))
             view = await store.load(0.0)
             await store.close()

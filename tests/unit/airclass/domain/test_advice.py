@@ -6,32 +6,32 @@ import pytest
 
 from airclass.domain.advice import (
     BALANCED,
-    Next,
+    NextStep,
     NodeFigures,
     Recommendation,
     advise_teacher,
     recommend,
     summarize,
 )
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 
 
-def node(n: int, load: int, status: Status = Status.ACTIVE, reason: str = "") -> NodeFigures:
+def node(n: int, load: int, status: NodeStatus = NodeStatus.ACTIVE, reason: str = "") -> NodeFigures:
     return NodeFigures(f"slave-{n}", status, reason, load, 150)
 
 
 @pytest.mark.parametrize(
     ("loads", "word", "code"),
     [
-        ([45, 40, 35], "scale down", Next.SCALE_DOWN),
-        ([60, 60, 60], BALANCED, Next.BALANCED),
-        ([120, 120, 120], BALANCED, Next.BALANCED),
-        ([121, 121, 121], "add a node", Next.ADD_NODE),
-        ([10], BALANCED, Next.BALANCED),
-        ([], "start one", Next.START_NODE),
+        ([45, 40, 35], "scale down", NextStep.SCALE_DOWN),
+        ([60, 60, 60], BALANCED, NextStep.BALANCED),
+        ([120, 120, 120], BALANCED, NextStep.BALANCED),
+        ([121, 121, 121], "add a node", NextStep.ADD_NODE),
+        ([10], BALANCED, NextStep.BALANCED),
+        ([], "start one", NextStep.START_NODE),
     ],
 )
-def test_recommendation_follows_the_average(loads: list[int], word: str, code: Next) -> None:
+def test_recommendation_follows_the_average(loads: list[int], word: str, code: NextStep) -> None:
     found = summarize([node(n, load) for n, load in enumerate(loads)]).recommendation
     assert word in found.text
     assert (found.code, found.figures) == (code, {})
@@ -40,27 +40,27 @@ def test_recommendation_follows_the_average(loads: list[int], word: str, code: N
 def test_broken_nodes_come_first_with_their_reason() -> None:
     nodes = [
         node(1, 150),
-        node(2, 0, Status.UNHEALTHY, "has sent nothing for 7 s"),
-        node(3, 0, Status.OFFLINE, "has sent nothing for 41 s"),
+        node(2, 0, NodeStatus.UNHEALTHY, "has sent nothing for 7 s"),
+        node(3, 0, NodeStatus.OFFLINE, "has sent nothing for 41 s"),
     ]
     assert recommend(nodes, 100.0) == Recommendation(
         "Check slave-3 (offline) and 1 more: slave-3 has sent nothing for 41 s.",
-        Next.CHECK_NODE,
+        NextStep.CHECK_NODE,
         {"node": "slave-3", "others": 1},
     )
     assert recommend(nodes[:2], 100.0) == Recommendation(
         "Check slave-2 (unhealthy): slave-2 has sent nothing for 7 s.",
-        Next.CHECK_NODE,
+        NextStep.CHECK_NODE,
         {"node": "slave-2", "others": 0},
     )
 
 
 def test_summary_counts_what_can_be_used() -> None:
-    left = [node(3, 99, Status.OFFLINE), node(4, 30, Status.UNHEALTHY)]
-    summary = summarize([node(1, 75), node(2, 15, Status.DRAINING), *left])
+    left = [node(3, 99, NodeStatus.OFFLINE), node(4, 30, NodeStatus.UNHEALTHY)]
+    summary = summarize([node(1, 75), node(2, 15, NodeStatus.DRAINING), *left])
     assert (summary.total_nodes, summary.active_nodes) == (4, 1)
     assert (summary.total_capacity, summary.current_load, summary.average_load) == (150, 120, 80.0)
-    assert summarize([node(1, 5, Status.DRAINING)]).average_load == 100.0
+    assert summarize([node(1, 5, NodeStatus.DRAINING)]).average_load == 100.0
     assert summarize([]).average_load == 0.0
 
 

@@ -22,7 +22,7 @@ from airclass.domain.classrooms import (
     on_roster,
     read_code,
 )
-from airclass.domain.snapshot import View
+from airclass.domain.snapshot import Snapshot
 from airclass.domain.users import Caller, Role, User, clean_name
 
 CLASS = Classroom(
@@ -88,7 +88,7 @@ def test_roster_compares_without_case() -> None:
 def test_view_finds_classes_by_code_and_people_by_name() -> None:
     ended = Classroom("c2", "Old", "ZZZZZZZ", status=ClassStatus.ENDED)
     closed = Classroom("c0", "Later", "YYYYYYY", status=ClassStatus.CLOSED)
-    view = View(1, {"u1": User("u1", "Kim", Role.TEACHER)}, {c.id: c for c in (CLASS, ended, closed)})
+    view = Snapshot(1, {"u1": User("u1", "Kim", Role.TEACHER)}, {c.id: c for c in (CLASS, ended, closed)})
     assert view.by_code.keys() == {"ABCDEFG", "YYYYYYY"}
     assert view.by_name["kim"].id == "u1"
     assert view.open_classes() == [CLASS]

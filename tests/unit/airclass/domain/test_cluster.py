@@ -10,16 +10,16 @@ import pytest
 
 from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
-from airclass.domain.cluster import Cluster, Guest
-from airclass.domain.orders import OrderDesk
-from airclass.domain.snapshot import Revocation, View
+from airclass.domain.cluster import Cluster, Student
+from airclass.domain.orders import OrderComposer
+from airclass.domain.snapshot import Revocation, Snapshot
 from relay.base.cluster_protocol import (
-    EpochBase,
+    EpochOffset,
     Heartbeat,
-    Register,
-    Rendition,
+    Registration,
+    ReportedRendition,
+    ReportedVariant,
     StreamReport,
-    Variant,
     ViewerReport,
 )
 
@@ -36,14 +36,14 @@ class World:
     def __init__(self, nodes: int = 2, capacity: int = 2) -> None:
         self.told: list[str] = []
         self.cluster = Cluster(1000.0, self.told.append)
-        self.desk = OrderDesk(["http://o:1"], "bearer", ["key"], 2.0)
+        self.orders_composer = OrderComposer(["http://o:1"], "bearer", ["key"], 2.0)
         self.now_s = 0.0
         self.revision = 0
         self.classes = {"c1": MATH, "c2": ART}
         self.revocations: list[Revocation] = []
         self.see()
         for n in range(nodes):
-            record = Register(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
+            record = Registration(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
             self.cluster.nodes.register(record, "10.0.0.9", 0.0)
             self.beat(n, full=True)
         self.tick(0.0)
@@ -52,12 +52,14 @@ class World:
         self.classes.update(changes)
         self.revision += 1
         pairs = frozenset((r.kind, r.value) for r in self.revocations)
-        view = View(self.revision, {}, dict(self.classes), pairs, tuple(self.revocations))
+        view = Snapshot(self.revision, {}, dict(self.classes), pairs, tuple(self.revocations))
         self.cluster.see(view, self.now_s)
 
     def beat(self, n: int, *viewers: ViewerReport, state: str = "waiting", **more: object) -> Node:
         shape = (
-            ((Variant("v", "u", "X", True),), (Rendition("a", "u", "Y"),)) if state == "live" else ((), ())
+            ((ReportedVariant("v", "u", "X", True),), (ReportedRendition("a", "u", "Y"),))
+            if state == "live"
+            else ((), ())
         )
         reports = (StreamReport("c1", state, 0, 1.0, "", *shape),)
         beat = Heartbeat(f"n{n}", len(viewers), 0, True, "", False, "3", 0, reports, viewers)
@@ -71,7 +73,7 @@ class World:
         return [str(c.after) for c in self.cluster.tick(self.now_s, 1000.0 + self.now_s)]
 
     def join(self, subject: str, token: str = "", stream: str = "c1", *, preview: bool = False) -> str | None:
-        guest = Guest(subject, stream, subject.upper(), 1000.0, 9000.0, preview)
+        guest = Student(subject, stream, subject.upper(), 1000.0, 9000.0, preview)
         return self.cluster.admit(guest, token or f"0-{subject}", None, self.now_s)
 
 
@@ -175,7 +177,7 @@ def test_a_viewer_from_before_a_restart_is_taken_in() -> None:
 
 def test_whoever_played_before_a_restart_is_left_alone_until_the_relays_have_reported() -> None:
     w = World()
-    lost = Guest("old", "c1", "OLD", 900.0, 9000.0)
+    lost = Student("old", "c1", "OLD", 900.0, 9000.0)
     w.cluster.guests["old"] = lost
     assert w.cluster.is_unaccounted("old", 1001.0)
     assert w.cluster.is_unaccounted("nameless", 1001.0), "a name that was not written down in time"
@@ -252,7 +254,7 @@ def test_kicked_subjects_lose_seat_and_token() -> None:
     assert not w.cluster.is_valid(MATH, "b", "0-x")
     assert w.cluster.is_valid(MATH, "b", "0-b")
     assert not w.cluster.is_valid(replace(MATH, status=ClassStatus.ENDED), "b", "0-b")
-    orders = w.desk.orders(w.cluster, w.cluster.nodes.all["n0"])
+    orders = w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"])
     assert orders.revoked == ("0-x", "a")
 
 
@@ -283,21 +285,21 @@ def test_seeing_the_same_picture_changes_nothing() -> None:
 def test_leaving_classes_are_named_for_a_while(status: ClassStatus) -> None:
     w = World()
     w.see(c1=replace(MATH, status=status))
-    orders = w.desk.orders(w.cluster, w.cluster.nodes.all["n0"])
+    orders = w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"])
     assert orders.closed == ("c1",)
     assert {s.stream: s.ended for s in orders.streams} == (
         {"c2": False, "c1": True} if status is ClassStatus.ENDED else {"c2": False}
     )
     w.tick(module.LEFT_KEEP_S + 1)
     w.see()
-    assert w.desk.orders(w.cluster, w.cluster.nodes.all["n0"]).closed == ()
+    assert w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"]).closed == ()
 
 
 def test_a_class_that_opens_again_is_ordered_again() -> None:
     w = World()
     w.see(c1=replace(MATH, status=ClassStatus.CLOSED))
     w.see(c1=MATH)
-    orders = w.desk.orders(w.cluster, w.cluster.nodes.all["n0"])
+    orders = w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"])
     assert orders.closed == ()
     assert [s.stream for s in orders.streams] == ["c1", "c2"]
 
@@ -305,28 +307,31 @@ def test_a_class_that_opens_again_is_ordered_again() -> None:
 def test_a_deleted_class_is_gone_with_its_numbers() -> None:
     w = World()
     w.join("a")
-    w.cluster.epochs.learn(EpochBase("c1", "k", 0, 0))
+    w.cluster.epochs.learn(EpochOffset("c1", "k", 0, 0))
     del w.classes["c1"]
     w.see()
     assert w.cluster.epochs.of("c1") == ()
     assert w.cluster.left.keys() == {"c1"}
-    assert [s.ended for s in w.desk.orders(w.cluster, w.cluster.nodes.all["n0"]).streams] == [False, True]
+    assert [s.ended for s in w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"]).streams] == [
+        False,
+        True,
+    ]
 
 
 def test_orders_are_complete_and_made_once_per_version() -> None:
     w = World()
-    w.cluster.epochs.learn(EpochBase("c1", "k", 5, 1))
+    w.cluster.epochs.learn(EpochOffset("c1", "k", 5, 1))
     node = w.cluster.nodes.all["n0"]
     node.warning = "unreachable"
-    orders = w.desk.orders(w.cluster, node)
+    orders = w.orders_composer.orders(w.cluster, node)
     assert orders.version == w.cluster.version
     assert orders.viewer_keys == ("key",)
     assert (orders.warning, orders.drain, orders.resync, orders.known) == ("unreachable", False, False, True)
     assert orders.streams[0].origins == ("http://o:1/live/c1/index.m3u8",)
-    assert orders.streams[0].epochs == (EpochBase("c1", "k", 5, 1),)
+    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1),)
     assert orders.streams[0].bearer == "bearer"
-    assert w.desk.orders(w.cluster, node).streams is orders.streams
-    assert not w.desk.orders(w.cluster, None).known
+    assert w.orders_composer.orders(w.cluster, node).streams is orders.streams
+    assert not w.orders_composer.orders(w.cluster, None).known
 
 
 def test_draining_reaches_the_orders() -> None:
@@ -335,13 +340,13 @@ def test_draining_reaches_the_orders() -> None:
     version = w.cluster.version
     w.cluster.see(view, 1.0)
     assert w.cluster.version > version
-    assert w.desk.orders(w.cluster, w.cluster.nodes.all["n0"]).drain
-    assert not w.desk.orders(w.cluster, w.cluster.nodes.all["n1"]).drain
+    assert w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"]).drain
+    assert not w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n1"]).drain
     w.cluster.see(view, 1.0)
 
 
-def replace_drained(view: View, node_id: str) -> View:
-    return View(view.revision + 1, view.users, view.classrooms, drained=frozenset({node_id}))
+def replace_drained(view: Snapshot, node_id: str) -> Snapshot:
+    return Snapshot(view.revision + 1, view.users, view.classrooms, drained=frozenset({node_id}))
 
 
 def test_history_grows_and_old_guests_go() -> None:

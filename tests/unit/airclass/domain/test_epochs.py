@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.domain.epochs import COLLECT_S, KEEP_EPOCHS, MAX_PENDING, Epochs
-from relay.base.cluster_protocol import EpochAsk, EpochBase
+from relay.base.cluster_protocol import EpochOffset, EpochRequest
 
 
 def ask(
     key: str, first: int = 0, following: int = 0, discontinuity: int = 0, target: int = 2, part: float = 0.5
-) -> EpochAsk:
-    return EpochAsk("c1", key, first, following, discontinuity, target, part)
+) -> EpochRequest:
+    return EpochRequest("c1", key, first, following, discontinuity, target, part)
 
 
 def test_the_first_session_starts_at_the_origins_own_numbers() -> None:
-    assert Epochs().ask("a", ask("k", first=7), ["a"], 0.0) == EpochBase("c1", "k", 0, 0, 2, 0.5)
+    assert Epochs().ask("a", ask("k", first=7), ["a"], 0.0) == EpochOffset("c1", "k", 0, 0, 2, 0.5)
 
 
 def test_the_answer_waits_for_everybody_and_is_above_what_anyone_has_listed() -> None:
@@ -24,7 +24,7 @@ def test_the_answer_waits_for_everybody_and_is_above_what_anyone_has_listed() ->
     assert epochs.ask("a", ask("k", 3, 18, 1), ["a", "b"], 0.0) is None
     assert epochs.due_s("c1", "k") == COLLECT_S
     base = epochs.ask("b", ask("k", 2, 20, 2), ["a", "b"], 0.1)
-    assert base == EpochBase("c1", "k", 18, 2, 2, 0.5)
+    assert base == EpochOffset("c1", "k", 18, 2, 2, 0.5)
     assert epochs.ask("late", ask("k", 9, 90, 9), ["a", "b", "late"], 5.0) == base
     assert epochs.answer("c1", "k", 5.0) == base
     assert epochs.due_s("c1", "k") is None
@@ -34,7 +34,7 @@ def test_the_answer_comes_when_it_is_due_though_not_all_have_asked() -> None:
     epochs = Epochs()
     assert epochs.ask("a", ask("k", 0, 10), ["a", "b"], 0.0) is None
     assert epochs.answer("c1", "k", 0.2) is None
-    assert epochs.answer("c1", "k", 0.3) == EpochBase("c1", "k", 10, 0, 2, 0.5)
+    assert epochs.answer("c1", "k", 0.3) == EpochOffset("c1", "k", 10, 0, 2, 0.5)
     assert epochs.answer("c1", "other", 0.3) is None
 
 
@@ -54,14 +54,14 @@ def test_targets_stay_what_the_first_session_made_them() -> None:
 
 def test_learning_keeps_the_first_report_and_the_last_few() -> None:
     epochs = Epochs()
-    assert epochs.learn(EpochBase("c1", "k", 5, 1))
-    assert not epochs.learn(EpochBase("c1", "k", 6, 1))
-    assert epochs.of("c1") == (EpochBase("c1", "k", 5, 1),)
+    assert epochs.learn(EpochOffset("c1", "k", 5, 1))
+    assert not epochs.learn(EpochOffset("c1", "k", 6, 1))
+    assert epochs.of("c1") == (EpochOffset("c1", "k", 5, 1),)
     for n in range(KEEP_EPOCHS + 3):
-        epochs.learn(EpochBase("c1", f"k{n}", n, n))
+        epochs.learn(EpochOffset("c1", f"k{n}", n, n))
     assert [b.key for b in epochs.of("c1")] == [f"k{n}" for n in range(3, KEEP_EPOCHS + 3)]
-    epochs.replace(EpochBase("c1", "k5", 99, 9))
-    assert EpochBase("c1", "k5", 99, 9) in epochs.of("c1")
+    epochs.replace(EpochOffset("c1", "k5", 99, 9))
+    assert EpochOffset("c1", "k5", 99, 9) in epochs.of("c1")
     epochs.forget("c1")
     assert epochs.of("c1") == ()
 

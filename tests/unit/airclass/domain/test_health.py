@@ -7,15 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.domain import health
-from airclass.domain.health import Health, Reason, Status, Why, blames_ingest
+from airclass.domain.health import Health, NodeStatus, Reason, ReasonCode, blames_ingest
 
 
-def beat(h: Health, now_s: float, *, ready: bool = True, draining: bool = False, reason: str = "") -> Status:
+def beat(
+    h: Health, now_s: float, *, ready: bool = True, draining: bool = False, reason: str = ""
+) -> NodeStatus:
     h.beat(now_s, ready=ready, reason=reason, draining=draining)
     return judge(h, now_s)
 
 
-def judge(h: Health, now_s: float, *, excused: bool = False, ordered_drain: bool = False) -> Status:
+def judge(h: Health, now_s: float, *, excused: bool = False, ordered_drain: bool = False) -> NodeStatus:
     return h.judge(now_s, excused=excused, ordered_drain=ordered_drain)
 
 
@@ -27,34 +29,39 @@ def beating(h: Health, from_s: float, to_s: float) -> None:
 
 def active() -> Health:
     h = Health(registered_at_s=0.0)
-    assert judge(h, 0.0) is Status.UNHEALTHY
-    assert beat(h, 0.1) is Status.ACTIVE
+    assert judge(h, 0.0) is NodeStatus.UNHEALTHY
+    assert beat(h, 0.1) is NodeStatus.ACTIVE
     return h
 
 
 def test_a_new_node_needs_one_beat_and_then_stays() -> None:
     h = active()
-    assert judge(h, 2.0) is Status.ACTIVE
+    assert judge(h, 2.0) is NodeStatus.ACTIVE
 
 
 @pytest.mark.parametrize(
     ("silent_s", "status"),
-    [(5.9, Status.ACTIVE), (6.0, Status.UNHEALTHY), (29.9, Status.UNHEALTHY), (30.0, Status.OFFLINE)],
+    [
+        (5.9, NodeStatus.ACTIVE),
+        (6.0, NodeStatus.UNHEALTHY),
+        (29.9, NodeStatus.UNHEALTHY),
+        (30.0, NodeStatus.OFFLINE),
+    ],
 )
-def test_silence_is_unhealthy_after_6_s_and_offline_after_30(silent_s: float, status: Status) -> None:
+def test_silence_is_unhealthy_after_6_s_and_offline_after_30(silent_s: float, status: NodeStatus) -> None:
     h = active()
     assert judge(h, 0.1 + silent_s) is status
-    if status is not Status.ACTIVE:
+    if status is not NodeStatus.ACTIVE:
         text = f"has sent nothing for {silent_s:.0f} s"
-        assert h.reason == Reason(text, Why.SILENT, {"silent_s": round(silent_s)})
+        assert h.reason == Reason(text, ReasonCode.SILENT, {"silent_s": round(silent_s)})
 
 
 def test_it_is_back_after_two_good_beats() -> None:
     h = active()
     judge(h, 10.0)
-    assert beat(h, 11.0) is Status.UNHEALTHY
-    assert h.reason == Reason("is back; 1 of 2 good beats", Why.RETURNING, {"beats": 1, "needed": 2})
-    assert beat(h, 13.0) is Status.ACTIVE
+    assert beat(h, 11.0) is NodeStatus.UNHEALTHY
+    assert h.reason == Reason("is back; 1 of 2 good beats", ReasonCode.RETURNING, {"beats": 1, "needed": 2})
+    assert beat(h, 13.0) is NodeStatus.ACTIVE
 
 
 def test_silence_between_the_beats_starts_the_count_again() -> None:
@@ -62,8 +69,8 @@ def test_silence_between_the_beats_starts_the_count_again() -> None:
     judge(h, 10.0)
     beat(h, 11.0)
     judge(h, 17.5)
-    assert beat(h, 18.0) is Status.UNHEALTHY
-    assert beat(h, 20.0) is Status.ACTIVE
+    assert beat(h, 18.0) is NodeStatus.UNHEALTHY
+    assert beat(h, 20.0) is NodeStatus.ACTIVE
 
 
 def test_flapping_is_watched_with_growing_pauses() -> None:
@@ -72,7 +79,7 @@ def test_flapping_is_watched_with_growing_pauses() -> None:
         now_s += 7.0
         judge(h, now_s)
         down_s = now_s
-        while judge(h, now_s) is not Status.ACTIVE:
+        while judge(h, now_s) is not NodeStatus.ACTIVE:
             now_s += 1.0
             beat(h, now_s)
         pauses.append(round(now_s - down_s, 3))
@@ -89,12 +96,12 @@ def test_flaps_are_forgotten_after_five_good_minutes() -> None:
 def test_a_node_that_cannot_be_reached_is_out_though_it_beats() -> None:
     h = active()
     h.probed(1.0, "cannot be reached at http://x", interval_s=30)
-    assert beat(h, 2.0) is Status.UNHEALTHY
-    assert h.reason == Reason("cannot be reached at http://x", Why.UNREACHABLE)
+    assert beat(h, 2.0) is NodeStatus.UNHEALTHY
+    assert h.reason == Reason("cannot be reached at http://x", ReasonCode.UNREACHABLE)
     h.probed(3.0, "", interval_s=30)
     assert h.next_probe_s == 33.0
-    assert beat(h, 4.0) is Status.UNHEALTHY
-    assert beat(h, 6.0) is Status.ACTIVE
+    assert beat(h, 4.0) is NodeStatus.UNHEALTHY
+    assert beat(h, 6.0) is NodeStatus.ACTIVE
 
 
 def test_one_missed_knock_at_a_door_that_was_open_is_forgiven() -> None:
@@ -102,16 +109,16 @@ def test_one_missed_knock_at_a_door_that_was_open_is_forgiven() -> None:
     h.probed(1.0, "", interval_s=30)
     h.probed(31.0, "no", interval_s=30)
     assert h.next_probe_s == 36.0
-    assert beat(h, 31.5) is Status.ACTIVE
+    assert beat(h, 31.5) is NodeStatus.ACTIVE
     h.probed(36.0, "no", interval_s=30)
-    assert beat(h, 37.0) is Status.UNHEALTHY
+    assert beat(h, 37.0) is NodeStatus.UNHEALTHY
 
 
 def test_seconds_in_which_the_master_was_deaf_do_not_count() -> None:
     h = active()
     h.pardon(10.0)
-    assert judge(h, 15.0) is Status.ACTIVE
-    assert judge(h, 16.2) is Status.UNHEALTHY
+    assert judge(h, 15.0) is NodeStatus.ACTIVE
+    assert judge(h, 16.2) is NodeStatus.UNHEALTHY
 
 
 def test_probes_of_an_unreachable_node_grow_rare() -> None:
@@ -125,26 +132,26 @@ def test_probes_of_an_unreachable_node_grow_rare() -> None:
 def test_not_ready_is_out_unless_excused() -> None:
     h = active()
     h.beat(2.0, ready=False, reason="no origin", draining=False)
-    assert judge(h, 2.0, excused=True) is Status.ACTIVE
-    assert judge(h, 2.0) is Status.UNHEALTHY
-    assert h.reason == Reason("no origin", Why.NOT_READY)
+    assert judge(h, 2.0, excused=True) is NodeStatus.ACTIVE
+    assert judge(h, 2.0) is NodeStatus.UNHEALTHY
+    assert h.reason == Reason("no origin", ReasonCode.NOT_READY)
     h.beat(4.0, ready=False, reason="", draining=False)
-    assert judge(h, 4.0) is Status.UNHEALTHY
-    assert h.reason == Reason("says that it is not ready", Why.NOT_READY)
+    assert judge(h, 4.0) is NodeStatus.UNHEALTHY
+    assert h.reason == Reason("says that it is not ready", ReasonCode.NOT_READY)
 
 
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        ("connect", Why.NO_INGEST),
-        ("timeout", Why.SLOW_INGEST),
-        ("truncated", Why.SLOW_INGEST),
-        ("playlist", Why.BAD_INGEST),
-        ("a kind of a newer relay", Why.BAD_INGEST),
-        ("", Why.NOT_READY),
+        ("connect", ReasonCode.NO_INGEST),
+        ("timeout", ReasonCode.SLOW_INGEST),
+        ("truncated", ReasonCode.SLOW_INGEST),
+        ("playlist", ReasonCode.BAD_INGEST),
+        ("a kind of a newer relay", ReasonCode.BAD_INGEST),
+        ("", ReasonCode.NOT_READY),
     ],
 )
-def test_what_a_relay_lacks_from_its_ingest_has_a_code(fault: str, why: Why) -> None:
+def test_what_a_relay_lacks_from_its_ingest_has_a_code(fault: str, why: ReasonCode) -> None:
     h = active()
     h.beat(2.0, ready=False, reason="c1: as the relay says it", draining=False, fault=fault)
     judge(h, 2.0)
@@ -158,17 +165,17 @@ def test_a_node_that_comes_and_goes_tells_how_often_and_how_long_it_is_watched()
         beat(h, down_s + 1)
         beat(h, down_s + 3)
     text = "came and went 2 times; watched for 2 s more"
-    assert h.reason == Reason(text, Why.WATCHED, {"times": 2, "left_s": 2})
+    assert h.reason == Reason(text, ReasonCode.WATCHED, {"times": 2, "left_s": 2})
 
 
 def test_draining_by_itself_or_by_order() -> None:
     h = active()
-    assert judge(Health(0.0), 0.0) is Status.UNHEALTHY
-    assert beat(h, 2.0, ready=False, draining=True) is Status.DRAINING
-    assert h.reason.code is Why.DRAINING
-    assert beat(h, 4.0) is Status.ACTIVE
-    assert judge(h, 4.0, ordered_drain=True) is Status.DRAINING
-    assert judge(h, 11.0, ordered_drain=True) is Status.UNHEALTHY
+    assert judge(Health(0.0), 0.0) is NodeStatus.UNHEALTHY
+    assert beat(h, 2.0, ready=False, draining=True) is NodeStatus.DRAINING
+    assert h.reason.code is ReasonCode.DRAINING
+    assert beat(h, 4.0) is NodeStatus.ACTIVE
+    assert judge(h, 4.0, ordered_drain=True) is NodeStatus.DRAINING
+    assert judge(h, 11.0, ordered_drain=True) is NodeStatus.UNHEALTHY
 
 
 def test_the_ingest_is_to_blame_until_another_node_proves_otherwise() -> None:
@@ -202,10 +209,10 @@ def test_whatever_happens_a_silent_node_is_never_active_and_a_good_one_comes_bac
         status = judge(h, now_s)
         silent_s = h.silent_s(now_s)
         if silent_s >= health.OFFLINE_S:
-            assert status is Status.OFFLINE
+            assert status is NodeStatus.OFFLINE
         elif silent_s >= health.SILENT_S:
-            assert status is Status.UNHEALTHY
-        assert (status is Status.ACTIVE) == (not h.reason.text) == (not h.reason.code)
+            assert status is NodeStatus.UNHEALTHY
+        assert (status is NodeStatus.ACTIVE) == (not h.reason.text) == (not h.reason.code)
     h.probed(now_s, "", interval_s=30)
     beating(h, now_s + 1, now_s + health.MAX_HOLD_S + 10)
-    assert h.status is Status.ACTIVE
+    assert h.status is NodeStatus.ACTIVE

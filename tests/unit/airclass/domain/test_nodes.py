@@ -6,12 +6,14 @@ import msgspec
 import pytest
 
 from airclass.domain import nodes as module
-from airclass.domain.health import Status
+from airclass.domain.health import NodeStatus
 from airclass.domain.nodes import Node, Nodes, check_url
-from relay.base.cluster_protocol import Heartbeat, Register, StreamReport, ViewerReport
+from relay.base.cluster_protocol import Heartbeat, Registration, StreamReport, ViewerReport
 from relay.base.errors import RequestError
 
-RECORD = Register("n1", "http://10.0.0.5:8080/", "http://10.0.0.5:8081", ("10.0.0.0/8",), 150, 0, "3.0", 1.0)
+RECORD = Registration(
+    "n1", "http://10.0.0.5:8080/", "http://10.0.0.5:8081", ("10.0.0.0/8",), 150, 0, "3.0", 1.0
+)
 BEAT = Heartbeat("n1", 0, 0, True, "", False, "3.0", 0)
 
 
@@ -49,14 +51,14 @@ def test_a_node_becomes_active_and_offline_and_is_forgotten() -> None:
         streams=(StreamReport("c1", "live", 1, 1.5),),
     )
     (change,) = nodes.judge(0.1, frozenset())
-    assert (change.node_id, change.before, change.after) == ("n1", Status.UNHEALTHY, Status.ACTIVE)
+    assert (change.node_id, change.before, change.after) == ("n1", NodeStatus.UNHEALTHY, NodeStatus.ACTIVE)
     assert nodes.all["n1"].public_url == "http://10.0.0.5:8080"
     assert nodes.all["n1"].lag_s == 1.5
     assert nodes.carriers("c1") == ["n1"]
     assert nodes.carriers("c2") == []
     assert nodes.summary().current_load == 1
-    assert [c.after for c in nodes.judge(7.0, frozenset())] == [Status.UNHEALTHY]
-    assert [c.after for c in nodes.judge(31.0, frozenset())] == [Status.OFFLINE]
+    assert [c.after for c in nodes.judge(7.0, frozenset())] == [NodeStatus.UNHEALTHY]
+    assert [c.after for c in nodes.judge(31.0, frozenset())] == [NodeStatus.OFFLINE]
     assert seen == [("t1", True), ("t1", False)]
     assert nodes.summary().current_load == 0
     nodes.remove("n1")
@@ -132,21 +134,21 @@ def test_a_second_machine_with_the_same_name_is_refused_while_the_first_is_at_wo
 def test_draining_nodes_and_the_ingests_fault() -> None:
     nodes, _ = started()
     beat(nodes, 0.1, ready=False, reason="no origin")
-    assert [c.after for c in nodes.judge(0.1, frozenset({"n1"}))] == [Status.DRAINING]
+    assert [c.after for c in nodes.judge(0.1, frozenset({"n1"}))] == [NodeStatus.DRAINING]
     nodes.register(msgspec.structs.replace(RECORD, node_id="n2"), "10.0.0.5", 1.0)
     for now_s in (2.0, 4.0, 6.0, 8.0):
         beat(nodes, now_s, ready=False, reason="no origin")
         beat(nodes, now_s, node_id="n2")
         nodes.judge(now_s, frozenset())
-    assert nodes.all["n1"].health.status is Status.UNHEALTHY
-    assert nodes.all["n2"].health.status is Status.ACTIVE
+    assert nodes.all["n1"].health.status is NodeStatus.UNHEALTHY
+    assert nodes.all["n2"].health.status is NodeStatus.ACTIVE
 
 
 def test_a_busy_master_does_not_hold_it_against_the_nodes() -> None:
     nodes, _ = started()
     beat(nodes, 0.1)
     nodes.pardon(20.0)
-    assert [c.after for c in nodes.judge(25.0, frozenset())] == [Status.ACTIVE]
+    assert [c.after for c in nodes.judge(25.0, frozenset())] == [NodeStatus.ACTIVE]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_whoever_moved_from_a_fallen_node_is_counted_once() -> None:
     assert nodes.students == 3, "both are at work: each counts its own"
     beat(nodes, 7.0, node_id="n2", connections=1)
     nodes.judge(7.0, frozenset())
-    assert fallen.health.status is Status.UNHEALTHY
+    assert fallen.health.status is NodeStatus.UNHEALTHY
     beat(nodes, 8.0, node_id="n2", connections=2, viewers=(viewer("t1"),))
     assert (fallen.site.connections, nodes.students) == (1, 3)
     assert "t1" not in fallen.viewers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.cluster import Cluster
-from airclass.domain.orders import OrderDesk
-from airclass.domain.snapshot import Revocation, View
-from relay.base.cluster_protocol import EpochBase, Register
+from airclass.domain.orders import OrderComposer
+from airclass.domain.snapshot import Revocation, Snapshot
+from relay.base.cluster_protocol import EpochOffset, Registration
 
 MATH = Classroom("c1", "Math", "AAAAAAA")
 ART = Classroom("c2", "Art", "BBBBBBB")
@@ -17,9 +17,9 @@ class Office:
 
     def __init__(self) -> None:
         self.cluster = Cluster(1000.0, lambda _: None)
-        self.desk = OrderDesk(["http://o:1", "http://o:2"], "bearer", ["key"], 2.0)
+        self.orders_composer = OrderComposer(["http://o:1", "http://o:2"], "bearer", ["key"], 2.0)
         self.revision = 0
-        record = Register("n1", "http://10.0.0.5", "", (), 10, 0, "3", 1.0)
+        record = Registration("n1", "http://10.0.0.5", "", (), 10, 0, "3", 1.0)
         self.cluster.nodes.register(record, "10.0.0.5", 0.0)
         self.see(MATH, ART)
 
@@ -27,21 +27,21 @@ class Office:
         self.revision += 1
         revocations = (Revocation("token", revoked, 9e9),) if revoked else ()
         pairs = frozenset((r.kind, r.value) for r in revocations)
-        view = View(self.revision, {}, {c.id: c for c in classes}, pairs, revocations, drained)
+        view = Snapshot(self.revision, {}, {c.id: c for c in classes}, pairs, revocations, drained)
         self.cluster.see(view, 0.0)
 
     def streams(self) -> dict[str, bool]:
-        orders = self.desk.orders(self.cluster, self.cluster.nodes.all["n1"])
+        orders = self.orders_composer.orders(self.cluster, self.cluster.nodes.all["n1"])
         return {stream.stream: stream.ended for stream in orders.streams}
 
 
 def test_open_classes_are_followed_from_every_origin() -> None:
     office = Office()
-    office.cluster.epochs.learn(EpochBase("c1", "k", 5, 1))
-    orders = office.desk.orders(office.cluster, office.cluster.nodes.all["n1"])
+    office.cluster.epochs.learn(EpochOffset("c1", "k", 5, 1))
+    orders = office.orders_composer.orders(office.cluster, office.cluster.nodes.all["n1"])
     first = orders.streams[0]
     assert first.origins == ("http://o:1/live/c1/index.m3u8", "http://o:2/live/c1/index.m3u8")
-    assert (first.bearer, first.ended, first.epochs) == ("bearer", False, (EpochBase("c1", "k", 5, 1),))
+    assert (first.bearer, first.ended, first.epochs) == ("bearer", False, (EpochOffset("c1", "k", 5, 1),))
     assert (orders.viewer_keys, orders.heartbeat_interval_s, orders.known) == (("key",), 2.0, True)
 
 
@@ -52,7 +52,7 @@ def test_a_class_that_ended_is_named_for_a_while_and_one_that_closed_too() -> No
     office.see(ART)  # deleted altogether
     assert office.streams() == {"c2": False, "c1": True}
     office.see(Classroom("c2", "Art", "BBBBBBB", status=ClassStatus.CLOSED))
-    orders = office.desk.orders(office.cluster, office.cluster.nodes.all["n1"])
+    orders = office.orders_composer.orders(office.cluster, office.cluster.nodes.all["n1"])
     assert orders.closed == ("c1", "c2")
     assert office.streams() == {"c1": True}
 
@@ -60,17 +60,17 @@ def test_a_class_that_ended_is_named_for_a_while_and_one_that_closed_too() -> No
 def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None:
     office = Office()
     node = office.cluster.nodes.all["n1"]
-    before = office.desk.orders(office.cluster, node)
+    before = office.orders_composer.orders(office.cluster, node)
     node.warning = "unreachable"
-    after = office.desk.orders(office.cluster, node)
+    after = office.orders_composer.orders(office.cluster, node)
     assert after.streams is before.streams
     assert after.warning == "unreachable"
     office.see(MATH, ART, drained=frozenset(["n1"]), revoked="t1")
-    orders = office.desk.orders(office.cluster, node)
+    orders = office.orders_composer.orders(office.cluster, node)
     assert (orders.drain, orders.revoked) == (True, ("t1",))
 
 
 def test_who_is_not_known_has_to_register() -> None:
     office = Office()
-    orders = office.desk.orders(office.cluster, None)
+    orders = office.orders_composer.orders(office.cluster, None)
     assert (orders.known, orders.version, orders.streams) == (False, 0, ())

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from airclass.domain import publish_auth as module
 from airclass.domain.classrooms import Classroom, ClassStatus, hash_key
-from airclass.domain.publish_auth import TAKEOVER_SHOWN_S, Publishers, Verdict, decide
-from airclass.domain.snapshot import View
+from airclass.domain.publish_auth import TAKEOVER_SHOWN_S, PublishDecision, Publishers, decide
+from airclass.domain.snapshot import Snapshot
 
-VIEW = View(
+VIEW = Snapshot(
     1,
     {},
     {
@@ -22,7 +22,7 @@ VIEW = View(
 )
 
 
-def ask(**changes: str) -> Verdict:
+def ask(**changes: str) -> PublishDecision:
     question = {"action": "publish", "path": "live/c1", "user": "", "password": "", "token": "", "query": ""}
     return decide(**{**question, **changes}, view=VIEW, cluster_tokens=["cluster"])  # type: ignore[arg-type]
 
@@ -38,7 +38,7 @@ def ask(**changes: str) -> Verdict:
     ],
 )
 def test_the_key_wherever_it_was_put(how: dict[str, str]) -> None:
-    assert ask(**how) == Verdict(True, "", "c1")
+    assert ask(**how) == PublishDecision(True, "", "c1")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_key_wherever_it_was_put(how: dict[str, str]) -> None:
     ],
 )
 def test_refused_with_a_word(how: dict[str, str], reason: str) -> None:
-    assert ask(**how) == Verdict(False, reason)
+    assert ask(**how) == PublishDecision(False, reason)
 
 
 @pytest.mark.parametrize("action", ["read", "api", "metrics", "pprof", "playback"])

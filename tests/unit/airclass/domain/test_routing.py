@@ -10,22 +10,22 @@ from airclass.domain.routing import (
     LEASE_S,
     MAX_PATHWAYS,
     MAX_RETRY_S,
-    Seating,
-    Site,
+    NodeSeats,
+    SeatBook,
     read_address,
     read_zone,
     retry_after_s,
 )
 
 
-def seating(count: int, capacity: int = 150, **more: object) -> Seating:
-    s = Seating()
+def seating(count: int, capacity: int = 150, **more: object) -> SeatBook:
+    s = SeatBook()
     for n in range(count):
-        s.sites[f"n{n}"] = Site(f"n{n}", capacity, takes_students=True, **more)  # type: ignore[arg-type]
+        s.sites[f"n{n}"] = NodeSeats(f"n{n}", capacity, takes_students=True, **more)  # type: ignore[arg-type]
     return s
 
 
-def counts(s: Seating) -> list[int]:
+def counts(s: SeatBook) -> list[int]:
     return [site.occupied for site in s.sites.values()]
 
 
@@ -230,9 +230,9 @@ def test_never_over_capacity_and_books_always_balance(
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 120))
 def test_no_node_starves_and_all_fill_at_the_same_pace(capacities: list[int], joining: int) -> None:
     """Whatever the nodes' sizes: whoever took the last seat of a node had none that was emptier."""
-    s = Seating()
+    s = SeatBook()
     for n, capacity in enumerate(capacities):
-        s.sites[f"n{n}"] = Site(f"n{n}", capacity, takes_students=True)
+        s.sites[f"n{n}"] = NodeSeats(f"n{n}", capacity, takes_students=True)
     for number in range(joining):
         got = s.reserve(f"s{number}", None, 0.0)
         assert (got is None) == (number >= sum(capacities))

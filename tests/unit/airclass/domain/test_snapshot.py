@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airclass.domain.classrooms import Classroom, ClassStatus
-from airclass.domain.snapshot import Revocation, View
+from airclass.domain.snapshot import Revocation, Snapshot
 from airclass.domain.users import Role, User
 
 MATH = Classroom("c2", "Math", "AAAAAAA")
@@ -12,13 +12,13 @@ OVER = Classroom("c3", "Over", "CCCCCCC", status=ClassStatus.ENDED)
 
 
 def test_classes_are_found_by_code_until_they_end_and_people_by_name_in_any_case() -> None:
-    view = View(1, {"u1": User("u1", "Ann", Role.TEACHER)}, {c.id: c for c in (MATH, ART, OVER)})
+    view = Snapshot(1, {"u1": User("u1", "Ann", Role.TEACHER)}, {c.id: c for c in (MATH, ART, OVER)})
     assert view.by_code == {"AAAAAAA": MATH, "BBBBBBB": ART}
     assert view.by_name["ann"].id == "u1"
     assert view.open_classes() == [ART, MATH]
 
 
 def test_an_empty_picture() -> None:
-    view = View()
+    view = Snapshot()
     assert (view.revision, view.by_code, view.by_name, view.open_classes()) == (-1, {}, {}, [])
     assert Revocation("token", "t", 1.0) == Revocation("token", "t", 1.0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from airclass.domain.steering import Pathway, manifest, multivariant
-from relay.base.cluster_protocol import Rendition, Variant
+from relay.base.cluster_protocol import ReportedRendition, ReportedVariant
 
 PATHS = [Pathway(n, f"http://{n}.example/t/tok{n}/live/") for n in ("a", "b")]
-VIDEO = Variant("v", "video1_stream.m3u8", 'BANDWIDTH=581112,CODECS="avc1.42c01e,mp4a.40.2"', True)
-AUDIO = Rendition("a", "audio2_stream.m3u8", 'TYPE=AUDIO,NAME="audio2",AUTOSELECT=YES,DEFAULT=YES')
+VIDEO = ReportedVariant("v", "video1_stream.m3u8", 'BANDWIDTH=581112,CODECS="avc1.42c01e,mp4a.40.2"', True)
+AUDIO = ReportedRendition("a", "audio2_stream.m3u8", 'TYPE=AUDIO,NAME="audio2",AUTOSELECT=YES,DEFAULT=YES')
 
 
 def test_each_pathway_has_its_own_group() -> None:
@@ -31,7 +31,7 @@ def test_each_pathway_has_its_own_group() -> None:
 
 
 def test_a_muxed_stream_has_no_group() -> None:
-    muxed = Variant("v", "main_stream.m3u8", "BANDWIDTH=1", False)
+    muxed = ReportedVariant("v", "main_stream.m3u8", "BANDWIDTH=1", False)
     assert "AUDIO" not in multivariant(PATHS, [muxed], [], "s")
 
 

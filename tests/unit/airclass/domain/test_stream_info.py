@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airclass.domain.stream_info import Intake, gather, read_path
-from relay.base.cluster_protocol import Variant
+from airclass.domain.stream_info import IngestPath, gather, read_path
+from relay.base.cluster_protocol import ReportedVariant
 
-VIDEO = Variant(
+VIDEO = ReportedVariant(
     "v", "u", 'BANDWIDTH=581112,AVERAGE-BANDWIDTH=540200,CODECS="avc1.42c01e,mp4a.40.2",RESOLUTION=640x360,'
     "FRAME-RATE=30.000", True,
 )  # fmt: skip
@@ -52,7 +52,7 @@ def test_the_api_knows_better() -> None:
 
 
 def test_counters_that_start_again_give_no_rate() -> None:
-    later = Intake(0.0, 9_000_000)
+    later = IngestPath(0.0, 9_000_000)
     again = read_path(ITEM, later, 2.0)
     assert again is not None
     assert again.bitrate_bps is None
@@ -80,4 +80,4 @@ def test_nothing_is_known() -> None:
 
 @given(st.text(max_size=200))
 def test_any_attribute_text_is_survived(text: str) -> None:
-    assert gather([Variant("v", "u", text, False)], 0, None, is_publishing=True) is not None
+    assert gather([ReportedVariant("v", "u", text, False)], 0, None, is_publishing=True) is not None

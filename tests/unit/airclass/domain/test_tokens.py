@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.domain.tokens import (
-    Kind,
-    TokenDesk,
+    TokenIssuer,
+    TokenKind,
     is_preview,
     preview_subject,
     student_subject,
@@ -27,11 +27,11 @@ from relay.base.tokens import verify_viewer
 
 SECRET = b"s" * 32
 NOW_S = float(int(time.time()))
-DESK = TokenDesk(SECRET)
+ISSUER = TokenIssuer(SECRET)
 
 
-def mint(kind: Kind = Kind.SESSION, desk: TokenDesk = DESK, life_s: float = 60) -> str:
-    return desk.mint(kind, subject="u1", token_id="t1", wall_s=NOW_S, life_s=life_s, extra="3")
+def mint(kind: TokenKind = TokenKind.SESSION, issuer: TokenIssuer = ISSUER, life_s: float = 60) -> str:
+    return issuer.mint(kind, subject="u1", token_id="t1", wall_s=NOW_S, life_s=life_s, extra="3")
 
 
 def forge(**changes: object) -> str:
@@ -51,45 +51,50 @@ def forge(**changes: object) -> str:
 
 
 def test_a_token_is_read_as_it_was_made() -> None:
-    claims = DESK.read(mint(), (Kind.ADMIN, Kind.SESSION), NOW_S)
-    assert (claims.kind, claims.subject, claims.token_id, claims.extra) == (Kind.SESSION, "u1", "t1", "3")
+    claims = ISSUER.read(mint(), (TokenKind.ADMIN, TokenKind.SESSION), NOW_S)
+    assert (claims.kind, claims.subject, claims.token_id, claims.extra) == (
+        TokenKind.SESSION,
+        "u1",
+        "t1",
+        "3",
+    )
 
 
-@pytest.mark.parametrize("made", Kind)
-@pytest.mark.parametrize("asked", Kind)
-def test_no_kind_passes_for_another(made: Kind, asked: Kind) -> None:
+@pytest.mark.parametrize("made", TokenKind)
+@pytest.mark.parametrize("asked", TokenKind)
+def test_no_kind_passes_for_another(made: TokenKind, asked: TokenKind) -> None:
     if made is asked:
-        assert DESK.read(mint(made), (asked,), NOW_S).kind is made
+        assert ISSUER.read(mint(made), (asked,), NOW_S).kind is made
     else:
         with pytest.raises(TokenError):
-            DESK.read(mint(made), (asked,), NOW_S)
+            ISSUER.read(mint(made), (asked,), NOW_S)
 
 
 def test_a_viewer_is_not_an_admin_and_an_admin_not_a_viewer() -> None:
-    viewer = DESK.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
-    assert DESK.read_viewer(viewer, NOW_S).classroom == "c"
+    viewer = ISSUER.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
+    assert ISSUER.read_viewer(viewer, NOW_S).classroom == "c"
     with pytest.raises(TokenError):
-        DESK.read(viewer, tuple(Kind), NOW_S)
+        ISSUER.read(viewer, tuple(TokenKind), NOW_S)
     with pytest.raises(TokenError):
-        DESK.read_viewer(mint(Kind.ADMIN), NOW_S)
+        ISSUER.read_viewer(mint(TokenKind.ADMIN), NOW_S)
 
 
 def test_the_previous_secret_verifies_during_rotation_and_not_after() -> None:
     token = mint()
-    viewer = DESK.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
-    rotated = TokenDesk(b"n" * 32, SECRET)
-    assert rotated.read(token, (Kind.SESSION,), NOW_S).subject == "u1"
+    viewer = ISSUER.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
+    rotated = TokenIssuer(b"n" * 32, SECRET)
+    assert rotated.read(token, (TokenKind.SESSION,), NOW_S).subject == "u1"
     assert rotated.read_viewer(viewer, NOW_S).subject == "s"
-    assert rotated.read(mint(desk=rotated), (Kind.SESSION,), NOW_S).subject == "u1"
-    for desk in (TokenDesk(b"n" * 32), TokenDesk(b"n" * 32, b"o" * 32)):
+    assert rotated.read(mint(issuer=rotated), (TokenKind.SESSION,), NOW_S).subject == "u1"
+    for issuer in (TokenIssuer(b"n" * 32), TokenIssuer(b"n" * 32, b"o" * 32)):
         with pytest.raises(TokenError):
-            desk.read(token, (Kind.SESSION,), NOW_S)
+            issuer.read(token, (TokenKind.SESSION,), NOW_S)
 
 
 def test_it_ends() -> None:
-    DESK.read(mint(), (Kind.SESSION,), NOW_S + 69)
+    ISSUER.read(mint(), (TokenKind.SESSION,), NOW_S + 69)
     with pytest.raises(TokenError, match="expired"):
-        DESK.read(mint(), (Kind.SESSION,), NOW_S + 71)
+        ISSUER.read(mint(), (TokenKind.SESSION,), NOW_S + 71)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +116,9 @@ def test_it_ends() -> None:
     ],
 )
 def test_odd_claims_are_refused(changes: dict[str, object]) -> None:
-    DESK.read(forge(), (Kind.SESSION,), NOW_S)
+    ISSUER.read(forge(), (TokenKind.SESSION,), NOW_S)
     with pytest.raises(TokenError):
-        DESK.read(forge(**changes), (Kind.SESSION,), NOW_S)
+        ISSUER.read(forge(**changes), (TokenKind.SESSION,), NOW_S)
 
 
 def part(value: object) -> str:
@@ -133,12 +138,12 @@ def test_other_algorithms_and_tricks_in_the_head_are_refused(head: dict[str, obj
     body = mint().split(".")[1]
     for signature in ("", "AAAA", mint().split(".")[2]):
         with pytest.raises(TokenError):
-            DESK.read(f"{part(head)}.{body}.{signature}", (Kind.SESSION,), NOW_S)
+            ISSUER.read(f"{part(head)}.{body}.{signature}", (TokenKind.SESSION,), NOW_S)
 
 
 def test_a_huge_token_is_refused_unread() -> None:
     with pytest.raises(TokenError, match="too long"):
-        DESK.read("x" * 65536, (Kind.SESSION,), NOW_S)
+        ISSUER.read("x" * 65536, (TokenKind.SESSION,), NOW_S)
 
 
 @given(st.integers(0, 400), st.integers(1, 255))
@@ -148,11 +153,11 @@ def test_a_changed_byte_is_noticed(place: int, change: int) -> None:
     token[place] ^= change
     text = token.decode("latin1")
     try:
-        claims = DESK.read(text, (Kind.SESSION,), NOW_S)
+        claims = ISSUER.read(text, (TokenKind.SESSION,), NOW_S)
     except TokenError:
         return
     # The last sign of base64 holds bits that do not count.
-    assert claims == DESK.read(mint(), (Kind.SESSION,), NOW_S)
+    assert claims == ISSUER.read(mint(), (TokenKind.SESSION,), NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +170,13 @@ def test_a_token_id_tells_the_generation(token_id: str, generation: int) -> None
 
 
 def test_public_keys_check_what_the_secret_signs_during_rotation_too() -> None:
-    desk = TokenDesk(SECRET, algorithm="EdDSA")
-    viewer = desk.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
-    rotated = TokenDesk(b"n" * 32, SECRET, "EdDSA")
+    issuer = TokenIssuer(SECRET, algorithm="EdDSA")
+    viewer = issuer.mint_viewer(subject="s", token_id="0-1", classroom="c", wall_s=NOW_S)
+    rotated = TokenIssuer(b"n" * 32, SECRET, "EdDSA")
     assert rotated.read_viewer(viewer, NOW_S).classroom == "c"
     assert verify_viewer(viewer, read_jwks(rotated.jwks.decode()), wall_s=NOW_S).classroom == "c"
-    assert (desk.shared_keys, json.loads(DESK.jwks)) == ((), {"keys": []})
-    for other in (TokenDesk(b"n" * 32, algorithm="EdDSA"), DESK):
+    assert (issuer.shared_keys, json.loads(ISSUER.jwks)) == ((), {"keys": []})
+    for other in (TokenIssuer(b"n" * 32, algorithm="EdDSA"), ISSUER):
         with pytest.raises(TokenError):
             other.read_viewer(viewer, NOW_S)
 

@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from airclass.ingest.embedded import serve
-from airclass.ingest.hls_server import Origin
-from airclass.ingest.muxer import Flavour
+from airclass.ingest.hls_server import HlsServer
+from airclass.ingest.muxer import HlsFlavour
 
 EMBEDDED = [sys.executable, "-m", "airclass.ingest.embedded"]
 DEADLINE_S = 30
@@ -57,7 +57,7 @@ def test_ready_file_and_end(tmp_path: Path) -> None:
 
 
 async def test_both_doors_are_open_and_close_with_it() -> None:
-    origin = Origin(path="", flavour=Flavour.FMP4, part_s=0.5, segment_s=2.0)
+    origin = HlsServer(path="", flavour=HlsFlavour.FMP4, part_s=0.5, segment_s=2.0)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             urls = await nursery.start(serve, origin, ("127.0.0.1", 0), ("127.0.0.1", 0))

@@ -6,19 +6,21 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from airclass.ingest.hls_server import FIRST_PLAYLIST_S, Origin, Publication
-from airclass.ingest.http_server import Request, Response
-from airclass.ingest.muxer import Flavour, Fragment, Shape, Window
+from airclass.ingest.hls_server import FIRST_PLAYLIST_S, HlsServer, Publication
+from airclass.ingest.http_server import IngestRequest, IngestResponse
+from airclass.ingest.muxer import Fragment, HlsFlavour, Muxer, StreamFormat
 
-SHAPE = Shape(("avc1.42c01e",), 640, 360, 30.0, b"init")
+SHAPE = StreamFormat(("avc1.42c01e",), 640, 360, 30.0, b"init")
 
 
 class Studio:
     """An origin with somebody who publishes part after part."""
 
-    def __init__(self, secret: str = "", path: str = "", flavour: Flavour = Flavour.LOW_LATENCY) -> None:
-        self.origin = Origin(path=path, flavour=flavour, part_s=0.5, segment_s=2.0, secret=secret)
-        self.window: Window | None = None
+    def __init__(
+        self, secret: str = "", path: str = "", flavour: HlsFlavour = HlsFlavour.LOW_LATENCY
+    ) -> None:
+        self.origin = HlsServer(path=path, flavour=flavour, part_s=0.5, segment_s=2.0, secret=secret)
+        self.window: Muxer | None = None
         self._parts = 0
 
     def publish(self, parts: int, path: str = "live/c1") -> None:
@@ -44,9 +46,9 @@ class Studio:
         secret: str = "",
         folder: str = "live/c1",
         method: str = "GET",
-    ) -> Response:
+    ) -> IngestResponse:
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        return await self.origin.answer(Request(method, f"/{folder}/{name}", query or {}, headers))
+        return await self.origin.answer(IngestRequest(method, f"/{folder}/{name}", query or {}, headers))
 
     async def name_of(self, kind: str) -> str:
         """Return the listed name of the first part or segment, or of the hint."""
@@ -66,7 +68,7 @@ async def test_only_the_published_path_shows_it() -> None:
     studio.publish(4)
     assert (await studio.get("index.m3u8")).status == 200
     assert (await studio.get("index.m3u8", folder="live/c2")).status == 404
-    assert (await studio.origin.answer(Request("GET", "/index.m3u8", {}, {}))).status == 404
+    assert (await studio.origin.answer(IngestRequest("GET", "/index.m3u8", {}, {}))).status == 404
     fixed = Studio(path="live/c9")
     fixed.publish(4)
     assert (await fixed.get("index.m3u8", folder="live/c9")).status == 200
@@ -88,7 +90,7 @@ async def test_only_get_is_answered() -> None:
 async def test_the_first_playlist_is_held_until_there_is_a_segment(autojump_clock: trio.abc.Clock) -> None:
     studio = Studio()
     studio.publish(3)
-    got: list[Response] = []
+    got: list[IngestResponse] = []
 
     async def ask() -> None:
         got.append(await studio.get("index.m3u8"))
@@ -113,7 +115,7 @@ async def test_without_a_segment_the_first_playlist_gives_up(autojump_clock: tri
 async def test_a_blocking_reload_ends_with_its_part(autojump_clock: trio.abc.Clock) -> None:
     studio = Studio()
     studio.publish(5)
-    got: list[Response] = []
+    got: list[IngestResponse] = []
 
     async def ask() -> None:
         got.append(await studio.get("main_stream.m3u8", {"_HLS_msn": "1", "_HLS_part": "2"}))
@@ -205,8 +207,10 @@ async def test_the_next_publisher_begins_anew_under_new_names() -> None:
     assert before.encode() not in text
 
 
-@pytest.mark.parametrize(("flavour", "kind"), [(Flavour.MPEGTS, "video/mp2t"), (Flavour.FMP4, "video/mp4")])
-async def test_plain_flavours_ignore_directives(flavour: Flavour, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("flavour", "kind"), [(HlsFlavour.MPEGTS, "video/mp2t"), (HlsFlavour.FMP4, "video/mp4")]
+)
+async def test_plain_flavours_ignore_directives(flavour: HlsFlavour, kind: str) -> None:
     studio = Studio(flavour=flavour)
     studio.publish(8)
     assert (await studio.get("main_stream.m3u8", {"_HLS_msn": "99"})).status == 200

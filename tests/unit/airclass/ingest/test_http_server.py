@@ -7,16 +7,16 @@ import pytest
 import trio
 
 from airclass.ingest import http_server
-from airclass.ingest.http_server import Request, Response
+from airclass.ingest.http_server import IngestRequest, IngestResponse
 
 DEADLINE_S = 10
 
 
-async def echo(request: Request) -> Response:
+async def echo(request: IngestRequest) -> IngestResponse:
     if request.path == "/fail":
         raise RuntimeError("boom")
     text = f"{request.method} {request.path} {sorted(request.query.items())}"
-    return Response(200, text.encode(), headers={"X-Seen": request.headers.get("x-ask", "")})
+    return IngestResponse(200, text.encode(), headers={"X-Seen": request.headers.get("x-ask", "")})
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from airclass.ingest import mediamtx
 from airclass.ingest.mediamtx import Addresses, find_mediamtx, variables
-from airclass.ingest.muxer import Flavour
+from airclass.ingest.muxer import HlsFlavour
 from relay.base.errors import StartError
 
 DEADLINE_S = 20
@@ -105,7 +105,7 @@ def test_versions_below_1_20_are_refused(tmp_path: Path, version: str, fine: boo
 def test_it_gets_its_own_secret_and_no_other() -> None:
     environ = {"PATH": "/bin", "JWT_SECRET_KEY": "x", "HLS_CDN_SECRET": "s", "MTX_LOGLEVEL": "debug"}
     addresses = Addresses("0.0.0.0:1935", "127.0.0.1:8888", "127.0.0.1:9997", "http://m/hook")
-    assert variables(addresses, "s", Flavour.FMP4, environ) == {
+    assert variables(addresses, "s", HlsFlavour.FMP4, environ) == {
         "PATH": "/bin",
         "MTX_LOGLEVEL": "debug",
         "MTX_RTMPADDRESS": "0.0.0.0:1935",
@@ -116,16 +116,16 @@ def test_it_gets_its_own_secret_and_no_other() -> None:
         "MTX_AUTHHTTPADDRESS": "http://m/hook",
     }
     alone = Addresses("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "")
-    assert variables(alone, "s", Flavour.FMP4, {})["MTX_AUTHMETHOD"] == "internal"
+    assert variables(alone, "s", HlsFlavour.FMP4, {})["MTX_AUTHMETHOD"] == "internal"
 
 
 def test_it_writes_json_when_we_do() -> None:
     addresses = Addresses("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "")
-    told_json = variables(addresses, "s", Flavour.FMP4, {"LOG_FORMAT": "json"})
+    told_json = variables(addresses, "s", HlsFlavour.FMP4, {"LOG_FORMAT": "json"})
     assert told_json["MTX_LOGSTRUCTURED"] == "yes"
-    assert "MTX_LOGSTRUCTURED" not in variables(addresses, "s", Flavour.FMP4, {})
+    assert "MTX_LOGSTRUCTURED" not in variables(addresses, "s", HlsFlavour.FMP4, {})
     overruled = {"LOG_FORMAT": "json", "MTX_LOGSTRUCTURED": "no"}
-    assert variables(addresses, "s", Flavour.FMP4, overruled)["MTX_LOGSTRUCTURED"] == "no"
+    assert variables(addresses, "s", HlsFlavour.FMP4, overruled)["MTX_LOGSTRUCTURED"] == "no"
 
 
 def test_ready_when_its_api_answers_and_started_again_when_it_ends(tmp_path: Path) -> None:

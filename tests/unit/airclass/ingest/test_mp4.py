@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airclass.ingest.mp4 import MAX_BOX_BYTES, BoxSplitter, Run, run_of
+from airclass.ingest.mp4 import MAX_BOX_BYTES, BoxSplitter, SampleRun, run_of
 from relay.base.errors import OriginError
 
 
@@ -37,7 +37,7 @@ def test_impossible_sizes_are_refused(size: int) -> None:
 def test_each_sample_with_its_own_duration_and_size() -> None:
     trun = full(b"trun", 0x301 | 0x4, 3, 99, 0x02000000, 500, 11, 600, 12, 700, 13)
     moof = box(b"moof", full(b"mfhd", 0, 1), box(b"traf", full(b"tfhd", 0x20000, 1), trun))
-    assert run_of(moof, 1) == Run(3, 1800)
+    assert run_of(moof, 1) == SampleRun(3, 1800)
 
 
 def test_default_duration_stands_behind_the_optional_fields() -> None:
@@ -45,9 +45,9 @@ def test_default_duration_stands_behind_the_optional_fields() -> None:
     traf = box(b"traf", tfhd, full(b"trun", 0x1, 5, 99), full(b"trun", 0x1, 2, 99))
     other = box(b"traf", full(b"tfhd", 0x8, 1, 1000), full(b"trun", 0, 9))
     moof = box(b"moof", other, traf)
-    assert run_of(moof, 2) == Run(7, 7 * 512)
-    assert run_of(moof, 1) == Run(9, 9000)
-    assert run_of(moof, 3) == Run(0, 0)
+    assert run_of(moof, 2) == SampleRun(7, 7 * 512)
+    assert run_of(moof, 1) == SampleRun(9, 9000)
+    assert run_of(moof, 3) == SampleRun(0, 0)
 
 
 def test_a_box_longer_than_its_parent_is_refused() -> None:

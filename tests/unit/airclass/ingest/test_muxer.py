@@ -5,26 +5,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.ingest import muxer as hls
-from airclass.ingest.muxer import Flavour, Fragment, Reload, Shape, Window
+from airclass.ingest.muxer import Fragment, HlsFlavour, Muxer, MuxerReload, StreamFormat
 from relay.base.errors import OriginError
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, attribute, parse
 
-SHAPE = Shape(("avc1.42c01e", "mp4a.40.2"), 640, 360, 30.0, b"init")
+SHAPE = StreamFormat(("avc1.42c01e", "mp4a.40.2"), 640, 360, 30.0, b"init")
 START_S = 1_795_464_000.0
 
 
-def make(flavour: Flavour = Flavour.LOW_LATENCY) -> Window:
-    return Window("p", SHAPE, flavour=flavour, part_s=0.5, segment_s=2.0, start_wall_s=START_S)
+def make(flavour: HlsFlavour = HlsFlavour.LOW_LATENCY) -> Muxer:
+    return Muxer("p", SHAPE, flavour=flavour, part_s=0.5, segment_s=2.0, start_wall_s=START_S)
 
 
-def fill(window: Window, parts: int, *, of: int = 4, duration_s: float = 0.5) -> None:
+def fill(window: Muxer, parts: int, *, of: int = 4, duration_s: float = 0.5) -> None:
     """Add parts, a key frame before every `of`-th."""
     for n in range(parts):
         last = (n + 1) % of == 0
         window.add(Fragment(b"%d," % n, duration_s, independent=n % of == 0, before_key=last))
 
 
-def listed(window: Window) -> MediaPlaylist:
+def listed(window: Muxer) -> MediaPlaylist:
     playlist = parse(window.playlist())
     assert isinstance(playlist, MediaPlaylist)
     return playlist
@@ -128,22 +128,22 @@ def test_old_segments_stay_fetchable_a_while_and_then_go() -> None:
 @pytest.mark.parametrize(
     ("msn", "part", "answer"),
     [
-        (0, None, Reload.NOW),
-        (1, None, Reload.NOW),
-        (2, None, Reload.WAIT),
-        (3, None, Reload.WAIT),
-        (4, None, Reload.TOO_FAR),
-        (1, 3, Reload.NOW),
-        (1, 4, Reload.NOW),  # beyond the last part: part 0 of segment 2, which is there
-        (2, 1, Reload.NOW),
-        (2, 2, Reload.WAIT),
-        (2, 7, Reload.WAIT),
-        (2, 8, Reload.TOO_FAR),  # advance part limit: 6 parts of 0.5 s
-        (3, 0, Reload.WAIT),
-        (4, 0, Reload.TOO_FAR),
+        (0, None, MuxerReload.NOW),
+        (1, None, MuxerReload.NOW),
+        (2, None, MuxerReload.WAIT),
+        (3, None, MuxerReload.WAIT),
+        (4, None, MuxerReload.TOO_FAR),
+        (1, 3, MuxerReload.NOW),
+        (1, 4, MuxerReload.NOW),  # beyond the last part: part 0 of segment 2, which is there
+        (2, 1, MuxerReload.NOW),
+        (2, 2, MuxerReload.WAIT),
+        (2, 7, MuxerReload.WAIT),
+        (2, 8, MuxerReload.TOO_FAR),  # advance part limit: 6 parts of 0.5 s
+        (3, 0, MuxerReload.WAIT),
+        (4, 0, MuxerReload.TOO_FAR),
     ],
 )
-def test_blocking_rules(msn: int, part: int | None, answer: Reload) -> None:
+def test_blocking_rules(msn: int, part: int | None, answer: MuxerReload) -> None:
     window = make()
     fill(window, 10)
     assert window.reload(msn, part) is answer
@@ -152,13 +152,13 @@ def test_blocking_rules(msn: int, part: int | None, answer: Reload) -> None:
 def test_part_after_the_last_of_the_newest_segment_waits_for_the_next_one() -> None:
     window = make()
     fill(window, 8)
-    assert window.reload(1, 4) is Reload.WAIT
+    assert window.reload(1, 4) is MuxerReload.WAIT
     window.add(Fragment(b"8,", 0.5, independent=True, before_key=False))
-    assert window.reload(1, 4) is Reload.NOW
+    assert window.reload(1, 4) is MuxerReload.NOW
 
 
-@pytest.mark.parametrize("flavour", [Flavour.FMP4, Flavour.MPEGTS])
-def test_plain_flavours_have_no_parts_and_never_block(flavour: Flavour) -> None:
+@pytest.mark.parametrize("flavour", [HlsFlavour.FMP4, HlsFlavour.MPEGTS])
+def test_plain_flavours_have_no_parts_and_never_block(flavour: HlsFlavour) -> None:
     window = make(flavour)
     fill(window, 10)
     playlist = listed(window)
@@ -166,14 +166,14 @@ def test_plain_flavours_have_no_parts_and_never_block(flavour: Flavour) -> None:
     assert not playlist.preload_hints
     assert playlist.open_segment is None
     assert not any(s.parts for s in playlist.segments)
-    assert window.reload(99, None) is Reload.NOW
+    assert window.reload(99, None) is MuxerReload.NOW
     assert window.body("p_main_part0.mp4") is None
     assert not window.is_hinted("p_main_part10.mp4")
-    assert playlist.segments[0].uri.endswith(".ts" if flavour is Flavour.MPEGTS else ".mp4")
+    assert playlist.segments[0].uri.endswith(".ts" if flavour is HlsFlavour.MPEGTS else ".mp4")
 
 
 def test_first_playlist_waits_for_whole_segments() -> None:
-    for flavour, parts in ((Flavour.LOW_LATENCY, 4), (Flavour.FMP4, 8), (Flavour.MPEGTS, 4)):
+    for flavour, parts in ((HlsFlavour.LOW_LATENCY, 4), (HlsFlavour.FMP4, 8), (HlsFlavour.MPEGTS, 4)):
         window = make(flavour)
         fill(window, parts - 1)
         assert not window.listable

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from airclass.ingest.ports import Address, Reservation, lan_address
+from airclass.ingest.ports import BindAddress, Reservation, lan_address
 from relay.base.errors import ConfigError
 
 
@@ -42,12 +42,12 @@ def test_a_foreign_address_is_named() -> None:
 
 
 def test_addresses_for_us_and_for_others() -> None:
-    here = Address("127.0.0.1", 80)
+    here = BindAddress("127.0.0.1", 80)
     assert (here.bind, here.local, here.public) == ("127.0.0.1:80",) * 3
-    everywhere = Address("0.0.0.0", 80)
+    everywhere = BindAddress("0.0.0.0", 80)
     assert everywhere.local == "127.0.0.1:80"
     assert everywhere.public == f"{lan_address()}:80"
-    assert Address("::1", 80).bind == "[::1]:80"
+    assert BindAddress("::1", 80).bind == "[::1]:80"
 
 
 def test_ipv6_loopback_can_be_reserved() -> None:

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from airclass.ingest import remux, teacher
-from airclass.ingest.muxer import Flavour, Fragment, Shape
+from airclass.ingest.muxer import Fragment, HlsFlavour, StreamFormat
 from relay.base.errors import OriginError
 
 
@@ -16,10 +16,10 @@ from relay.base.errors import OriginError
 class Kept:
     """A Sink that keeps everything."""
 
-    shapes: list[Shape] = field(default_factory=list)
+    shapes: list[StreamFormat] = field(default_factory=list)
     fragments: list[Fragment] = field(default_factory=list)
 
-    def opened(self, shape: Shape) -> None:
+    def opened(self, shape: StreamFormat) -> None:
         self.shapes.append(shape)
 
     def fragment(self, fragment: Fragment) -> None:
@@ -31,13 +31,13 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of 3.2 s with a key frame every 1.2 s, 25 frames a second, made at full speed."""
     path = tmp_path_factory.mktemp("lesson") / "lesson.flv"
     with av.open(str(path), "w", format="flv") as container:
-        session = teacher.Session(container, teacher.lesson("320x180", 25, 200, 1.2))
+        session = teacher.PublisherSession(container, teacher.video_plan("320x180", 25, 200, 1.2))
         for number in range(80):
             session.step(number)
     return path
 
 
-def copied(source: str | BytesIO, flavour: Flavour) -> Kept:
+def copied(source: str | BytesIO, flavour: HlsFlavour) -> Kept:
     kept = Kept()
     with av.open(source) as container:
         remux.copy(container, kept, flavour=flavour, part_s=0.5, segment_s=1.0)
@@ -51,7 +51,7 @@ def frames(data: bytes) -> list[float]:
 
 
 def test_parts_of_half_a_second_cut_at_key_frames(lesson: Path) -> None:
-    kept = copied(str(lesson), Flavour.LOW_LATENCY)
+    kept = copied(str(lesson), HlsFlavour.LOW_LATENCY)
     (shape,) = kept.shapes
     assert shape.codecs == ("avc1.42c00c", "mp4a.40.2")
     assert (shape.width, shape.height, shape.fps) == (320, 180, 25)
@@ -65,7 +65,7 @@ def test_parts_of_half_a_second_cut_at_key_frames(lesson: Path) -> None:
 
 def test_nothing_is_lost_and_durations_add_up(lesson: Path) -> None:
     original = frames(lesson.read_bytes())
-    kept = copied(str(lesson), Flavour.LOW_LATENCY)
+    kept = copied(str(lesson), HlsFlavour.LOW_LATENCY)
     times = frames(kept.shapes[0].init + b"".join(f.data for f in kept.fragments))
     assert len(times) == len(original)
     assert times[-1] - times[0] == pytest.approx(original[-1] - original[0], abs=0.002)
@@ -74,14 +74,14 @@ def test_nothing_is_lost_and_durations_add_up(lesson: Path) -> None:
 
 
 def test_every_part_is_playable_with_the_init(lesson: Path) -> None:
-    kept = copied(str(lesson), Flavour.FMP4)
+    kept = copied(str(lesson), HlsFlavour.FMP4)
     for part in kept.fragments[:4]:
         times = frames(kept.shapes[0].init + part.data)
         assert len(times) == round(part.duration_s * 25)
 
 
 def test_ts_segments_begin_at_key_frames(lesson: Path) -> None:
-    kept = copied(str(lesson), Flavour.MPEGTS)
+    kept = copied(str(lesson), HlsFlavour.MPEGTS)
     assert kept.shapes[0].init == b""
     assert [f.duration_s for f in kept.fragments[:2]] == pytest.approx([1.2, 1.2], abs=0.01)
     for segment in kept.fragments:
@@ -101,13 +101,13 @@ def test_picture_without_sound_is_fine(lesson: Path) -> None:
                 packet.stream = video
                 target.mux(packet)
     silent.seek(0)
-    kept = copied(silent, Flavour.LOW_LATENCY)
+    kept = copied(silent, HlsFlavour.LOW_LATENCY)
     assert [len(shape.codecs) for shape in kept.shapes] == [1]
     assert kept.fragments[0].independent
 
 
-@pytest.mark.parametrize("flavour", list(Flavour))
-def test_other_codecs_are_refused_with_advice(flavour: Flavour) -> None:
+@pytest.mark.parametrize("flavour", list(HlsFlavour))
+def test_other_codecs_are_refused_with_advice(flavour: HlsFlavour) -> None:
     wrong = BytesIO()
     with av.open(wrong, "w", format="matroska") as target:
         stream = target.add_stream("mpeg4", rate=25)

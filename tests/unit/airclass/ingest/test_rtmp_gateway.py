@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from airclass.ingest.rtmp_gateway import HELLO_BYTES, Door, published_path
+from airclass.ingest.rtmp_gateway import HELLO_BYTES, RtmpGateway, published_path
 
 DEADLINE_S = 10
 HELLO = b"\x03" + b"x" * (HELLO_BYTES - 1)
@@ -51,7 +51,7 @@ class House:
 async def door(house: House, **deadlines: float) -> AsyncIterator[int]:
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            run = Door(house.receive, house.paths.append, **deadlines).run
+            run = RtmpGateway(house.receive, house.paths.append, **deadlines).run
             yield await nursery.start(run, "127.0.0.1", 0)
             nursery.cancel_scope.cancel()
 

@@ -21,7 +21,7 @@ DEADLINE_S = 30
 
 def test_all_wrong_options_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        teacher.lesson("641x360", 0, 1, 99)
+        teacher.video_plan("641x360", 0, 1, 99)
     assert [problem.split()[0] for problem in caught.value.problems] == [
         "--size",
         "--fps",
@@ -33,7 +33,7 @@ def test_all_wrong_options_are_named_at_once() -> None:
 @pytest.mark.parametrize("size", ["", "x", "640", "640x", "640x361", "16x9", "8000x4000", "-640x360"])
 def test_sizes_that_cannot_work_are_refused(size: str) -> None:
     with pytest.raises(ConfigError, match="--size"):
-        teacher.lesson(size, 30, 1000, 2)
+        teacher.video_plan(size, 30, 1000, 2)
 
 
 def test_sound_clicks_once_a_second() -> None:

@@ -12,8 +12,8 @@ import trio
 from airclass.io import http_client, mediamtx
 from airclass.io.clock import Clock
 from airclass.io.http_client import HttpClient
-from airclass.io.mediamtx import Ingest
-from airclass.io.notifier import Hub
+from airclass.io.mediamtx import MediaMtxApi
+from airclass.io.notifier import Notifier
 from tests.harness.master_in_process import settings
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def path(n: int, **more: Any) -> dict[str, Any]:
     return {"name": f"live/c{n}", "ready": True, "inboundBytes": 0, "tracks2": [{"codec": "H264"}], **more}
 
 
-def ingest(folder: Path, answer: Callable[[httpx.Request], httpx.Response]) -> Ingest:
+def ingest(folder: Path, answer: Callable[[httpx.Request], httpx.Response]) -> MediaMtxApi:
     client = HttpClient(httpx.AsyncClient(transport=httpx.MockTransport(answer)))
-    return Ingest(settings(folder, INGEST_API_URL="http://mtx:9997"), client, Clock(), Hub())
+    return MediaMtxApi(settings(folder, INGEST_API_URL="http://mtx:9997"), client, Clock(), Notifier())
 
 
-async def run_for(ingest: Ingest, seconds: float) -> None:
+async def run_for(ingest: MediaMtxApi, seconds: float) -> None:
     with trio.move_on_after(seconds):
         await ingest.run()
 
@@ -106,7 +106,7 @@ async def test_trouble_is_said_once_and_then_that_it_is_over(
 
 async def test_without_an_address_there_is_nothing_to_do(tmp_path: Path) -> None:
     client = HttpClient(httpx.AsyncClient(transport=httpx.MockTransport(lambda r: httpx.Response(500))))
-    await Ingest(settings(tmp_path), client, Clock(), Hub()).run()
+    await MediaMtxApi(settings(tmp_path), client, Clock(), Notifier()).run()
 
 
 async def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:

@@ -7,20 +7,20 @@ from itertools import pairwise
 
 import trio
 
-from airclass.io.notifier import CALM_S, WOKEN_AT_ONCE, Hub
+from airclass.io.notifier import CALM_S, WOKEN_AT_ONCE, Notifier
 
 
 async def test_urgent_topics_wake_at_once_and_calm_ones_with_the_flush(autojump_clock: object) -> None:
-    hub = Hub()
+    notifier = Notifier()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(hub.run)
-        with hub.listen("seat:a", "class:c") as waker:
+        nursery.start_soon(notifier.run)
+        with notifier.listen("seat:a", "class:c") as waker:
             began_s = trio.current_time()
-            hub.notify("seat:a")
+            notifier.notify("seat:a")
             await waker.wait()
             assert trio.current_time() == began_s
-            hub.notify("class:c")
-            hub.notify("class:c")
+            notifier.notify("class:c")
+            notifier.notify("class:c")
             await waker.wait()
             assert 0 < trio.current_time() - began_s <= CALM_S
             with trio.move_on_after(5) as scope:
@@ -30,31 +30,31 @@ async def test_urgent_topics_wake_at_once_and_calm_ones_with_the_flush(autojump_
 
 
 async def test_a_change_while_the_waiter_works_is_not_lost(autojump_clock: object) -> None:
-    hub = Hub()
-    with hub.listen("orders") as waker:
-        hub.notify("orders")
+    notifier = Notifier()
+    with notifier.listen("orders") as waker:
+        notifier.notify("orders")
         await waker.wait()
-        hub.notify("orders")
+        notifier.notify("orders")
         with trio.fail_after(1):
             await waker.wait()
 
 
 def test_nothing_is_kept_for_topics_without_waiters() -> None:
-    hub = Hub()
-    hub.notify("class:c")
-    with hub.listen("class:c"):
-        assert hub._waiters.keys() == {"class:c"}
-    assert (hub._waiters, hub._dirty) == ({}, set())
+    notifier = Notifier()
+    notifier.notify("class:c")
+    with notifier.listen("class:c"):
+        assert notifier._waiters.keys() == {"class:c"}
+    assert (notifier._waiters, notifier._dirty) == ({}, set())
 
 
 async def test_a_crowd_is_woken_a_few_at_a_time_each_once() -> None:
-    hub, counts = Hub(), [0]
+    notifier, counts = Notifier(), [0]
     with ExitStack() as pages:
-        wakers = [pages.enter_context(hub.listen("class:c", "nodes")) for _ in range(6 * WOKEN_AT_ONCE)]
-        hub.notify("class:c")
-        hub.notify("nodes")
+        wakers = [pages.enter_context(notifier.listen("class:c", "nodes")) for _ in range(6 * WOKEN_AT_ONCE)]
+        notifier.notify("class:c")
+        notifier.notify("nodes")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hub.flush)
+            nursery.start_soon(notifier.flush)
             while counts[-1] < len(wakers):
                 await trio.lowlevel.checkpoint()
                 counts.append(sum(waker.woken for waker in wakers))

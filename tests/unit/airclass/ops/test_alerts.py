@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airclass.ops.alerts import MAX_AN_HOUR, MAX_LINES, MIN_GAP_S, AlertDesk, State, harmless
+from airclass.ops.alerts import MAX_AN_HOUR, MAX_LINES, MIN_GAP_S, AlertPolicy, AlertState, harmless
 from airclass.ops.report import CRITICAL, OK, WARNING, Report, down, read
 from tests.unit.airclass.ops.test_report import URL, answer
 
@@ -17,102 +17,102 @@ def look(**status: str) -> Report:
     return read(URL, 200, answer({"id": "ok"}, *({"id": k, "status": v} for k, v in status.items())))
 
 
-def told(desk: AlertDesk, report: Report, wall_s: float) -> str:
+def told(alert_policy: AlertPolicy, report: Report, wall_s: float) -> str:
     """Return the body of the message that is due, sending it; empty when there is none."""
-    message = desk.look(report, wall_s)
+    message = alert_policy.look(report, wall_s)
     if message is None:
         return ""
-    desk.sent(wall_s)
+    alert_policy.sent(wall_s)
     return message.body
 
 
 def test_silence_while_all_is_well() -> None:
-    desk = AlertDesk()
-    assert desk.look(look(), 0) is None
+    alert_policy = AlertPolicy()
+    assert alert_policy.look(look(), 0) is None
 
 
 def test_a_change_is_told_once_and_its_end_too() -> None:
-    desk = AlertDesk()
-    assert "[WARNING] a is offline" in told(desk, look(a="offline"), 0)
-    assert told(desk, look(a="offline"), 5 * GAP) == ""
-    message = desk.look(look(a="active"), 6 * GAP)
+    alert_policy = AlertPolicy()
+    assert "[WARNING] a is offline" in told(alert_policy, look(a="offline"), 0)
+    assert told(alert_policy, look(a="offline"), 5 * GAP) == ""
+    message = alert_policy.look(look(a="active"), 6 * GAP)
     assert message is not None
     assert (message.level, message.title) == (OK, "AIRClass: all is well again")
     assert message.body.startswith("[RECOVERED] a is offline")
-    desk.sent(6 * GAP)
-    assert desk.look(look(a="active"), 9 * GAP) is None
+    alert_policy.sent(6 * GAP)
+    assert alert_policy.look(look(a="active"), 9 * GAP) is None
 
 
 def test_what_happens_together_is_one_message() -> None:
-    desk = AlertDesk()
-    body = told(desk, look(a="offline", b="unhealthy"), 0)
+    alert_policy = AlertPolicy()
+    body = told(alert_policy, look(a="offline", b="unhealthy"), 0)
     assert body.count("[WARNING]") == 2
     assert "1 of 3 nodes active" in body
 
 
 def test_a_flap_between_two_messages_is_never_told() -> None:
-    desk = AlertDesk()
-    told(desk, look(a="offline"), 0)
-    assert desk.look(look(b="offline", a="offline"), 10) is None
-    assert desk.look(look(a="offline"), GAP) is None
+    alert_policy = AlertPolicy()
+    told(alert_policy, look(a="offline"), 0)
+    assert alert_policy.look(look(b="offline", a="offline"), 10) is None
+    assert alert_policy.look(look(a="offline"), GAP) is None
 
 
 def test_messages_are_rate_limited() -> None:
-    desk = AlertDesk()
+    alert_policy = AlertPolicy()
     sent = 0
     for second in range(0, 3600, 5):
         report = look(a="offline") if second // 5 % 2 else look()
-        sent += bool(told(desk, report, float(second)))
+        sent += bool(told(alert_policy, report, float(second)))
     assert 1 <= sent <= MAX_AN_HOUR
 
 
 def test_a_worse_level_is_news() -> None:
-    desk = AlertDesk()
+    alert_policy = AlertPolicy()
     at_85 = read(URL, 200, answer({"id": "a"}, average_load=85.0))
     at_100 = read(URL, 200, answer({"id": "a"}, average_load=100.0))
-    told(desk, at_85, 0)
-    assert "[CRITICAL]" in told(desk, at_100, GAP)
-    assert "[RECOVERED]" not in told(desk, at_85, 2 * GAP)
+    told(alert_policy, at_85, 0)
+    assert "[CRITICAL]" in told(alert_policy, at_100, GAP)
+    assert "[RECOVERED]" not in told(alert_policy, at_85, 2 * GAP)
 
 
 def test_a_silent_master_is_no_recovery_of_its_nodes() -> None:
-    desk = AlertDesk()
-    told(desk, look(a="offline"), 0)
-    body = told(desk, down(URL, "gone"), GAP)
+    alert_policy = AlertPolicy()
+    told(alert_policy, look(a="offline"), 0)
+    body = told(alert_policy, down(URL, "gone"), GAP)
     assert body == f"[CRITICAL] {harmless(f'Master is DOWN at {URL}: gone')}"
-    assert told(desk, look(a="offline"), 2 * GAP).startswith("[RECOVERED] Master is DOWN")
-    assert "[RECOVERED] a" in told(desk, look(), 3 * GAP)
+    assert told(alert_policy, look(a="offline"), 2 * GAP).startswith("[RECOVERED] Master is DOWN")
+    assert "[RECOVERED] a" in told(alert_policy, look(), 3 * GAP)
 
 
 def test_a_failed_message_is_tried_again_with_growing_pauses() -> None:
-    desk = AlertDesk()
+    alert_policy = AlertPolicy()
     tries = []
     for second in range(0, 7200, 10):
-        if desk.look(look(a="offline"), float(second)) is not None:
-            desk.failed(float(second))
+        if alert_policy.look(look(a="offline"), float(second)) is not None:
+            alert_policy.failed(float(second))
             tries.append(second)
     pauses = [b - a for a, b in zip(tries, tries[1:], strict=False)]
     assert pauses[:4] == [60, 120, 240, 480]
     assert max(pauses) <= 1800
-    assert "[WARNING] a" in told(desk, look(a="offline"), 10_000.0)
+    assert "[WARNING] a" in told(alert_policy, look(a="offline"), 10_000.0)
 
 
 def test_what_was_told_outlives_the_process() -> None:
-    desk = AlertDesk()
-    told(desk, look(a="offline"), 0)
-    again = AlertDesk(msgspec.json.decode(msgspec.json.encode(desk.state), type=State))
+    alert_policy = AlertPolicy()
+    told(alert_policy, look(a="offline"), 0)
+    again = AlertPolicy(msgspec.json.decode(msgspec.json.encode(alert_policy.state), type=AlertState))
     assert again.look(look(a="offline"), GAP) is None
     assert "[RECOVERED]" in told(again, look(), 2 * GAP)
 
 
 def test_a_clock_set_back_does_not_silence_it() -> None:
-    desk = AlertDesk()
-    told(desk, look(a="offline"), 1_000_000.0)
-    assert told(desk, look(), 0.0)
+    alert_policy = AlertPolicy()
+    told(alert_policy, look(a="offline"), 1_000_000.0)
+    assert told(alert_policy, look(), 0.0)
 
 
 def test_many_lines_are_cut() -> None:
-    body = told(AlertDesk(), look(**{f"n{i}": "offline" for i in range(50)}), 0)
+    body = told(AlertPolicy(), look(**{f"n{i}": "offline" for i in range(50)}), 0)
     assert body.count("[WARNING]") == MAX_LINES
     assert "and 30 more" in body
 
@@ -132,12 +132,12 @@ def test_texts_call_nobody() -> None:
     )
 )
 def test_the_receiver_ends_up_knowing_the_truth(states: list[dict[str, str]]) -> None:
-    desk = AlertDesk()
+    alert_policy = AlertPolicy()
     wall_s = 0.0
     for status in states:
-        told(desk, look(**status), wall_s)
+        told(alert_policy, look(**status), wall_s)
         wall_s += 20
     final = look(**(states[-1] if states else {}))
-    told(desk, final, wall_s + 3601)
-    assert set(desk.state.told) == {t.key for t in final.troubles}
+    told(alert_policy, final, wall_s + 3601)
+    assert set(alert_policy.state.told) == {t.key for t in final.troubles}
     assert {t.level for t in final.troubles} <= {OK, WARNING, CRITICAL}

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from airclass.ops.backup_archive import (
     MAX_FILES,
-    ArchiveError,
-    Budget,
-    Entry,
-    Manifest,
+    BackupError,
+    BackupManifest,
+    ManifestEntry,
+    UnpackBudget,
     check_path,
     check_place,
     made_at,
@@ -36,7 +36,7 @@ SUM = "0" * 64
     ],
 )
 def test_names_that_lead_elsewhere_are_refused(path: str) -> None:
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         check_path(path)
 
 
@@ -47,7 +47,7 @@ def test_names_that_lead_elsewhere_are_refused(path: str) -> None:
 def test_an_accepted_name_stays_below_its_folder(path: str) -> None:
     try:
         checked = check_path(path)
-    except ArchiveError:
+    except BackupError:
         return
     assert str(checked) == path
     assert not checked.is_absolute()
@@ -57,7 +57,7 @@ def test_an_accepted_name_stays_below_its_folder(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["manifest.json", "other/x", "files"])
 def test_unknown_places_are_refused(path: str) -> None:
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         check_place(path)
 
 
@@ -85,21 +85,21 @@ def test_the_newest_always_stays(days: set[int]) -> None:
 
 
 def test_bombs_are_stopped() -> None:
-    budget = Budget(packed_bytes=1000, free_bytes=10**12)
+    budget = UnpackBudget(packed_bytes=1000, free_bytes=10**12)
     budget.spend(60 * 1024**2)
-    with pytest.raises(ArchiveError, match="far more"):
+    with pytest.raises(BackupError, match="far more"):
         budget.spend(5 * 1024**2)
-    with pytest.raises(ArchiveError, match="room"):
-        Budget(10**9, free_bytes=100).spend(101)
-    budget = Budget(0, 0)
+    with pytest.raises(BackupError, match="room"):
+        UnpackBudget(10**9, free_bytes=100).spend(101)
+    budget = UnpackBudget(0, 0)
     for _ in range(MAX_FILES):
         budget.file()
-    with pytest.raises(ArchiveError, match="files"):
+    with pytest.raises(BackupError, match="files"):
         budget.file()
 
 
 def manifest(*paths: str, **more: object) -> bytes:
-    record = Manifest(1, "1", "now", "h", "sqlite", [Entry(p, 1, SUM) for p in paths])
+    record = BackupManifest(1, "1", "now", "h", "sqlite", [ManifestEntry(p, 1, SUM) for p in paths])
     return msgspec.json.encode(msgspec.structs.replace(record, **more))
 
 
@@ -123,7 +123,7 @@ def test_a_manifest_reads_back() -> None:
     ],
 )
 def test_bad_manifests_are_refused(data: bytes) -> None:
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         read_manifest(data)
 
 
@@ -131,5 +131,5 @@ def test_bad_manifests_are_refused(data: bytes) -> None:
 def test_any_bytes_are_a_manifest_or_refused(data: bytes) -> None:
     try:
         read_manifest(data)
-    except ArchiveError:
+    except BackupError:
         return

@@ -34,7 +34,7 @@ from airclass.ops.doctor import (
 from airclass.ops.freshness import certificate_end_s
 from airclass.ops.report import CRITICAL, OK, WARNING
 from tests.harness.certificates import self_signed
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.master_in_process import running_master
 from tests.harness.processes import running
 
@@ -146,7 +146,7 @@ def test_a_low_limit_of_open_files() -> None:
 
 @pytest.mark.parametrize(("late_s", "words"), [(0, "[OK] The clocks agree."), (90, "[ERROR] This clock and")])
 async def test_clocks_that_differ(late_s: int, words: str, tmp_path: Path) -> None:
-    async def ready(_: Request, stream: trio.abc.Stream) -> None:
+    async def ready(_: ReceivedRequest, stream: trio.abc.Stream) -> None:
         date = formatdate(time.time() - late_s, usegmt=True)
         await stream.send_all(reply(b'{"problems": []}', headers=[("Date", date)]))
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from airclass.ops.backup_archive import ArchiveError
+from airclass.ops.backup_archive import BackupError
 from airclass.ops.encryption import CHUNK_BYTES, MAGIC, TAG_BYTES, SealReader, SealWriter, is_sealed
 
 HEAD = len(MAGIC) + 16
@@ -35,7 +35,7 @@ def test_read_in_pieces() -> None:
 
 
 def test_a_wrong_passphrase_says_so() -> None:
-    with pytest.raises(ArchiveError, match="BACKUP_PASSPHRASE"):
+    with pytest.raises(BackupError, match="BACKUP_PASSPHRASE"):
         opened(sealed(b"secret"), "another")
 
 
@@ -48,7 +48,7 @@ def test_nothing_of_it_is_readable_and_no_two_are_alike() -> None:
 def test_a_changed_byte_is_noticed(where: int) -> None:
     data = bytearray(sealed(b"some plain text"))
     data[where] ^= 1
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         opened(bytes(data))
 
 
@@ -63,12 +63,12 @@ def test_a_lost_or_moved_chunk_is_noticed() -> None:
     )
     assert opened(head + first + second + last)[-1:] == b"c"
     for wrong in (first + second, second + first + last, first + last, first):
-        with pytest.raises(ArchiveError):
+        with pytest.raises(BackupError):
             opened(head + wrong)
 
 
 def test_plain_files_are_told_apart() -> None:
     assert is_sealed(io.BytesIO(sealed(b"")))
     assert not is_sealed(io.BytesIO(b"\x1f\x8b plain"))
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         opened(b"\x1f\x8b plain")

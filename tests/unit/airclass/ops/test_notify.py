@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import apprise
 import pytest
 
-from airclass.ops.alerts import Message
-from airclass.ops.notify import Notifier
+from airclass.ops.alerts import AlertMessage
+from airclass.ops.notify import AlertSender
 from airclass.ops.report import CRITICAL, OK
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # apprise imports it where Python still has it
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-ALERT = Message("AIRClass: 1 problem now", "[CRITICAL] slave-1 is offline", CRITICAL)
+ALERT = AlertMessage("AIRClass: 1 problem now", "[CRITICAL] slave-1 is offline", CRITICAL)
 
 
 @contextmanager
@@ -50,9 +50,9 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 async def test_what_apprise_speaks_gets_title_body_and_kind() -> None:
     with receiver() as (address, got):
-        assert await Notifier(f"json://{address}/hook").send(ALERT)
-        assert await Notifier(f"json://{address}/hook").send(
-            Message("AIRClass: all is well again", "[RECOVERED]", OK)
+        assert await AlertSender(f"json://{address}/hook").send(ALERT)
+        assert await AlertSender(f"json://{address}/hook").send(
+            AlertMessage("AIRClass: all is well again", "[RECOVERED]", OK)
         )
     assert (got[0]["title"], got[0]["type"]) == (ALERT.title, "failure")
     assert "slave-1 is offline" in got[0]["message"]
@@ -74,7 +74,7 @@ def test_an_address_as_the_chat_shows_it_is_known(webhook: str, plugin: str) -> 
 
 async def test_a_plain_address_gets_what_chats_read() -> None:
     with receiver() as (address, got):
-        assert await Notifier(f"http://{address}/hook?key=1").send(ALERT)
+        assert await AlertSender(f"http://{address}/hook?key=1").send(ALERT)
     assert got[0]["text"] == got[0]["content"] == f"{ALERT.title}\n{ALERT.body}"
     assert got[0]["level"] == CRITICAL
 
@@ -82,11 +82,11 @@ async def test_a_plain_address_gets_what_chats_read() -> None:
 @pytest.mark.parametrize("scheme", ["http", "json"])
 async def test_a_refusal_is_told_and_kept_quiet(scheme: str, caplog: pytest.LogCaptureFixture) -> None:
     with receiver(500) as (address, _):
-        assert not await Notifier(f"{scheme}://{address}/hook-secret").send(ALERT)
+        assert not await AlertSender(f"{scheme}://{address}/hook-secret").send(ALERT)
     assert "alert.failed" in caplog.text
     assert "hook-secret" not in caplog.text
 
 
 async def test_what_is_no_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    assert not await Notifier("my-chat").send(ALERT)
+    assert not await AlertSender("my-chat").send(ALERT)
     assert "no address that is understood" in caplog.text

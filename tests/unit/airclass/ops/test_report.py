@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airclass.domain.advice import Next
-from airclass.domain.health import Why
+from airclass.domain.advice import NextStep
+from airclass.domain.health import ReasonCode
 from airclass.ops.report import CRITICAL, OK, WARNING, as_json, clean, down, read
 from airclass.web.api.schemas import NodeOut, NodesOut, SummaryOut
 from tests.policy.tree import ROOT
@@ -125,7 +125,7 @@ def test_nothing_that_the_master_tells_is_left_out() -> None:
     assert shown["summary"] == msgspec.to_builtins(totals)
     for name in ("PRODUCTION_TOOLS.md", "ko/PRODUCTION_TOOLS.md"):
         guide = (ROOT / "docs" / name).read_text()
-        fields = {*shown["nodes"][0], *shown["summary"], *filter(None, Why), *Next}
+        fields = {*shown["nodes"][0], *shown["summary"], *filter(None, ReasonCode), *NextStep}
         assert [word for word in fields if f"`{word}`" not in guide] == []
     old = as_json(read(URL, 200, answer({"id": "a"})), "now")["nodes"][0]
     assert (old["reason_code"], old["reason_figures"], old["lag_s"]) == ("", {}, None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from airclass.ops.backup_archive import ArchiveError, Entry, Manifest
+from airclass.ops.backup_archive import BackupError, BackupManifest, ManifestEntry
 from airclass.ops.unpack import unpack
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ TOP = "airclass_backup_20260122_120000"
 ENV = b"MODE=master\n"
 
 
-def entry(path: str, data: bytes) -> Entry:
-    return Entry(path, len(data), hashlib.sha256(data).hexdigest())
+def entry(path: str, data: bytes) -> ManifestEntry:
+    return ManifestEntry(path, len(data), hashlib.sha256(data).hexdigest())
 
 
-def listing(*entries: Entry) -> bytes:
-    return msgspec.json.encode(Manifest(1, "1", "now", "h", "", list(entries)))
+def listing(*entries: ManifestEntry) -> bytes:
+    return msgspec.json.encode(BackupManifest(1, "1", "now", "h", "", list(entries)))
 
 
 def plain(name: str, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
@@ -96,7 +96,7 @@ def test_hostile_members_are_refused(
     tmp_path: Path, place: Path, member: tuple[tarfile.TarInfo, bytes]
 ) -> None:
     before = {p for p in tmp_path.rglob("*") if place not in p.parents}
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         unpack(archive(tmp_path, *GOOD, member), place, "")
     after = {p for p in tmp_path.rglob("*") if place not in p.parents}
     assert after - before == {tmp_path / f"{TOP}.tar.gz"}
@@ -108,7 +108,7 @@ def test_a_link_in_a_folder_is_refused(tmp_path: Path, place: Path) -> None:
     (source / "files").mkdir(parents=True)
     (source / "manifest.json").write_bytes(listing())
     (source / "files/.env").symlink_to("/etc/passwd")
-    with pytest.raises(ArchiveError, match="no plain file"):
+    with pytest.raises(BackupError, match="no plain file"):
         unpack(source, place, "")
 
 
@@ -120,7 +120,7 @@ def test_a_bomb_is_refused_early(tmp_path: Path, place: Path) -> None:
         file.write(info.tobuf())
         for _ in range(400):
             file.write(bytes(1024**2))
-    with pytest.raises(ArchiveError, match="far more"):
+    with pytest.raises(BackupError, match="far more"):
         unpack(path, place, "")
 
 
@@ -132,7 +132,7 @@ def test_a_header_that_asks_for_gigabytes_is_refused(tmp_path: Path, place: Path
         file.write(info.tobuf(tarfile.GNU_FORMAT))
         for _ in range(100):
             file.write(b"0" * 1024**2)
-    with pytest.raises(ArchiveError, match="far more"):
+    with pytest.raises(BackupError, match="far more"):
         unpack(path, place, "")
 
 
@@ -150,7 +150,7 @@ def _flip(data: bytes) -> bytes:
 def test_damage_is_noticed(tmp_path: Path, place: Path, damage: Callable[[bytes], bytes]) -> None:
     path = archive(tmp_path, *GOOD)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ArchiveError):
+    with pytest.raises(BackupError):
         unpack(path, place, "")
 
 
@@ -166,10 +166,10 @@ def test_damage_is_noticed(tmp_path: Path, place: Path, damage: Callable[[bytes]
 def test_sums_are_checked(
     tmp_path: Path, place: Path, members: tuple[tuple[tarfile.TarInfo, bytes], ...], words: str
 ) -> None:
-    with pytest.raises(ArchiveError, match=words):
+    with pytest.raises(BackupError, match=words):
         unpack(archive(tmp_path, *members), place, "")
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, place: Path) -> None:
-    with pytest.raises(ArchiveError, match="There is no backup"):
+    with pytest.raises(BackupError, match="There is no backup"):
         unpack(tmp_path / "none.tar.gz", place, "")

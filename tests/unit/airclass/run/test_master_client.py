@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 
-from airclass.domain.tokens import Kind, TokenDesk
+from airclass.domain.tokens import TokenIssuer, TokenKind
 from airclass.ingest import http_server
-from airclass.ingest.http_server import Request, Response
-from airclass.run.master_client import Office, open_office
+from airclass.ingest.http_server import IngestRequest, IngestResponse
+from airclass.run.master_client import LocalMasterClient, open_office
 from relay.base.errors import StartError
 
 DEADLINE_S = 10
@@ -24,17 +24,17 @@ class StandIn:
 
     def __init__(self, classes: list[dict[str, Any]] | None = None) -> None:
         self.classes = classes if classes is not None else []
-        self.relay: dict[str, Response] = {}
+        self.relay: dict[str, IngestResponse] = {}
         self.previews = 0
         self.tries = 0
         self.seat = 200
         self.state = "waiting"
         self.url = ""
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: IngestRequest) -> IngestResponse:
         if request.path.startswith("/t/"):
             self.tries += request.path.endswith("index.m3u8")
-            return self.relay.get(request.path, Response(404))
+            return self.relay.get(request.path, IngestResponse(404))
         if request.path == "/api/classrooms" and request.method == "GET":
             return _json({"classrooms": self.classes})
         if request.path == "/api/classrooms/c1":
@@ -42,15 +42,15 @@ class StandIn:
         if request.path.endswith("/preview"):
             self.previews += 1
             return _json({"pathways": [{"id": "a", "url": f"{self.url}/t/x/c1/index.m3u8"}]}, self.seat)
-        return Response(403)
+        return IngestResponse(403)
 
 
-def _json(body: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(body).encode(), "application/json")
+def _json(body: object, status: int = 200) -> IngestResponse:
+    return IngestResponse(status, json.dumps(body).encode(), "application/json")
 
 
 @asynccontextmanager
-async def office(stand_in: StandIn) -> AsyncIterator[Office]:
+async def office(stand_in: StandIn) -> AsyncIterator[LocalMasterClient]:
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             port = await nursery.start(http_server.serve, stand_in.answer, "127.0.0.1", 0)
@@ -73,9 +73,9 @@ def classroom(name: str, status: str = "open", rtmp_url: str = "") -> dict[str, 
 
 async def test_its_tokens_are_an_admins_and_a_monitors() -> None:
     async with office(StandIn()) as opened:
-        desk = TokenDesk(SECRET.encode())
-        assert desk.read(opened.admin_token, (Kind.ADMIN,), 0.0)
-        assert desk.read(opened.monitor_token, (Kind.MONITOR,), 0.0)
+        issuer = TokenIssuer(SECRET.encode())
+        assert issuer.read(opened.admin_token, (TokenKind.ADMIN,), 0.0)
+        assert issuer.read(opened.monitor_token, (TokenKind.MONITOR,), 0.0)
 
 
 async def test_the_first_open_class_is_taken() -> None:
@@ -113,12 +113,12 @@ async def test_playable_means_that_media_came() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: opened.until_playable(found, live=True))
             for path, response in (
-                ("/t/x/c1/index.m3u8", Response(503)),
-                ("/t/x/c1/index.m3u8", Response(200, b"#EXTM3U\n#EXT-X-STREAM-INF:X=1\nmain.m3u8\n")),
-                ("/t/x/c1/main.m3u8", Response(200, b"#EXTM3U\n")),
-                ("/t/x/c1/main.m3u8", Response(200, PLAYLIST)),
-                ("/t/x/c1/part7.mp4", Response(404)),
-                ("/t/x/c1/part7.mp4", Response(200, b"media")),
+                ("/t/x/c1/index.m3u8", IngestResponse(503)),
+                ("/t/x/c1/index.m3u8", IngestResponse(200, b"#EXTM3U\n#EXT-X-STREAM-INF:X=1\nmain.m3u8\n")),
+                ("/t/x/c1/main.m3u8", IngestResponse(200, b"#EXTM3U\n")),
+                ("/t/x/c1/main.m3u8", IngestResponse(200, PLAYLIST)),
+                ("/t/x/c1/part7.mp4", IngestResponse(404)),
+                ("/t/x/c1/part7.mp4", IngestResponse(200, b"media")),
             ):
                 stand_in.relay[path] = response
                 before = stand_in.tries
@@ -131,6 +131,6 @@ async def test_playable_means_that_media_came() -> None:
 
 async def test_for_an_installation_it_is_enough_that_the_relay_knows_the_class() -> None:
     stand_in = StandIn([classroom("c1")])
-    stand_in.relay["/t/x/c1/index.m3u8"] = Response(503)
+    stand_in.relay["/t/x/c1/index.m3u8"] = IngestResponse(503)
     async with office(stand_in) as opened:
         await opened.until_playable(await opened.first_class("x", "en"), live=False)

@@ -7,7 +7,7 @@ import pytest
 
 from airclass.ingest.ports import lan_address
 from airclass.run import plan as plans
-from airclass.run.plan import Plan
+from airclass.run.plan import ProcessPlan
 from relay.base.errors import ConfigError, StartError
 
 SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40}
@@ -19,12 +19,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plan(folder: Path) -> Iterator[Plan]:
+def plan(folder: Path) -> Iterator[ProcessPlan]:
     """A demo on any ports, with the embedded ingest."""
     environ = plans.demo_environ({"PATH": "/bin"}, folder, public=False)
     settings, mediamtx = plans.settle(environ)
     with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
-        yield Plan(settings, environ, ports, folder, mediamtx, demo=True, quiet=True)
+        yield ProcessPlan(settings, environ, ports, folder, mediamtx, demo=True, quiet=True)
 
 
 def option(args: tuple[str, ...], name: str) -> str:
@@ -91,7 +91,7 @@ def test_with_a_certificate_the_address_must_be_told(tmp_path: Path) -> None:
         plans.settle(environ)
     settings, _ = plans.settle({**environ, "MASTER_URL": "https://school.example"})
     with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
-        plan = Plan(settings, environ, ports, tmp_path, None)
+        plan = ProcessPlan(settings, environ, ports, tmp_path, None)
         assert plan.inner_master_url == plan.master_url == "https://school.example"
         assert plan.relay_url.startswith("https://")
 
@@ -105,7 +105,7 @@ def test_the_embedded_ingest_is_never_public(folder: Path) -> None:
         assert ports["API"].host == "127.0.0.1"
 
 
-def test_children_know_each_other(plan: Plan) -> None:
+def test_children_know_each_other(plan: ProcessPlan) -> None:
     ingest, master, relay = plan.ingest(), plan.master(), plan.relay()
     assert ingest.args[2] == "airclass.ingest.embedded"
     assert option(ingest.args, "--rtmp") == plan.rtmp_server_url.removeprefix("rtmp://")
@@ -126,7 +126,7 @@ def test_children_know_each_other(plan: Plan) -> None:
 def test_mediamtx_asks_the_master(folder: Path) -> None:
     settings, _ = plans.settle(plans.demo_environ({}, folder, public=True))
     with plans.reserve(settings, mediamtx=True, any_port=True) as ports:
-        plan = Plan(settings, {}, ports, folder, Path("/opt/mediamtx"), demo=True)
+        plan = ProcessPlan(settings, {}, ports, folder, Path("/opt/mediamtx"), demo=True)
         ingest = plan.ingest()
         assert ingest.args[2] == "airclass.ingest.mediamtx"
         assert ingest.env["MEDIAMTX_PATH"] == "/opt/mediamtx"
@@ -138,11 +138,11 @@ def test_mediamtx_asks_the_master(folder: Path) -> None:
 def test_students_get_an_address_that_they_can_reach(folder: Path) -> None:
     settings, _ = plans.settle(plans.demo_environ({}, folder, public=True))
     with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
-        plan = Plan(settings, {}, ports, folder, None)
+        plan = ProcessPlan(settings, {}, ports, folder, None)
         assert plan.relay_url == f"http://{lan_address()}:{ports['RELAY_BIND'].port}"
         assert plan.master_url == f"http://{lan_address()}:{ports['MASTER_BIND'].port}"
         assert plan.inner_master_url == f"http://127.0.0.1:{ports['MASTER_BIND'].port}"
-        told = Plan(settings, {"NODE_PUBLIC_URL": "http://r.example/"}, ports, folder, None)
+        told = ProcessPlan(settings, {"NODE_PUBLIC_URL": "http://r.example/"}, ports, folder, None)
         assert told.relay_url == "http://r.example"
 
 
@@ -152,5 +152,5 @@ def test_a_secret_from_a_file_reaches_the_ingest_by_value_alone(folder: Path) ->
     environ = plans.standalone_environ({**SECRETS, "HLS_CDN_SECRET_FILE": str(secret), "PATH": "/bin"})
     settings, mediamtx = plans.settle(environ)
     with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
-        env = Plan(settings, environ, ports, folder, mediamtx).ingest().env
+        env = ProcessPlan(settings, environ, ports, folder, mediamtx).ingest().env
     assert (env["HLS_CDN_SECRET"], env["HLS_CDN_SECRET_FILE"]) == ("h" * 40, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from airclass.run.restarting_process import Job, keep
+from airclass.run.restarting_process import RestartingProcess, keep
 from relay.base.errors import StartError
 
 DEADLINE_S = 20
@@ -31,8 +31,8 @@ class Starts:
             await self._more.wait()
 
 
-def job(folder: Path, script: str, *, quiet: bool = True, ready: bool = True) -> Job:
-    return Job(
+def job(folder: Path, script: str, *, quiet: bool = True, ready: bool = True) -> RestartingProcess:
+    return RestartingProcess(
         "relay",
         ("/bin/sh", "-c", script),
         {"READY": str(folder / "ready.json")},

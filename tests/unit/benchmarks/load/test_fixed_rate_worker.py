@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.load.fixed_rate_worker import March, Pace
-from benchmarks.load.load_engine import MAX_EVENTS, Clock, Loop
-from benchmarks.servers.origin import WINDOW, Handler, Server, playlist
+from benchmarks.load.fixed_rate_worker import FixedRateWorker, RateOrders
+from benchmarks.load.load_engine import MAX_EVENTS, LoadClock, LoadEngine
+from benchmarks.servers.origin import WINDOW, SizedOriginHandler, SizedOriginServer, playlist
 from relay.core.playlist import MediaPlaylist, parse
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LOOK_S = 0.000_01
 ANSWER_S = 10.0
 
 
-class StandingClock(Clock):
+class StandingClock(LoadClock):
     """Stands while answers are on their way, and jumps to what is due next when none is.
 
     Each look at it takes LOOK_S; an answer that does not come for ANSWER_S real seconds lets it jump, too.
@@ -38,7 +38,7 @@ class StandingClock(Clock):
         self._now_s += LOOK_S
         return self._now_s
 
-    def wait(self, loop: Loop, seconds: float) -> list[tuple[int, int]]:
+    def wait(self, loop: LoadEngine, seconds: float) -> list[tuple[int, int]]:
         events = loop.poll.poll(ANSWER_S if loop.unanswered else 0, MAX_EVENTS)
         if not events:
             self._now_s += max(0.0, seconds)
@@ -47,8 +47,8 @@ class StandingClock(Clock):
 
 @contextmanager
 def origin() -> Iterator[str]:
-    handler = type("H", (Handler,), {"segment": b"\x47" * SEGMENT_BYTES})
-    with Server(("127.0.0.1", 0), handler) as served:
+    handler = type("H", (SizedOriginHandler,), {"segment": b"\x47" * SEGMENT_BYTES})
+    with SizedOriginServer(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -59,7 +59,7 @@ def origin() -> Iterator[str]:
 
 
 def marched(capsys: pytest.CaptureFixture[str], url: str, *, playlists: float) -> dict[str, Any]:
-    March(Pace([url], 20, 100.0, playlists, ramp_s=0.2, seconds=0.5), StandingClock()).run()
+    FixedRateWorker(RateOrders([url], 20, 100.0, playlists, ramp_s=0.2, seconds=0.5), StandingClock()).run()
     steady, done = map(json.loads, capsys.readouterr().out.splitlines())
     assert steady == {"event": "steady"}
     found: dict[str, Any] = done

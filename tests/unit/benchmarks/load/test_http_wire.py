@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.load.http_wire import MAX_HEAD_BYTES, Answer, WireError, request_bytes
+from benchmarks.load.http_wire import MAX_HEAD_BYTES, WireError, WireResponse, request_bytes
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 EMPTY = b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length:0\r\n\r\n"
 
 
-def fed(data: bytes, *, keep: bool = True, step: int = 0) -> Answer:
-    answer = Answer(keep=keep)
+def fed(data: bytes, *, keep: bool = True, step: int = 0) -> WireResponse:
+    answer = WireResponse(keep=keep)
     for at in range(0, len(data), step or len(data)):
         assert not answer.done
         answer.feed(data[at : at + (step or len(data))])

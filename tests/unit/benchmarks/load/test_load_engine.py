@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.load.http_wire import Answer, request_bytes
-from benchmarks.load.load_engine import Asker, Host, Loop
-from benchmarks.servers.origin import Server
+from benchmarks.load.http_wire import WireResponse, request_bytes
+from benchmarks.load.load_engine import LoadEngine, ResponseHandler, ViewerHost
+from benchmarks.servers.origin import SizedOriginServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[tuple[tuple[str, int], set[tuple[str, int]]]]:
     peers: set[tuple[str, int]] = set()
     handler = type("H", (Handler,), {"peers": peers})
-    with Server(("127.0.0.1", 0), handler) as served:
+    with SizedOriginServer(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -63,20 +63,22 @@ def server() -> Iterator[tuple[tuple[str, int], set[tuple[str, int]]]]:
 
 
 @contextmanager
-def looped(address: tuple[str, int], deadline_s: float = DEADLINE_S) -> Iterator[Loop]:
-    loop = Loop(address, deadline_s=deadline_s)
+def looped(address: tuple[str, int], deadline_s: float = DEADLINE_S) -> Iterator[LoadEngine]:
+    loop = LoadEngine(address, deadline_s=deadline_s)
     try:
         yield loop
     finally:
         loop.close()
 
 
-def ask(loop: Loop, host: Host, paths: list[str], *, keep: bool = True, at_once: bool = True) -> list[Answer]:
+def ask(
+    loop: LoadEngine, host: ViewerHost, paths: list[str], *, keep: bool = True, at_once: bool = True
+) -> list[WireResponse]:
     """Get all paths, together or one after another, and return the answers in the order they came."""
-    answers: list[Answer] = []
+    answers: list[WireResponse] = []
     left = list(paths)
 
-    def answered(answer: Answer, now_s: float) -> None:
+    def answered(answer: WireResponse, now_s: float) -> None:
         answers.append(answer)
         if len(answers) == len(paths):
             loop.stopped = True
@@ -96,7 +98,7 @@ def ask(loop: Loop, host: Host, paths: list[str], *, keep: bool = True, at_once:
 
 def test_a_connection_is_kept_and_used_again() -> None:
     with server() as (address, peers), looped(address) as loop:
-        answers = ask(loop, Host(loop), ["/a", "/b", "/c"], at_once=False)
+        answers = ask(loop, ViewerHost(loop), ["/a", "/b", "/c"], at_once=False)
         assert [answer.body for answer in answers] == [b"/a", b"/b", b"/c"]
         assert len(peers) == 1
         assert (loop.requests, loop.body_bytes) == (3, 6)
@@ -104,7 +106,7 @@ def test_a_connection_is_kept_and_used_again() -> None:
 
 def test_no_more_than_the_allowed_connections_are_opened() -> None:
     with server() as (address, peers), looped(address) as loop:
-        answers = ask(loop, Host(loop, most=2), [f"/{n}" for n in range(9)])
+        answers = ask(loop, ViewerHost(loop, most=2), [f"/{n}" for n in range(9)])
         assert sorted(answer.body for answer in answers) == [f"/{n}".encode() for n in range(9)]
         assert len(peers) <= 2
 
@@ -112,27 +114,27 @@ def test_no_more_than_the_allowed_connections_are_opened() -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_large_body_is_read_or_dropped_to_its_last_byte(keep: bool) -> None:
     with server() as (address, _), looped(address) as loop:
-        first, second = ask(loop, Host(loop), ["/big", "/a"], keep=keep, at_once=False)
+        first, second = ask(loop, ViewerHost(loop), ["/big", "/a"], keep=keep, at_once=False)
         assert (first.done, first.body_bytes, len(first.body)) == (True, len(BIG), len(BIG) * keep)
         assert second.done
 
 
 def test_a_server_that_closes_is_met_again_on_a_new_connection() -> None:
     with server() as (address, peers), looped(address) as loop:
-        answers = ask(loop, Host(loop), ["/close", "/a"], at_once=False)
+        answers = ask(loop, ViewerHost(loop), ["/close", "/a"], at_once=False)
         assert [answer.body for answer in answers] == [b"/close", b"/a"]
         assert len(peers) == 2
 
 
 def test_a_dropped_request_is_sent_again_once_if_the_connection_was_used() -> None:
     with server() as (address, _), looped(address) as loop:
-        answers = ask(loop, Host(loop, most=1), ["/a", "/drop", "/b"], at_once=False)
+        answers = ask(loop, ViewerHost(loop, most=1), ["/a", "/drop", "/b"], at_once=False)
         assert [answer.status for answer in answers] == [200, 0, 200]
 
 
 def test_a_request_that_waits_gets_a_connection_when_one_is_lost() -> None:
     with server() as (address, _), looped(address) as loop:
-        answers = ask(loop, Host(loop, most=1), ["/drop", "/a"])
+        answers = ask(loop, ViewerHost(loop, most=1), ["/drop", "/a"])
         assert [answer.status for answer in answers] == [0, 200]
 
 
@@ -140,7 +142,7 @@ def test_a_refused_connection_is_an_answer_without_status() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = closed.getsockname()
     with looped(address) as loop:
-        (answer,) = ask(loop, Host(loop), ["/a"])
+        (answer,) = ask(loop, ViewerHost(loop), ["/a"])
         assert (answer.status, answer.done) == (0, False)
 
 
@@ -156,14 +158,14 @@ def test_what_is_no_http_is_an_answer_without_status() -> None:
         thread = threading.Thread(target=talk)
         thread.start()
         with looped(listening.getsockname()) as loop:
-            (answer,) = ask(loop, Host(loop), ["/a"])
+            (answer,) = ask(loop, ViewerHost(loop), ["/a"])
         thread.join(DEADLINE_S)
         assert answer.status == 0
 
 
 def test_a_silent_server_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, looped(silent.getsockname(), 0.05) as loop:
-        (answer,) = ask(loop, Host(loop), ["/a"])
+        (answer,) = ask(loop, ViewerHost(loop), ["/a"])
         assert answer.status == 0
 
 
@@ -185,18 +187,18 @@ def test_patience_ends_before_the_deadline_and_the_line_moves_on() -> None:
         with looped(address) as loop:
             told: list[tuple[str, bool, bool]] = []
 
-            def asker(name: str) -> Asker:
-                def answered(answer: Answer, now_s: float) -> None:
+            def asker(name: str) -> ResponseHandler:
+                def answered(answer: WireResponse, now_s: float) -> None:
                     told.append((name, answer.late, answer.done))
                     loop.stopped = len(told) == 3
 
                 return answered
 
-            mute = Host(loop, most=1, address=silent.getsockname())
+            mute = ViewerHost(loop, most=1, address=silent.getsockname())
             now_s = time.time()
             mute.get(request_bytes("http://h/a"), asker("first"), now_s, keep=True, patience_s=0.1)
             mute.get(request_bytes("http://h/b"), asker("in line"), now_s, keep=True, patience_s=0.2)
-            prompt = Host(loop)
+            prompt = ViewerHost(loop)
             prompt.get(request_bytes("http://h/c"), asker("prompt"), now_s, keep=True, patience_s=0.05)
             loop.run(now_s + DEADLINE_S)
             assert time.time() - now_s < DEADLINE_S / 2

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.load.viewer_worker import Crowd, Orders, Pages
-from benchmarks.player.hlsjs_model import Get, Kind
+from benchmarks.load.viewer_worker import PlaylistMemo, ViewerWorker, WorkerOrders
+from benchmarks.player.hlsjs_model import ModelRequest, RequestKind
 from benchmarks.player.listing import Listing
-from benchmarks.servers.origin import Server
+from benchmarks.servers.origin import SizedOriginServer
 from relay.base.errors import PlaylistError
 from relay.core.playlist import MultivariantPlaylist
 
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def server() -> Iterator[str]:
-    with Server(("127.0.0.1", 0), Handler) as served:
+    with SizedOriginServer(("127.0.0.1", 0), Handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -62,7 +62,7 @@ def server() -> Iterator[str]:
 
 def test_a_crowd_watches_and_reports(capsys: pytest.CaptureFixture[str]) -> None:
     with server() as url:
-        Crowd(Orders([f"{url}/old/index.m3u8"], 3, ramp_s=0.05, settle_s=0.3, seconds=0.1)).run()
+        ViewerWorker(WorkerOrders([f"{url}/old/index.m3u8"], 3, ramp_s=0.05, settle_s=0.3, seconds=0.1)).run()
     steady, done = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert steady == {"event": "steady"}
     assert done["event"] == "done"
@@ -73,7 +73,7 @@ def test_a_crowd_watches_and_reports(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_playlist_is_read_once_for_all() -> None:
-    pages = Pages()
+    pages = PlaylistMemo()
     first = pages.read(MEDIA)
     assert isinstance(first, Listing)
     assert pages.read(bytes(MEDIA)) is first
@@ -85,17 +85,17 @@ def test_a_playlist_is_read_once_for_all() -> None:
 )
 def test_a_body_that_is_no_playlist_is_refused(body: bytes) -> None:
     with pytest.raises(PlaylistError):
-        Pages().read(body)
+        PlaylistMemo().read(body)
 
 
 def test_the_spread_is_measured_from_the_first_who_waited() -> None:
-    pages = Pages()
+    pages = PlaylistMemo()
     pages.read(MEDIA)
     now_s = time.time()
     url = "http://h/v.m3u8?_HLS_msn=1"
-    pages.note_arrival(Get(Kind.PLAYLIST, url, asked_s=now_s - 1), MEDIA, now_s + 0.5)
-    pages.note_arrival(Get(Kind.PLAYLIST, url, asked_s=now_s + 1), MEDIA, now_s + 2)
-    pages.note_arrival(Get(Kind.PLAYLIST, "http://h/v.m3u8", asked_s=now_s - 1), MEDIA, now_s)
-    pages.note_arrival(Get(Kind.PLAYLIST, url, asked_s=now_s - 1), INDEX, now_s)
+    pages.note_arrival(ModelRequest(RequestKind.PLAYLIST, url, asked_s=now_s - 1), MEDIA, now_s + 0.5)
+    pages.note_arrival(ModelRequest(RequestKind.PLAYLIST, url, asked_s=now_s + 1), MEDIA, now_s + 2)
+    pages.note_arrival(ModelRequest(RequestKind.PLAYLIST, "http://h/v.m3u8", asked_s=now_s - 1), MEDIA, now_s)
+    pages.note_arrival(ModelRequest(RequestKind.PLAYLIST, url, asked_s=now_s - 1), INDEX, now_s)
     (spread_s,) = pages.spreads_s
     assert spread_s == pytest.approx(0.5, abs=0.1)

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.player.hlsjs_model import Get, Kind, Page, Taste, Viewer
+from benchmarks.player.hlsjs_model import ModelledViewer, ModelRequest, Page, PlayerSettings, RequestKind
 from benchmarks.player.listing import Listing
-from benchmarks.player.playback import State
+from benchmarks.player.playback import PlaybackState
 from relay.base.errors import PlaylistError
 from relay.core.playlist import (
     Map,
-    Media,
     MediaPlaylist,
     MultivariantPlaylist,
     Part,
+    Rendition,
     Segment,
     ServerControl,
     Variant,
@@ -45,8 +45,8 @@ class Origin:
 
     def _index(self) -> Page:
         attributes = (("BANDWIDTH", "1"),) + ((("AUDIO", '"a"'),) if self.audio else ())
-        media = Media((("TYPE", "AUDIO"), ("GROUP-ID", '"a"'), ("NAME", '"x"'), ("URI", '"audio.m3u8"')))
-        default = Media((*media.attributes[:3], ("URI", '"best.m3u8"'), ("DEFAULT", "YES")))
+        media = Rendition((("TYPE", "AUDIO"), ("GROUP-ID", '"a"'), ("NAME", '"x"'), ("URI", '"audio.m3u8"')))
+        default = Rendition((*media.attributes[:3], ("URI", '"best.m3u8"'), ("DEFAULT", "YES")))
         return MultivariantPlaylist((Variant("video.m3u8", attributes),), (media, default))
 
     def _listing(self, count: int) -> Listing:
@@ -97,14 +97,14 @@ class Origin:
 class Play:
     """Lets a viewer watch an origin on a line of virtual time; every answer takes `delay_s`."""
 
-    def __init__(self, origin: Origin, taste: Taste | None = None, delay_s: float = 0.01) -> None:
+    def __init__(self, origin: Origin, taste: PlayerSettings | None = None, delay_s: float = 0.01) -> None:
         self.origin, self.delay_s = origin, delay_s
-        self.viewer = Viewer(INDEX, origin.read, taste)
+        self.viewer = ModelledViewer(INDEX, origin.read, taste)
         self.now_s = T0
         self.log: list[str] = []
         self.frozen_from_s: float | None = None
         self.frozen_to_s = T0
-        self._coming: list[tuple[float, int, Get]] = []
+        self._coming: list[tuple[float, int, ModelRequest]] = []
         self._number = 0
         self._ask(self.viewer.start(T0))
 
@@ -133,21 +133,21 @@ class Play:
             now_s = self.frozen_from_s
         return self.origin.count_at(now_s)
 
-    def _answer(self, get: Get) -> tuple[int, bytes]:
-        if get.kind is Kind.MULTIVARIANT:
+    def _answer(self, get: ModelRequest) -> tuple[int, bytes]:
+        if get.kind is RequestKind.MULTIVARIANT:
             return 200, b"index"
-        if get.kind is Kind.PLAYLIST:
+        if get.kind is RequestKind.PLAYLIST:
             name = "video" if "video" in get.url else "audio"
             return 200, f"{name} {self._made(self.now_s)}".encode()
         return 200, b""
 
-    def _ask(self, gets: list[Get]) -> None:
+    def _ask(self, gets: list[ModelRequest]) -> None:
         for get in gets:
             self.log.append(get.url.removeprefix(HOST))
             self._number += 1
             self._coming.append((self._ready_s(get), self._number, get))
 
-    def _ready_s(self, get: Get) -> float:
+    def _ready_s(self, get: ModelRequest) -> float:
         """A blocking request is answered when its part exists."""
         _, _, query = get.url.partition("?")
         if not query:
@@ -194,11 +194,11 @@ def test_a_steady_stream_starts_at_once_and_never_stalls() -> None:
     assert facts.startup_s == pytest.approx(0.05)  # index, playlist, init and two parts
     assert facts.stalls == []
     assert not facts.failures
-    assert play.viewer.playback.state is State.PLAYING
+    assert play.viewer.playback.state is PlaybackState.PLAYING
 
 
 def test_latency_is_read_from_the_dates() -> None:
-    play = Play(Origin(), Taste(max_rate=1.0))
+    play = Play(Origin(), PlayerSettings(max_rate=1.0))
     play.run(10)
     facts = play.viewer.finish(play.now_s)
     shown_s = play.origin.date_s(27 * PARTS) + play.viewer.playback.position_s
@@ -207,7 +207,7 @@ def test_latency_is_read_from_the_dates() -> None:
 
 
 def test_a_pause_of_the_origin_is_a_stall_of_its_length_less_the_buffer() -> None:
-    play = Play(Origin(), Taste(max_rate=1.0))
+    play = Play(Origin(), PlayerSettings(max_rate=1.0))
     play.run(5)
     forward_s = play.viewer.playback.forward_s
     play.freeze(4.0)
@@ -243,11 +243,11 @@ def test_a_stall_that_lasts_is_counted_at_the_end() -> None:
 
 def test_an_unchanged_answer_slows_the_questions_down() -> None:
     origin = Origin(audio=False)
-    viewer = Viewer(INDEX, origin.read)
+    viewer = ModelledViewer(INDEX, origin.read)
     (index,) = viewer.start(T0)
     (first,) = viewer.answered(index, 200, b"index", T0)
     asked = viewer.answered(first, 200, b"video 120", T0)
-    blocked = next(get for get in asked if get.kind is Kind.PLAYLIST)
+    blocked = next(get for get in asked if get.kind is RequestKind.PLAYLIST)
     assert viewer.answered(blocked, 200, b"video 120", T0 + 0.6) == []
     assert viewer.due_s == T0 + 1.0
     assert viewer.tick(T0 + 0.9) == []
@@ -265,14 +265,14 @@ def test_without_blocking_or_parts_the_playlist_is_polled() -> None:
 
 
 def test_a_wish_for_latency_goes_before_the_hold_back() -> None:
-    play = Play(Origin(), Taste(latency_s=3.0))
+    play = Play(Origin(), PlayerSettings(latency_s=3.0))
     play.run(10)
     assert play.viewer.playback.facts.latencies_s[-1] == pytest.approx(3.0, abs=0.6)
 
 
 def test_a_bare_media_playlist_is_played() -> None:
     origin = Origin(audio=False)
-    viewer = Viewer(HOST + "video.m3u8?x=1", origin.read)
+    viewer = ModelledViewer(HOST + "video.m3u8?x=1", origin.read)
     (get,) = viewer.start(T0)
     (again,) = viewer.answered(get, 200, b"video 120", T0)
     assert again.url == HOST + "video.m3u8?x=1"
@@ -285,7 +285,7 @@ def test_a_bare_media_playlist_is_played() -> None:
 
 def test_failures_are_counted_and_tried_again() -> None:
     origin = Origin(audio=False)
-    viewer = Viewer(INDEX, origin.read)
+    viewer = ModelledViewer(INDEX, origin.read)
     (index,) = viewer.start(T0)
     assert viewer.answered(index, 503, b"", T0) == []
     (index,) = viewer.tick(T0 + 0.5)
@@ -294,14 +294,14 @@ def test_failures_are_counted_and_tried_again() -> None:
     assert viewer.answered(init, 404, b"", T0 + 0.6) == []
     assert viewer.due_s == pytest.approx(T0 + 1.1)
     (init,) = viewer.tick(T0 + 1.2)
-    assert init.kind is Kind.INIT
+    assert init.kind is RequestKind.INIT
     assert viewer.answered(init, 0, b"", T0 + 1.3) == []
     assert viewer.finish(T0 + 2).failures == {"multivariant 503": 1, "init 404": 1, "init 0": 1}
 
 
 def test_a_playlist_that_lies_is_a_failure() -> None:
     origin = Origin(audio=False)
-    viewer = Viewer(INDEX, origin.read)
+    viewer = ModelledViewer(INDEX, origin.read)
     (index,) = viewer.start(T0)
     (first,) = viewer.answered(index, 200, b"index", T0)
     again, _ = viewer.answered(first, 200, b"video 120", T0)
@@ -316,7 +316,7 @@ def test_a_playlist_that_lies_is_a_failure() -> None:
 
 
 def test_an_index_without_variants_is_a_failure() -> None:
-    viewer = Viewer(INDEX, lambda _: MultivariantPlaylist())
+    viewer = ModelledViewer(INDEX, lambda _: MultivariantPlaylist())
     (index,) = viewer.start(T0)
     assert viewer.answered(index, 200, b"", T0) == []
     assert sum(viewer.playback.facts.failures.values()) == 1
@@ -329,7 +329,7 @@ def test_the_end_of_a_class_is_no_stall() -> None:
     play.frozen_from_s, play.frozen_to_s = T0 + 5, T0 + 1000
     play.run(20)
     assert play.viewer.finish(play.now_s).stalls == []
-    assert play.viewer.playback.state is State.ENDED
+    assert play.viewer.playback.state is PlaybackState.ENDED
 
 
 def _plain(*segments: Segment) -> Listing:
@@ -341,7 +341,7 @@ def test_gaps_and_what_the_window_lost_are_jumped() -> None:
         b"1": _plain(Segment(0, "s0", 2.0), Segment(1, "gap", 2.0, gap=True), Segment(2, "http://b/s2", 2.0)),
         b"2": _plain(Segment(8, "s8", 2.0), Segment(9, "s9", 2.0)),
     }
-    viewer = Viewer(INDEX, pages.__getitem__, Taste(latency_s=6.0))
+    viewer = ModelledViewer(INDEX, pages.__getitem__, PlayerSettings(latency_s=6.0))
     (index,) = viewer.start(T0)
     (first,) = viewer.answered(index, 200, b"1", T0)
     (s0,) = viewer.answered(first, 200, b"1", T0)
@@ -357,7 +357,7 @@ def test_gaps_and_what_the_window_lost_are_jumped() -> None:
 
 def test_nothing_is_played_before_every_rendition_is_listed() -> None:
     empty = Listing(MediaPlaylist(2))
-    viewer = Viewer(INDEX, lambda _: empty)
+    viewer = ModelledViewer(INDEX, lambda _: empty)
     (index,) = viewer.start(T0)
     (first,) = viewer.answered(index, 200, b"", T0)
     assert viewer.answered(first, 200, b"x", T0) == []
@@ -365,7 +365,7 @@ def test_nothing_is_played_before_every_rendition_is_listed() -> None:
 
 
 def test_a_blink_is_no_stall() -> None:
-    play = Play(Origin(), Taste(max_rate=1.0))
+    play = Play(Origin(), PlayerSettings(max_rate=1.0))
     play.run(5)
     play.freeze(play.viewer.playback.forward_s + 0.03)
     play.run(10)

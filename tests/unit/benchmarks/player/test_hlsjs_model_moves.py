@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.player.hlsjs_model import MEDIA_RETRIES, Get, Kind, Page
+from benchmarks.player.hlsjs_model import MEDIA_RETRIES, ModelRequest, Page, RequestKind
 from relay.core.playlist import MultivariantPlaylist, parse
 from tests.unit.benchmarks.player.test_hlsjs_model import Origin, Play
 
@@ -35,12 +35,12 @@ class Cluster(Origin):
 class Moving(Play):
     """`fails` tells which requests get 410; the manifest names `first` first."""
 
-    def __init__(self, fails: Callable[[Get], bool] = lambda get: False, first: str = "a") -> None:
+    def __init__(self, fails: Callable[[ModelRequest], bool] = lambda get: False, first: str = "a") -> None:
         self.fails, self.first, self.steering = fails, first, 200
         super().__init__(Cluster(audio=False))
 
-    def _answer(self, get: Get) -> tuple[int, bytes]:
-        if get.kind is Kind.STEERING:
+    def _answer(self, get: ModelRequest) -> tuple[int, bytes]:
+        if get.kind is RequestKind.STEERING:
             names = sorted("ab", key=lambda name: name != self.first)
             return self.steering, json.dumps({"TTL": 5, "PATHWAY-PRIORITY": names}).encode()
         return (410, b"") if self.fails(get) else super()._answer(get)
@@ -75,10 +75,10 @@ def test_a_part_is_asked_for_again_before_its_relay_is_given_up() -> None:
     """As our page does: a part may be late at one relay, and the playlist tells sooner of a dead one."""
     play = Moving()
     play.run(6)
-    failed: list[Get] = []
+    failed: list[ModelRequest] = []
 
-    def fails(get: Get) -> bool:
-        if get.kind is Kind.MEDIA and get.url.startswith("http://a/"):
+    def fails(get: ModelRequest) -> bool:
+        if get.kind is RequestKind.MEDIA and get.url.startswith("http://a/"):
             failed.append(get)
             return True
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.player.playback import MIN_STALL_S, START_BUFFER_S, Playback, Stall, State
+from benchmarks.player.playback import MIN_STALL_S, START_BUFFER_S, Playback, PlaybackState, Stall
 
 T0 = 1_800_000_000.0
 
@@ -25,7 +25,7 @@ def test_the_picture_starts_when_enough_is_there() -> None:
     playback.advance(T0 + 0.5)
     assert playback.position_s == 0.0
     playback.buffered(START_BUFFER_S, T0 + 0.5, complete=False, target_s=2.0)
-    assert playback.state is State.PLAYING
+    assert playback.state is PlaybackState.PLAYING
     assert playback.facts.startup_s == pytest.approx(0.5)
 
 
@@ -34,7 +34,7 @@ def test_the_end_of_a_short_class_is_played_too() -> None:
     playback.begin(T0)
     playback.buffered(0.1, T0, complete=True, target_s=2.0)
     playback.advance(T0 + 1)
-    assert playback.state is State.ENDED
+    assert playback.state is PlaybackState.ENDED
     assert playback.position_s == pytest.approx(0.1)
     playback.buffered(9.0, T0 + 2, complete=True, target_s=2.0)
     assert playback.finish(T0 + 3).stalls == []
@@ -43,7 +43,7 @@ def test_the_end_of_a_short_class_is_played_too() -> None:
 def test_a_standstill_begins_where_the_buffer_ended() -> None:
     playback = playing(2.0)
     playback.advance(T0 + 10)
-    assert (playback.state, playback.position_s) == (State.STALLED, 2.0)
+    assert (playback.state, playback.position_s) == (PlaybackState.STALLED, 2.0)
     playback.buffered(4.0, T0 + 10, complete=False, target_s=2.0)
     assert playback.facts.stalls == [Stall(T0 + 2.5, 7.5)]
     assert playback.extra_latency_s == 1.0
@@ -62,7 +62,7 @@ def test_a_blink_is_no_stall() -> None:
     playback = playing(2.0)
     playback.advance(T0 + 2.5 + MIN_STALL_S / 2)
     playback.buffered(4.0, T0 + 2.5 + MIN_STALL_S / 2, complete=False, target_s=2.0)
-    assert (playback.state, playback.facts.stalls) == (State.PLAYING, [])
+    assert (playback.state, playback.facts.stalls) == (PlaybackState.PLAYING, [])
 
 
 def test_a_stall_that_lasts_is_counted_once() -> None:

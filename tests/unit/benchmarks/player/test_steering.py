@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.player.hlsjs_model import LATE, Get, Kind, Page, Viewer
+from benchmarks.player.hlsjs_model import LATE, ModelledViewer, ModelRequest, Page, RequestKind
 from benchmarks.player.listing import Listing
 from benchmarks.player.steering import PENALTY_S, Pathways, read_manifest
 from relay.base.errors import PlaylistError
@@ -51,23 +51,23 @@ def read(body: bytes) -> Page:
     return listing(int(number)) if kind == "list" else multivariant({"index": INDEX, "muxed": MUXED}[kind])
 
 
-def playing(index: bytes = b"index") -> tuple[Viewer, list[Get]]:
+def playing(index: bytes = b"index") -> tuple[ModelledViewer, list[ModelRequest]]:
     """A viewer that has one version of each playlist; returns it with everything it asked for since."""
-    viewer = Viewer(MASTER, read)
+    viewer = ModelledViewer(MASTER, read)
     (first,) = viewer.start(T0)
     asked = viewer.answered(first, 200, index, T0)
-    later = [get for get in asked if get.kind is Kind.STEERING]
+    later = [get for get in asked if get.kind is RequestKind.STEERING]
     for get in asked:
-        if get.kind is Kind.PLAYLIST:
+        if get.kind is RequestKind.PLAYLIST:
             later += viewer.answered(get, 200, b"list 10", T0)
     return viewer, later
 
 
-def pick(gets: list[Get], kind: Kind, track: int = 0) -> Get:
+def pick(gets: list[ModelRequest], kind: RequestKind, track: int = 0) -> ModelRequest:
     return next(get for get in gets if get.kind is kind and get.track == track)
 
 
-def urls(gets: list[Get]) -> list[str]:
+def urls(gets: list[ModelRequest]) -> list[str]:
     return [get.url for get in gets]
 
 
@@ -109,23 +109,23 @@ def test_a_manifest_that_cannot_be_read(body: bytes) -> None:
 
 def test_a_refusing_relay_is_left_at_once_for_both_renditions() -> None:
     viewer, asked = playing()
-    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 0, b"", T0 + 0.2)
+    moved = viewer.answered(pick(asked, RequestKind.PLAYLIST, 1), 0, b"", T0 + 0.2)
     assert urls(moved) == ["http://b/t/x/class/video.m3u8", "http://b/t/x/class/audio.m3u8"]
     assert [move.to for move in viewer.playback.facts.moves] == ["b"]
 
 
 def test_what_the_old_relay_still_answers_is_not_heard() -> None:
     viewer, asked = playing()
-    media = pick(asked, Kind.MEDIA)
-    viewer.answered(pick(asked, Kind.PLAYLIST), 410, b"", T0 + 0.2)
+    media = pick(asked, RequestKind.MEDIA)
+    viewer.answered(pick(asked, RequestKind.PLAYLIST), 410, b"", T0 + 0.2)
     assert viewer.answered(media, 200, b"", T0 + 0.3) == []
-    assert viewer.answered(pick(asked, Kind.PLAYLIST, 1), 410, b"", T0 + 0.3) == []
+    assert viewer.answered(pick(asked, RequestKind.PLAYLIST, 1), 410, b"", T0 + 0.3) == []
     assert len(viewer.playback.facts.moves) == 1
 
 
 def test_the_next_relay_may_be_a_little_behind_but_not_count_anew() -> None:
     viewer, asked = playing()
-    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 404, b"", T0)
+    moved = viewer.answered(pick(asked, RequestKind.PLAYLIST, 1), 404, b"", T0)
     assert viewer.answered(moved[0], 200, b"list 9", T0) != []
     assert viewer.answered(moved[1], 200, b"list 3", T0) == []
     assert viewer.playback.facts.failures["playlist: line 0: the media sequence went back"] == 1
@@ -135,11 +135,11 @@ def test_nothing_is_loaded_again_after_a_move() -> None:
     viewer, asked = playing()
     before_s = viewer.playback.forward_s
     for get in asked:
-        if get.kind is Kind.MEDIA:
+        if get.kind is RequestKind.MEDIA:
             viewer.answered(get, 200, b"", T0)
     loaded_s = viewer.playback.forward_s
     assert loaded_s > before_s
-    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 0, b"", T0)
+    moved = viewer.answered(pick(asked, RequestKind.PLAYLIST, 1), 0, b"", T0)
     after = viewer.answered(moved[0], 200, b"list 10", T0)
     assert viewer.playback.forward_s == loaded_s
     assert all(get.url.startswith("http://b/") for get in after)
@@ -147,7 +147,7 @@ def test_nothing_is_loaded_again_after_a_move() -> None:
 
 def test_a_silent_relay_is_noticed_by_patience() -> None:
     viewer, asked = playing()
-    blocked = pick(asked, Kind.PLAYLIST, 1)
+    blocked = pick(asked, RequestKind.PLAYLIST, 1)
     assert blocked.patience_s == pytest.approx(1.6)  # 0.8 target durations
     moved = viewer.answered(blocked, LATE, b"", T0 + 1.6)
     assert [get.url[:9] for get in moved] == ["http://b/"] * 2
@@ -156,30 +156,30 @@ def test_a_silent_relay_is_noticed_by_patience() -> None:
 
 def test_a_rendition_alone_is_tried_three_times_where_that_may_help() -> None:
     viewer, asked = playing(b"muxed")
-    get = pick(asked, Kind.PLAYLIST)
+    get = pick(asked, RequestKind.PLAYLIST)
     for _ in range(2):
         assert viewer.answered(get, 503, b"", T0) == []
-        get = pick(viewer.tick(T0 + 0.5), Kind.PLAYLIST)
+        get = pick(viewer.tick(T0 + 0.5), RequestKind.PLAYLIST)
     assert urls(viewer.answered(get, 503, b"", T0)) == ["http://b/t/x/class/video.m3u8"]
     viewer, asked = playing(b"muxed")
-    assert len(viewer.answered(pick(asked, Kind.PLAYLIST), 404, b"", T0)) == 1
+    assert len(viewer.answered(pick(asked, RequestKind.PLAYLIST), 404, b"", T0)) == 1
 
 
 def test_the_steering_server_is_followed_and_asked_again() -> None:
     viewer, asked = playing()
-    steering = pick(asked, Kind.STEERING)
+    steering = pick(asked, RequestKind.STEERING)
     body = json.dumps({"VERSION": 1, "TTL": 5, "RELOAD-URI": "/again", "PATHWAY-PRIORITY": ["b", "a"]})
     moved = viewer.answered(steering, 200, body.encode(), T0)
     assert [get.url[:9] for get in moved] == ["http://b/"] * 2
     (again,) = viewer.tick(T0 + 5)
     assert again.url == "http://master/again"
     assert viewer.answered(again, 503, b"", T0 + 5) == []
-    assert [get.kind for get in viewer.tick(T0 + 10)] == [Kind.STEERING]
+    assert [get.kind for get in viewer.tick(T0 + 10)] == [RequestKind.STEERING]
 
 
 def test_when_every_relay_fails_the_viewer_goes_on_trying() -> None:
     viewer, asked = playing()
-    moved = viewer.answered(pick(asked, Kind.PLAYLIST, 1), 0, b"", T0)
+    moved = viewer.answered(pick(asked, RequestKind.PLAYLIST, 1), 0, b"", T0)
     assert viewer.answered(moved[1], 0, b"", T0) == []
     assert viewer.playback.facts.failures["every pathway failed"] == 1
     assert urls(viewer.tick(T0 + 0.5)) == ["http://a/t/x/class/video.m3u8", "http://a/t/x/class/audio.m3u8"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.fixed_rate_worker import Pace
+from benchmarks.load.fixed_rate_worker import RateOrders
 from benchmarks.reports.round_selection import added_up, kept_pace, ratio
 
 
@@ -64,4 +64,4 @@ def test_work_is_fair_at_the_pace_in_the_mix_with_time_to_spare(
     requests: int, segments: int, busy: float, fair: bool
 ) -> None:
     seen = {"requests": requests, "segments": segments, "elapsed_s": 10.0, "client_busy": busy}
-    assert kept_pace(seen, Pace(["u"], 10, 100.0, 0.5, 1.0, 10.0)) is fair
+    assert kept_pace(seen, RateOrders(["u"], 10, 100.0, 0.5, 1.0, 10.0)) is fair

@@ -8,9 +8,9 @@ import pytest
 from relay.base import cluster_protocol
 
 RECORDS = [
-    cluster_protocol.EpochBase("s", "k", 1, 2, 3, 0.5),
-    cluster_protocol.EpochAsk("s", "k", 1, 2, 3),
-    cluster_protocol.Register(
+    cluster_protocol.EpochOffset("s", "k", 1, 2, 3, 0.5),
+    cluster_protocol.EpochRequest("s", "k", 1, 2, 3),
+    cluster_protocol.Registration(
         "n",
         "http://a",
         "http://b",
@@ -19,15 +19,19 @@ RECORDS = [
         2,
         "v",
         3.0,
-        (cluster_protocol.EpochBase("s", "k", 0, 0),),
+        (cluster_protocol.EpochOffset("s", "k", 0, 0),),
     ),
     cluster_protocol.StreamReport(
-        "s", "live", 1, 0.5, variants=(cluster_protocol.Variant("v0", "v0.m3u8", "BANDWIDTH=1", True),)
+        "s",
+        "live",
+        1,
+        0.5,
+        variants=(cluster_protocol.ReportedVariant("v0", "v0.m3u8", "BANDWIDTH=1", True),),
     ),
     cluster_protocol.Heartbeat(
         "n", 1, 2, True, "", False, "v", 3, viewers=(cluster_protocol.ViewerReport("s", "x", "t", 1.0, 5),)
     ),
-    cluster_protocol.Watch("n", 3),
+    cluster_protocol.OrdersPoll("n", 3),
     cluster_protocol.Orders(
         1, ("k",), (cluster_protocol.StreamOrder("s", ("http://o",), ended=True),), ("t",), ("c",), drain=True
     ),

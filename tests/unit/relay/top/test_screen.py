@@ -12,7 +12,7 @@ from rich.console import Console
 from relay.core.counters import Counters, StreamFigures
 from relay.io.admin.server import serve_admin
 from relay.top.screen import main, scrape, screen, watch
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 
 REAL_TIME_S = 10.0
 
@@ -86,7 +86,7 @@ async def test_rates_need_two_looks() -> None:
     ],
 )
 async def test_what_is_no_relay_is_said_so(answer: bytes) -> None:
-    async def strange(request: Request, stream: trio.abc.Stream) -> None:
+    async def strange(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(answer)
 
     server = FakeServer(strange)

@@ -2,13 +2,13 @@ import math
 
 import pytest
 
-from relay.top.snapshot import Reading, StreamLine, look, percentile
+from relay.top.snapshot import MetricsSample, StreamRow, look, percentile
 
 P = "airclass_relay_"
 
 
-def reading(at_s: float, scale: float = 1.0) -> Reading:
-    return Reading(
+def reading(at_s: float, scale: float = 1.0) -> MetricsSample:
+    return MetricsSample(
         at_s,
         [
             (P + "build_info", {"version": "3.0.0"}, 1),
@@ -43,8 +43,8 @@ def test_a_first_look_has_no_rates() -> None:
     assert (seen.refused, seen.egress_bps, seen.memory_bytes) == ({}, 0.0, 2**20)
     assert (seen.turn_p50_s, seen.turn_p99_s, seen.push_p99_s) == (0.001, 0.005, 0.0)
     assert seen.streams == [
-        StreamLine("c1", "live", 7, 0.25, 0, 0, 0, 0.0),
-        StreamLine("c2", "?", 0, -1.0, 0, 0, 0, 0.0),
+        StreamRow("c1", "live", 7, 0.25, 0, 0, 0, 0.0),
+        StreamRow("c2", "?", 0, -1.0, 0, 0, 0, 0.0),
     ]
 
 
@@ -64,4 +64,4 @@ def test_a_relay_that_started_anew_has_no_negative_rates() -> None:
 
 def test_percentiles_beyond_the_last_bound() -> None:
     rows = [(P + "x_bucket", {"le": "0.1"}, 1.0), (P + "x_bucket", {"le": "+Inf"}, 100.0)]
-    assert percentile(Reading(0.0, rows), None, "x", 0.99) == math.inf
+    assert percentile(MetricsSample(0.0, rows), None, "x", 0.99) == math.inf

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.ingest.test_pattern import timecode
-from airclass.ingest.test_pattern.timecode import Stamp
+from airclass.ingest.test_pattern.timecode import Timecode
 
-stamps = st.builds(Stamp, st.integers(0, 2**48 - 1), st.integers(0, timecode.FRAME_NUMBERS - 1))
+stamps = st.builds(Timecode, st.integers(0, 2**48 - 1), st.integers(0, timecode.FRAME_NUMBERS - 1))
 
 
-def image(stamp: Stamp, width: int, height: int, dark: int = 16, bright: int = 235) -> bytearray:
+def image(stamp: Timecode, width: int, height: int, dark: int = 16, bright: int = 235) -> bytearray:
     """Return RGBA pixels of a picture that shows only the strip."""
     cells = timecode.encode(stamp)
     pixels = bytearray([dark, dark, dark, 255]) * (width * height)
@@ -28,7 +28,7 @@ def test_crc_is_the_published_one() -> None:
 
 
 @given(stamps)
-def test_what_is_encoded_is_decoded(stamp: Stamp) -> None:
+def test_what_is_encoded_is_decoded(stamp: Timecode) -> None:
     cells = timecode.encode(stamp)
 
     def luma(x: int, y: int) -> float:
@@ -40,7 +40,7 @@ def test_what_is_encoded_is_decoded(stamp: Stamp) -> None:
 
 
 def test_a_phone_sized_dim_screenshot_with_a_page_around_is_read() -> None:
-    stamp = Stamp(1_795_464_435_123, 54_321)
+    stamp = Timecode(1_795_464_435_123, 54_321)
     width, height = 358, 201
     small = image(stamp, width, height, dark=60, bright=130)
     page = bytearray([255] * (390 * 300 * 4))
@@ -51,12 +51,12 @@ def test_a_phone_sized_dim_screenshot_with_a_page_around_is_read() -> None:
 
 
 def test_frame_numbers_wrap() -> None:
-    pixels = image(Stamp(5, timecode.FRAME_NUMBERS + 7), 240, 100)
-    assert timecode.decode_rgb(pixels, (240, 100)) == Stamp(5, 7)
+    pixels = image(Timecode(5, timecode.FRAME_NUMBERS + 7), 240, 100)
+    assert timecode.decode_rgb(pixels, (240, 100)) == Timecode(5, 7)
 
 
 def test_one_wrong_block_is_noticed() -> None:
-    cells = timecode.encode(Stamp(1_795_464_435_123, 1))
+    cells = timecode.encode(Timecode(1_795_464_435_123, 1))
     cells[1][3] = not cells[1][3]
 
     def luma(x: int, y: int) -> float:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
 
-from airclass.domain.tokens import Kind
+from airclass.domain.tokens import TokenKind
 from airclass.domain.users import Role
-from airclass.io.store import Event
+from airclass.io.store import AuditEvent
 from airclass.web.api.accounts import login_link
 from tests.harness.master_in_process import CHEAP_PASSWORD, running_master
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 
-async def login(control: Control, name: str, password: str = CHEAP_PASSWORD) -> httpx.Response:
+async def login(control: InProcessMaster, name: str, password: str = CHEAP_PASSWORD) -> httpx.Response:
     return await control.call("POST", "/api/login", {"username": name, "password": password})
 
 
@@ -74,7 +74,7 @@ async def test_a_link_works_once_and_only_while_the_account_is_the_same(tmp_path
         await control.call("PATCH", "/api/users/ulee", {"role": "monitor"}, control.admin)
         assert (await control.call("POST", "/api/login", {"link_token": fresh})).status_code == 401
         session = control.services.tokens.mint(
-            Kind.SESSION, subject="ulee", token_id="x", wall_s=control.services.clock.wall_s(), life_s=60
+            TokenKind.SESSION, subject="ulee", token_id="x", wall_s=control.services.clock.wall_s(), life_s=60
         )
         assert (await control.call("POST", "/api/login", {"link_token": session})).status_code == 401
 
@@ -117,7 +117,7 @@ async def test_a_cheaply_hashed_password_is_hashed_anew_when_its_owner_signs_in(
         await control.teacher("Lee")
         cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(CHEAP_PASSWORD)
         services = control.services
-        await services.store.change_user("ulee", {"password_hash": cheap}, Event(0, "test", "x", "Lee"))
+        await services.store.change_user("ulee", {"password_hash": cheap}, AuditEvent(0, "test", "x", "Lee"))
         await services.reload()
         assert (await login(control, "Lee", "wrong wrong")).status_code == 401
         assert services.cluster.view.users["ulee"].password_hash == cheap

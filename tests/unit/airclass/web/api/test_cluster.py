@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import open_websocket_url
 
-from airclass.io.store import Visit
-from relay.base.cluster_protocol import EpochAsk, EpochBase
+from airclass.io.store import StoredStudent
+from relay.base.cluster_protocol import EpochOffset, EpochRequest
 from relay.base.signing import unseal
 from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.harness.fake_relay import FakeRelay
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 
-async def nodes(control: Control) -> dict[str, dict[str, object]]:
+async def nodes(control: InProcessMaster) -> dict[str, dict[str, object]]:
     answer = await control.call("GET", "/cluster/nodes", None, control.monitor)
     assert answer.status_code == 200
     return {n["id"]: n for n in answer.json()["nodes"]}
@@ -76,7 +76,7 @@ async def test_a_database_that_cannot_be_written_is_said_once_in_its_own_words(
     async with running_master(tmp_path) as control:
         database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
         database.execute("ALTER TABLE visits RENAME TO away")
-        visit = Visit("s1", "c1", "Kim", time.time())
+        visit = StoredStudent("s1", "c1", "Kim", time.time())
         for _ in range(3):
             control.services.visits.append(visit)
             while control.services.visits:
@@ -124,9 +124,9 @@ async def test_claims_are_checked(tmp_path: Path) -> None:
 def _register(relay: FakeRelay) -> bytes:
     import msgspec
 
-    from relay.base.cluster_protocol import Register
+    from relay.base.cluster_protocol import Registration
 
-    return msgspec.json.encode(Register(relay.node_id, relay.public_url, "", (), 150, 0, "t", 1.0))
+    return msgspec.json.encode(Registration(relay.node_id, relay.public_url, "", (), 150, 0, "t", 1.0))
 
 
 async def test_a_watch_ends_as_soon_as_something_changes(tmp_path: Path) -> None:
@@ -204,21 +204,21 @@ async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path
         relays = [await control.node(f"slave-{n}") for n in range(3)]
         for relay in relays:
             await relay.beat()
-        answers: list[EpochBase] = []
+        answers: list[EpochOffset] = []
 
         async def ask(relay: FakeRelay, next_msn: int) -> None:
-            answers.append(await relay.ask(EpochAsk(stream, "k1", 3, next_msn, 1, 2, 0.5)))
+            answers.append(await relay.ask(EpochRequest(stream, "k1", 3, next_msn, 1, 2, 0.5)))
 
         async with trio.open_nursery() as nursery:
             for n, relay in enumerate(relays):
                 nursery.start_soon(ask, relay, 10 + n)
-        assert answers == [EpochBase(stream, "k1", 9, 1, 2, 0.5)] * 3
+        assert answers == [EpochOffset(stream, "k1", 9, 1, 2, 0.5)] * 3
         late = await control.node("slave-9")
         assert late.orders.streams[0].epochs == (answers[0],)
-        assert await late.ask(EpochAsk(stream, "k1", 0, 99, 9)) == answers[0]
-        assert (await late.send("epoch", EpochAsk("nosuch", "k", 0, 0, 0))).status_code == 404
-        assert (await late.send("epoch", EpochAsk(stream, "", 0, 0, 0))).status_code == 400
-        assert (await late.send("epoch", EpochAsk(stream, "k", -1, 0, 0))).status_code == 400
+        assert await late.ask(EpochRequest(stream, "k1", 0, 99, 9)) == answers[0]
+        assert (await late.send("epoch", EpochRequest("nosuch", "k", 0, 0, 0))).status_code == 404
+        assert (await late.send("epoch", EpochRequest(stream, "", 0, 0, 0))).status_code == 400
+        assert (await late.send("epoch", EpochRequest(stream, "k", -1, 0, 0))).status_code == 400
     async with running_master(tmp_path) as control:
         again = await control.node("slave-1")
         assert again.orders.streams[0].epochs == (answers[0],)

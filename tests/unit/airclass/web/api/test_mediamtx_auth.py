@@ -14,7 +14,7 @@ from tests.harness.master_in_process import running_master
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 
 def question(classroom_id: str, key: str, **more: str) -> dict[str, str | None]:
@@ -33,7 +33,7 @@ def question(classroom_id: str, key: str, **more: str) -> dict[str, str | None]:
     }
 
 
-async def ask(control: Control, body: dict[str, str | None]) -> int:
+async def ask(control: InProcessMaster, body: dict[str, str | None]) -> int:
     return (await control.call("POST", "/hooks/mediamtx/auth", body)).status_code
 
 

@@ -13,7 +13,7 @@ from tests.harness.master_in_process import running_master
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-async def raw(control: Control, path: str) -> bytes:
+async def raw(control: InProcessMaster, path: str) -> bytes:
     """Ask for a path exactly as written, which an HTTP client would tidy up."""
     stream = await trio.open_tcp_stream("127.0.0.1", int(control.url.rpartition(":")[2]))
     answer = b""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 WAIT_S = 8.0
 LONG_CHARS = 200_000
@@ -55,7 +55,9 @@ class Page:
 
 
 @asynccontextmanager
-async def page(control: Control, path: str, headers: dict[str, str] | None = None) -> AsyncIterator[Page]:
+async def page(
+    control: InProcessMaster, path: str, headers: dict[str, str] | None = None
+) -> AsyncIterator[Page]:
     extra = [(k.encode(), v.encode()) for k, v in (headers or {}).items()]
     async with open_websocket_url(control.url.replace("http", "ws") + path, extra_headers=extra) as ws:
         try:
@@ -65,7 +67,7 @@ async def page(control: Control, path: str, headers: dict[str, str] | None = Non
             await trio.aclose_forcefully(ws._stream)
 
 
-async def joined(control: Control, made: dict[str, Any], name: str = "Kim") -> dict[str, Any]:
+async def joined(control: InProcessMaster, made: dict[str, Any], name: str = "Kim") -> dict[str, Any]:
     return dict((await control.join(made["code"], name)).json())
 
 
@@ -189,7 +191,7 @@ async def test_a_page_that_does_not_read_is_let_go_and_others_are_not(
                         number += 1
                         history.clear()
                         history.append((number, "x" * LONG_CHARS))
-                        control.services.hub.notify(f"class:{made['id']}")
+                        control.services.notifier.notify(f"class:{made['id']}")
                         assert (await quick.next())["history"][0][0] == number
                 await quick.ws.send_message("{}")
                 assert (await quick.next())["type"] == "pong"

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from airclass.domain.rate_limits import Limit
+from airclass.domain.rate_limits import RateLimit
 from airclass.domain.users import Role
 from airclass.web.api import push
 from airclass.web.api.openapi import describe
 from airclass.web.app import ROUTES, create_app
-from airclass.web.http.route import CLUSTER_BYTES, FORM_BYTES, Cors, Open, Route
+from airclass.web.http.route import CLUSTER_BYTES, FORM_BYTES, AccessRule, CorsRule, Route
 from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 API = [r for r in ROUTES if not r.hidden]
 NAMES = [f"{r.method} {r.path}" for r in ROUTES]
@@ -53,14 +53,16 @@ def test_a_route_cannot_be_made_without_a_policy() -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=NAMES)
 def test_each_policy_makes_sense(route: Route) -> None:
-    assert isinstance(route.limit, Limit)
+    assert isinstance(route.limit, RateLimit)
     assert 0 < route.limit.rate_per_s < 10_000
     assert route.limit.burst > 0
-    most = CLUSTER_BYTES if route.access is Open.CLUSTER else FORM_BYTES
+    most = CLUSTER_BYTES if route.access is AccessRule.CLUSTER else FORM_BYTES
     assert 0 <= route.max_bytes <= most
     assert (route.body is None) == (route.max_bytes == 0), "a body needs room, and no body needs none"
-    if route.cors is Cors.CONFIGURED:
-        assert isinstance(route.access, Open), "other sites never act in the name of a signed-in browser"
+    if route.cors is CorsRule.CONFIGURED:
+        assert isinstance(route.access, AccessRule), (
+            "other sites never act in the name of a signed-in browser"
+        )
     if route.method != "GET":
         assert not route.hidden
     if isinstance(route.access, frozenset):
@@ -73,7 +75,9 @@ def test_no_two_routes_are_the_same() -> None:
 
 
 def test_what_everybody_may_do_is_written_down() -> None:
-    open_routes = {f"{r.method} {r.path}" for r in API if r.access in (Open.ANYONE, Open.MAYBE_SIGNED_IN)}
+    open_routes = {
+        f"{r.method} {r.path}" for r in API if r.access in (AccessRule.ANYONE, AccessRule.MAYBE_SIGNED_IN)
+    }
     assert open_routes == FOR_ANYONE
 
 
@@ -113,7 +117,7 @@ async def test_each_role_gets_exactly_what_the_table_says(tmp_path: Path) -> Non
                     assert answer.status_code == 403, (path, role)
 
 
-async def viewer_token(control: Control) -> str:
+async def viewer_token(control: InProcessMaster) -> str:
     made = await control.classroom()
     await control.node()
     return str((await control.join(made["code"])).json()["token"])
@@ -130,7 +134,7 @@ async def test_bodies_are_limited_and_must_be_json(tmp_path: Path) -> None:
             credentials = f"Authorization: {control.admin['Authorization']}\r\n\r\n"
             answer = await exchange(control, (head + credentials).encode() + b"x")
             assert answer.startswith(b"HTTP/1.1 413 "), path
-            if route.body is None or route.access is Open.CLUSTER:
+            if route.body is None or route.access is AccessRule.CLUSTER:
                 continue
             for content, kind in (
                 (b"{}", "text/plain"),
@@ -145,7 +149,7 @@ async def test_bodies_are_limited_and_must_be_json(tmp_path: Path) -> None:
                 assert odd.json()["detail"]
 
 
-async def exchange(control: Control, request: bytes) -> bytes:
+async def exchange(control: InProcessMaster, request: bytes) -> bytes:
     """Send bytes and return everything that comes until the server closes."""
     stream = await trio.open_tcp_stream("127.0.0.1", int(control.url.rpartition(":")[2]))
     answer = b""
@@ -179,7 +183,7 @@ async def test_other_sites_are_answered_only_where_and_when_configured(tmp_path:
                 )
                 allowed = answer.headers.get("access-control-allow-origin")
                 assert "access-control-allow-credentials" not in answer.headers
-                wanted = route.cors is Cors.CONFIGURED and origin == "https://school.example"
+                wanted = route.cors is CorsRule.CONFIGURED and origin == "https://school.example"
                 assert allowed == (origin if wanted else None), (path, origin)
         preflight = await control.client.options(
             control.url + "/api/join",

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.harness.master_in_process import Control
+    from tests.harness.master_in_process import InProcessMaster
 
 
-async def exchange(control: Control, *pieces: bytes) -> tuple[int, dict[str, str], bytes]:
+async def exchange(control: InProcessMaster, *pieces: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send pieces of a request, each on its own; returns status, headers and body."""
     async with await trio.open_tcp_stream("127.0.0.1", int(control.url.rpartition(":")[2])) as stream:
         with trio.fail_after(5):

@@ -9,7 +9,7 @@ from hypercorn.protocol.ws_stream import Handshake
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from airclass.web.server.websocket import MAX_MESSAGE_BYTES, Line
+from airclass.web.server.websocket import MAX_MESSAGE_BYTES, WebSocketConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Browser:
     def __init__(self, piece: int = 1000) -> None:
         self.frames = Connection(ConnectionType.CLIENT)
         self.sent, self.got, self.piece, self.gone = b"", b"", piece, False
-        self.line = Line(Handshake(UPGRADE, "1.1"), self._read, self._write)
+        self.line = WebSocketConnection(Handshake(UPGRADE, "1.1"), self._read, self._write)
 
     async def _read(self, most: int) -> bytes:
         size = min(most, self.piece)
@@ -39,7 +39,7 @@ class Browser:
         self.got += b"" if self.gone else data
         return not self.gone
 
-    async def accepted(self, *events: Event) -> Line:
+    async def accepted(self, *events: Event) -> WebSocketConnection:
         assert (await self.line.receive())["type"] == "websocket.connect"
         await self.line.send({"type": "websocket.accept", "headers": [], "subprotocol": None})
         head, _, self.got = self.got.partition(b"\r\n\r\n")

@@ -12,12 +12,12 @@ import pytest
 from relay.base.errors import RequestError
 from relay.base.tokens import mint_viewer
 from relay.core.delivery import delivery as rules
-from relay.core.delivery.delivery import Ask, Edge
-from relay.core.delivery.request import Headers, Request
-from relay.core.delivery.response import Cors, Reply
+from relay.core.delivery.delivery import Delivery, HeldRequest
+from relay.core.delivery.request import Request, RequestHeaders
+from relay.core.delivery.response import CorsHeaders, Response
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
 from relay.core.viewers.admission import Admission
-from relay.core.viewers.registry import Ledger, Viewer
+from relay.core.viewers.registry import Viewer, ViewerRegistry
 from tests.harness.builders import MemoryBody, begin, data, fetch_all, ll, opened, parts, playlist, segment
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class Rig:
 
     def __init__(self, *, public: bool = False, low_latency: bool = True, **options: object) -> None:
         self.now_s = 100.0
-        self.admission = Admission(Ledger(), keys=(KEY,), public=public, max_viewers=1000)
-        self.edge = Edge(
+        self.admission = Admission(ViewerRegistry(), keys=(KEY,), public=public, max_viewers=1000)
+        self.delivery = Delivery(
             self.admission,
-            Cors(("*",)),
+            CorsHeaders(("*",)),
             MemoryBody,
             max_stream_bytes=1_000_000,
             **options,  # type: ignore[arg-type]
         )
-        self.stream: Stream = self.edge.open_stream("class1")
+        self.stream: Stream = self.delivery.open_stream("class1")
         self.stream.describe(INDEX, "http://origin.example/index.m3u8")
         self.window: Window = self.stream.windows["v0"]
         self.low_latency = low_latency
@@ -70,7 +70,7 @@ class Rig:
         self.window.update(listed, epoch, self.now_s, WALL_S)
         fetch_all(self.window, self.now_s)
 
-    def ask(
+    def held_request(
         self,
         name: str,
         *,
@@ -79,33 +79,33 @@ class Rig:
         stream: str = "class1",
         address: str = HERE,
         **headers: object,
-    ) -> Reply | Ask:
-        read = Headers()
+    ) -> Response | HeldRequest:
+        read = RequestHeaders()
         for key, value in headers.items():
             setattr(read, key, value)
         target = f"/t/{text}/{stream}/{name}" if text is not None else f"/{stream}/{name}"
         request = Request(method, target.encode(), read)
-        result, _ = self.edge.answer(request, address, now_s=self.now_s, wall_s=WALL_S)
+        result, _ = self.delivery.answer(request, address, now_s=self.now_s, wall_s=WALL_S)
         return result
 
-    def reply(self, name: str, **options: object) -> Reply:
-        result = self.ask(name, **options)  # type: ignore[arg-type]
-        assert isinstance(result, Reply)
+    def reply(self, name: str, **options: object) -> Response:
+        result = self.held_request(name, **options)  # type: ignore[arg-type]
+        assert isinstance(result, Response)
         return result
 
-    def held(self, name: str, who: str = "connection", **options: object) -> Ask:
-        result = self.ask(name, **options)  # type: ignore[arg-type]
-        assert isinstance(result, Ask)
-        self.edge.hold(who, result)
+    def held(self, name: str, who: str = "connection", **options: object) -> HeldRequest:
+        result = self.held_request(name, **options)  # type: ignore[arg-type]
+        assert isinstance(result, HeldRequest)
+        self.delivery.hold(who, result)
         return result
 
     def refused(self, name: str, **options: object) -> int:
         with pytest.raises(RequestError) as caught:
-            self.ask(name, **options)  # type: ignore[arg-type]
+            self.held_request(name, **options)  # type: ignore[arg-type]
         return caught.value.status
 
     def publish(self) -> list[object]:
-        return list(self.edge.reached(self.stream, self.window))
+        return list(self.delivery.reached(self.stream, self.window))
 
     @property
     def tag(self) -> str:
@@ -118,7 +118,7 @@ def rig(**options: object) -> Rig:
     return made
 
 
-def listed(reply: Reply) -> MediaPlaylist:
+def listed(reply: Response) -> MediaPlaylist:
     found = parse(reply.text.decode())
     assert isinstance(found, MediaPlaylist)
     return found
@@ -145,8 +145,8 @@ def listed(reply: Reply) -> MediaPlaylist:
 )
 def test_addresses_that_mean_nothing(target: str) -> None:
     with pytest.raises(RequestError) as caught:
-        rig(public=True).edge.answer(
-            Request(b"GET", target.encode(), Headers()), HERE, now_s=1, wall_s=WALL_S
+        rig(public=True).delivery.answer(
+            Request(b"GET", target.encode(), RequestHeaders()), HERE, now_s=1, wall_s=WALL_S
         )
     assert caught.value.status == 404
 
@@ -178,8 +178,8 @@ def test_a_stream_name_is_matched_as_it_stands() -> None:
     one = rig()
     for name in ("..", "class1%00", "Class1", "%63lass1", "\xe9"):
         with pytest.raises(RequestError) as caught:
-            one.edge.answer(
-                Request(b"GET", f"/t/{TOKEN}/{name}/index.m3u8".encode("latin-1"), Headers()),
+            one.delivery.answer(
+                Request(b"GET", f"/t/{TOKEN}/{name}/index.m3u8".encode("latin-1"), RequestHeaders()),
                 HERE,
                 now_s=1,
                 wall_s=WALL_S,
@@ -203,7 +203,7 @@ def test_a_preflight_needs_no_token() -> None:
 def test_a_viewer_is_found_by_the_token_and_noted() -> None:
     one = rig()
     one.reply("index.m3u8?CMCD=bl%3D2300")
-    (viewer,) = one.edge.ledger
+    (viewer,) = one.delivery.registry
     assert (viewer.token_id, viewer.quality.buffer_ms) == ("t1", 2300)
     one.now_s = 105.0
     assert viewer.rendition == ""
@@ -213,7 +213,7 @@ def test_a_viewer_is_found_by_the_token_and_noted() -> None:
     viewer.rendition = "v7"
     one.reply("v0.m3u8")
     assert viewer.rendition == "v7"  # its sound says nothing of what it watches
-    assert len(one.edge.ledger) == 1
+    assert len(one.delivery.registry) == 1
 
 
 def test_a_wrong_token_is_refused() -> None:
@@ -221,13 +221,13 @@ def test_a_wrong_token_is_refused() -> None:
     assert one.refused("index.m3u8", text="x") == 401
     assert one.refused("index.m3u8", text=token(classroom="class2")) == 403
     assert one.refused("index.m3u8", text=token(lifetime_s=-60)) == 401
-    assert len(one.edge.ledger) == 0
+    assert len(one.delivery.registry) == 0
 
 
 def test_what_changes_while_someone_watches_counts_at_once() -> None:
     one = rig()
     one.reply("v0.m3u8")
-    one.edge.open_stream("class2")
+    one.delivery.open_stream("class2")
     assert one.refused("v0.m3u8", stream="class2") == 403
     one.admission.revoke(["t1"], [])
     assert one.refused("v0.m3u8") == 403
@@ -262,17 +262,17 @@ def test_a_token_that_is_none_is_not_put_into_an_address(query: str) -> None:
 )
 def test_a_redirect_never_leads_away(target: str, location: bytes) -> None:
     """Only the path form of the same address is ever sent, whatever the address is."""
-    request = Request(b"GET", target.encode(), Headers())
-    result, _ = rig().edge.answer(request, HERE, now_s=1.0, wall_s=WALL_S)
-    assert isinstance(result, Reply)
+    request = Request(b"GET", target.encode(), RequestHeaders())
+    result, _ = rig().delivery.answer(request, HERE, now_s=1.0, wall_s=WALL_S)
+    assert isinstance(result, Response)
     lines = [line for line in result.head.split(b"\r\n") if line.startswith(b"Location:")]
     assert lines == [b"Location: " + location]
 
 
 def test_an_address_of_another_server_is_none_of_ours() -> None:
-    request = Request(b"GET", b"//evil.example/index.m3u8?token=x", Headers())
+    request = Request(b"GET", b"//evil.example/index.m3u8?token=x", RequestHeaders())
     with pytest.raises(RequestError) as caught:
-        rig().edge.answer(request, HERE, now_s=1.0, wall_s=WALL_S)
+        rig().delivery.answer(request, HERE, now_s=1.0, wall_s=WALL_S)
     assert caught.value.status == 404
 
 
@@ -280,7 +280,9 @@ def test_an_address_of_another_server_is_none_of_ours() -> None:
 def test_the_operators_pages_are_not_on_the_viewers_port(target: str) -> None:
     one = rig()
     with pytest.raises(RequestError) as caught:
-        one.edge.answer(Request(b"GET", target.encode(), Headers()), HERE, now_s=1.0, wall_s=WALL_S)
+        one.delivery.answer(
+            Request(b"GET", target.encode(), RequestHeaders()), HERE, now_s=1.0, wall_s=WALL_S
+        )
     assert caught.value.status in (401, 404)
 
 
@@ -288,9 +290,9 @@ def test_the_operators_pages_are_not_on_the_viewers_port(target: str) -> None:
 def test_a_clock_that_jumps_turns_nobody_away_who_watches(jump_s: float) -> None:
     one = rig()
     one.reply("v0.m3u8")
-    request = Request(b"GET", f"/t/{TOKEN}/class1/v0.m3u8".encode(), Headers())
-    result, _ = one.edge.answer(request, HERE, now_s=one.now_s + 1, wall_s=WALL_S + jump_s)
-    assert isinstance(result, Reply)
+    request = Request(b"GET", f"/t/{TOKEN}/class1/v0.m3u8".encode(), RequestHeaders())
+    result, _ = one.delivery.answer(request, HERE, now_s=one.now_s + 1, wall_s=WALL_S + jump_s)
+    assert isinstance(result, Response)
     assert result.status == 200
 
 
@@ -302,34 +304,34 @@ def test_queries_and_numbers_that_are_different_each_time_leave_nothing_behind()
     """A flood of distinct addresses must not fill the memory: none of them is a key of anything."""
     one = rig()
     one.reply("v0.m3u8")
-    before = _sizes(one.edge)
+    before = _sizes(one.delivery)
     for number in range(100_000):
         if number % 100:
-            one.ask(f"v0.m3u8?x={number}&CMCD=sid%3D%22{number}%22")
+            one.held_request(f"v0.m3u8?x={number}&CMCD=sid%3D%22{number}%22")
         else:
             with pytest.raises(RequestError) as caught:
-                one.ask(f"v0.m3u8?_HLS_msn={number + 1000}&_HLS_part=0")
+                one.held_request(f"v0.m3u8?_HLS_msn={number + 1000}&_HLS_part=0")
             assert caught.value.status == 400
-    assert _sizes(one.edge) == before
-    assert len(one.edge.ledger) == 1
+    assert _sizes(one.delivery) == before
+    assert len(one.delivery.registry) == 1
 
 
-def _sizes(edge: Edge) -> list[int]:
-    shelf = edge._shelves["class1"]
-    return [len(shelf.made), len(shelf.waiting), edge.held, len(edge.ledger)]
+def _sizes(delivery: Delivery) -> list[int]:
+    cache = delivery._playlist_caches["class1"]
+    return [len(cache.made), len(cache.waiting), delivery.held, len(delivery.registry)]
 
 
 def test_a_public_relay_lets_everyone_watch_by_address() -> None:
     one = rig(public=True)
     one.reply("index.m3u8", text=None)
     one.reply("v0.m3u8", text=None, address="192.0.2.2")
-    assert one.edge.ledger.count("class1") == 2
+    assert one.delivery.registry.count("class1") == 2
 
 
 def test_nobody_is_noted_down_for_a_stream_that_is_not_here() -> None:
     one = rig(public=True)
     assert one.refused("index.m3u8", text=None, stream="nothing") == 404
-    assert len(one.edge.ledger) == 0
+    assert len(one.delivery.registry) == 0
 
 
 # -- playlists ------------------------------------------------------------------------------------
@@ -346,16 +348,18 @@ def test_no_picture_yet() -> None:
 def test_whoever_wakes_a_stream_on_demand_waits_for_its_first_picture() -> None:
     one = Rig()
     one.stream.on_demand = True
-    asks = {name: one.held(name, who=name) for name in ("index.m3u8", "v0.m3u8", "v9.m3u8")}
+    held_requests = {name: one.held(name, who=name) for name in ("index.m3u8", "v0.m3u8", "v9.m3u8")}
     assert one.publish() == []
     one.list_parts()
-    assert sorted(map(str, one.publish())) == sorted(asks)
-    assert one.edge.held == 0
-    replies = {name: one.edge.resume(asks[name], one.now_s) for name in ("index.m3u8", "v0.m3u8")}
+    assert sorted(map(str, one.publish())) == sorted(held_requests)
+    assert one.delivery.held == 0
+    replies = {
+        name: one.delivery.resume(held_requests[name], one.now_s) for name in ("index.m3u8", "v0.m3u8")
+    }
     assert b"v0.m3u8" in replies["index.m3u8"].text
     assert b"#EXT-X-PART" in replies["v0.m3u8"].text
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(asks["v9.m3u8"], one.now_s)
+        one.delivery.resume(held_requests["v9.m3u8"], one.now_s)
     assert caught.value.status == 404
     assert one.reply("index.m3u8").status == 200
 
@@ -363,15 +367,15 @@ def test_whoever_wakes_a_stream_on_demand_waits_for_its_first_picture() -> None:
 def test_whoever_wakes_a_stream_that_does_not_come_is_told_so() -> None:
     one = Rig()
     one.stream.on_demand, one.stream.problem = True, "nobody is publishing"
-    ask = one.held("index.m3u8")
-    assert one.edge.next_due_s() == one.now_s + rules.WAKE_S
-    assert one.edge.overdue(one.now_s + rules.WAKE_S) == ["connection"]
+    held_request = one.held("index.m3u8")
+    assert one.delivery.next_due_s() == one.now_s + rules.WAKE_S
+    assert one.delivery.overdue(one.now_s + rules.WAKE_S) == ["connection"]
     with pytest.raises(RequestError, match="no picture yet: nobody is publishing") as caught:
-        one.edge.resume(ask, one.now_s + rules.WAKE_S)
+        one.delivery.resume(held_request, one.now_s + rules.WAKE_S)
     assert caught.value.status == 503
     gone = one.held("index.m3u8", who="another")
-    one.edge.drop("another", gone)
-    assert one.edge.held == 0
+    one.delivery.drop("another", gone)
+    assert one.delivery.held == 0
 
 
 def test_the_index_is_the_same_bytes_for_all_until_it_changes() -> None:
@@ -428,15 +432,15 @@ def test_directives_mean_nothing_without_low_latency() -> None:
 
 def test_a_blocking_request_waits_for_its_part() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-    assert one.edge.held == 1
-    assert ask.until_s == pytest.approx(100 + 0.75 * 2.4)
-    assert one.edge.next_due_s() == ask.until_s
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    assert one.delivery.held == 1
+    assert held_request.until_s == pytest.approx(100 + 0.75 * 2.4)
+    assert one.delivery.next_due_s() == held_request.until_s
     assert one.publish() == []
     one.list_parts(3)
     assert one.publish() == ["connection"]
-    assert one.edge.held == 0
-    reply = one.edge.resume(ask, one.now_s)
+    assert one.delivery.held == 0
+    reply = one.delivery.resume(held_request, one.now_s)
     assert reply is one.reply("v0.m3u8")
     found = listed(reply).open_segment
     assert found is not None
@@ -454,35 +458,35 @@ def test_a_blocking_request_for_a_segment_waits_for_all_of_it() -> None:
 
 def test_at_the_hold_limit_the_playlist_is_sent_as_it_is() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-    assert one.edge.overdue(ask.until_s - 0.01) == []
-    assert one.edge.overdue(ask.until_s) == ["connection"]
-    assert one.edge.held == 0
-    assert one.edge.resume(ask, ask.until_s) is one.reply("v0.m3u8")
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    assert one.delivery.overdue(held_request.until_s - 0.01) == []
+    assert one.delivery.overdue(held_request.until_s) == ["connection"]
+    assert one.delivery.held == 0
+    assert one.delivery.resume(held_request, held_request.until_s) is one.reply("v0.m3u8")
 
 
 def test_at_the_hold_limit_the_letter_of_the_specification_can_be_had() -> None:
     one = rig(answer_at_hold_limit=False)
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(ask, ask.until_s)
+        one.delivery.resume(held_request, held_request.until_s)
     assert caught.value.status == 503
     one.list_parts(3)
-    assert one.edge.resume(ask, ask.until_s).status == 200
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=3")
+    assert one.delivery.resume(held_request, held_request.until_s).status == 200
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=3")
     one.stream.ended = True
     assert one.publish() == ["connection"] * 1
-    assert listed(one.edge.resume(ask, ask.until_s)).ended
+    assert listed(one.delivery.resume(held_request, held_request.until_s)).ended
 
 
 def test_one_who_leaves_is_not_held_any_more() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-    one.edge.drop("connection", ask)
-    assert one.edge.held == 0
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    one.delivery.drop("connection", held_request)
+    assert one.delivery.held == 0
     one.list_parts(3)
     assert one.publish() == []
-    assert one.edge.next_due_s() == math.inf
+    assert one.delivery.next_due_s() == math.inf
 
 
 def test_only_so_many_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,10 +499,10 @@ def test_only_so_many_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_whoever_was_revoked_while_held_is_told() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
     one.admission.revoke(["t1"], [])
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(ask, one.now_s)
+        one.delivery.resume(held_request, one.now_s)
     assert caught.value.status == 403
 
 
@@ -537,20 +541,20 @@ def test_unknown_objects(name: str) -> None:
 def test_a_hinted_part_is_sent_when_it_is_here() -> None:
     one = rig()
     hint = listed(one.reply("v0.m3u8")).preload_hints[0].uri
-    ask = one.held(hint)
-    assert ask.until_s == 100.0 + 9.0
+    held_request = one.held(hint)
+    assert held_request.until_s == 100.0 + 9.0
     one.list_parts(3)
     assert one.publish() == ["connection"]
-    reply = one.edge.resume(ask, one.now_s)
+    reply = one.delivery.resume(held_request, one.now_s)
     assert (reply.kind, reply.size_bytes) == ("part", len(data("p1.2.mp4")))
 
 
 def test_a_hinted_part_that_never_came_is_not_found() -> None:
     one = rig()
-    ask = one.held(listed(one.reply("v0.m3u8")).preload_hints[0].uri)
-    assert one.edge.overdue(109.0) == ["connection"]
+    held_request = one.held(listed(one.reply("v0.m3u8")).preload_hints[0].uri)
+    assert one.delivery.overdue(109.0) == ["connection"]
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(ask, 109.0)
+        one.delivery.resume(held_request, 109.0)
     assert caught.value.status == 404
 
 
@@ -559,25 +563,25 @@ def test_a_hinted_part_that_never_came_is_not_found() -> None:
 
 def test_a_draining_relay_moves_players_on_but_lets_segments_flow() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
     one.admission.draining = True
     for name in ("index.m3u8", "v0.m3u8"):
         assert one.refused(name) == 410
     assert one.reply(f"v0-{one.tag}-0.mp4").status == 200
-    assert one.edge.everyone(one.stream) == ["connection"]
+    assert one.delivery.everyone(one.stream) == ["connection"]
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(ask, one.now_s)
+        one.delivery.resume(held_request, one.now_s)
     assert caught.value.status == 410
 
 
 def test_a_class_that_ends_says_so_for_a_minute() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-    one.edge.end_stream("class1", one.now_s)
-    one.edge.end_stream("class1", one.now_s + 50)
-    one.edge.end_stream("nothing", one.now_s)
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    one.delivery.end_stream("class1", one.now_s)
+    one.delivery.end_stream("class1", one.now_s + 50)
+    one.delivery.end_stream("nothing", one.now_s)
     assert one.publish() == ["connection"]
-    assert listed(one.edge.resume(ask, one.now_s)).ended
+    assert listed(one.delivery.resume(held_request, one.now_s)).ended
     assert listed(one.reply("v0.m3u8?_HLS_msn=99&_HLS_part=9")).ended
     one.now_s += 61
     assert one.refused("v0.m3u8") == 410
@@ -585,12 +589,12 @@ def test_a_class_that_ends_says_so_for_a_minute() -> None:
 
 def test_a_stream_that_is_forgotten_frees_whoever_waited() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-    assert one.edge.close_stream("class1") == ["connection"]
-    assert one.edge.close_stream("class1") == []
-    assert one.edge.held == 0
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    assert one.delivery.close_stream("class1") == ["connection"]
+    assert one.delivery.close_stream("class1") == []
+    assert one.delivery.held == 0
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(ask, one.now_s)
+        one.delivery.resume(held_request, one.now_s)
     assert caught.value.status == 410
     assert one.refused("v0.m3u8") == 404
     assert one.publish() == []
@@ -604,18 +608,18 @@ def test_a_refused_stream_moves_players_on() -> None:
 
 def test_a_stream_that_begins_anew_is_not_answered_from_what_is_gone() -> None:
     one = rig()
-    ask = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
+    held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")
     epoch = one.stream.timeline.newest
     assert epoch is not None
     one.window.update(ll(segment(50, parts=parts(50, 4))), epoch, one.now_s, WALL_S)
     with pytest.raises(RequestError) as caught:
-        one.edge.resume(ask, one.now_s)
+        one.delivery.resume(held_request, one.now_s)
     assert caught.value.status == 503
 
 
 def test_a_stream_is_opened_once() -> None:
     one = rig()
-    assert one.edge.open_stream("class1") is one.stream
+    assert one.delivery.open_stream("class1") is one.stream
 
 
 def test_nobody_waits_for_a_rendition_that_was_never_asked_for() -> None:
@@ -625,15 +629,15 @@ def test_nobody_waits_for_a_rendition_that_was_never_asked_for() -> None:
 def test_the_silent_leave_after_three_target_durations() -> None:
     one = rig()
     one.reply("v0.m3u8")
-    one.edge.sweep(one.now_s + 9.0)
-    assert len(one.edge.ledger) == 1
-    one.edge.sweep(one.now_s + 9.1)
-    assert len(one.edge.ledger) == 0
+    one.delivery.sweep(one.now_s + 9.0)
+    assert len(one.delivery.registry) == 1
+    one.delivery.sweep(one.now_s + 9.1)
+    assert len(one.delivery.registry) == 0
 
 
 def test_the_silent_leave_also_where_nothing_is_played() -> None:
     one = Rig()
     viewer = Viewer(b"x", subject="s", token_id="t", stream="class1", expires_s=1e9, now_s=100.0, wall_s=0.0)
-    one.edge.ledger.enter(viewer)
-    one.edge.sweep(110.1)
-    assert len(one.edge.ledger) == 0
+    one.delivery.registry.enter(viewer)
+    one.delivery.sweep(110.1)
+    assert len(one.delivery.registry) == 0

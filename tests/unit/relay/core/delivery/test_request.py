@@ -6,7 +6,7 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.core.delivery import request as rq
-from relay.core.delivery.request import Directives, Parser, Request, byte_range, directives
+from relay.core.delivery.request import Directives, Request, RequestParser, byte_range, directives
 
 CHROMIUM = (
     b"GET /t/a.b.c/class1/v0.m3u8?_HLS_msn=3&_HLS_part=1 HTTP/1.1\r\n"
@@ -18,7 +18,7 @@ CHROMIUM = (
 
 def one(data: bytes) -> Request:
     buffer = bytearray(data)
-    request = Parser().next(buffer)
+    request = RequestParser().next(buffer)
     assert request is not None
     assert not buffer
     return request
@@ -86,7 +86,7 @@ def test_keep_alive(lines: tuple[bytes, ...], keep: bool) -> None:
 
 
 def test_http_1_0_is_answered_once() -> None:
-    parser = Parser()
+    parser = RequestParser()
     for version, keep in ((b"0", False), (b"1", True)):
         buffer = bytearray(b"GET /a HTTP/1." + version + b"\r\nHost: x\r\nOrigin: o\r\n\r\n")
         request = parser.next(buffer)
@@ -118,7 +118,7 @@ def test_two_lines_of_encodings_count_as_one() -> None:
 
 def test_requests_come_out_in_order_and_the_rest_stays() -> None:
     buffer = bytearray(with_lines() + CHROMIUM + b"GET /tail HT")
-    parser = Parser()
+    parser = RequestParser()
     first, second = parser.next(buffer), parser.next(buffer)
     assert first is not None
     assert second is not None
@@ -133,11 +133,11 @@ def test_empty_lines_before_a_request_are_ignored() -> None:
 
 def test_an_empty_line_alone_is_no_request() -> None:
     buffer = bytearray(b"\r\n")
-    assert Parser().next(buffer) is None
+    assert RequestParser().next(buffer) is None
 
 
 def test_a_header_block_is_read_once() -> None:
-    parser = Parser()
+    parser = RequestParser()
     found = [parser.next(bytearray(CHROMIUM)) for _ in range(2)]
     assert found[0] is not None
     assert found[1] is not None
@@ -145,7 +145,7 @@ def test_a_header_block_is_read_once() -> None:
 
 
 def test_the_memory_of_blocks_is_bounded() -> None:
-    parser = Parser()
+    parser = RequestParser()
     first = parser.next(bytearray(with_lines(b"X: first")))
     for number in range(rq.MAX_BLOCKS):
         parser.next(bytearray(with_lines(b"X: %d" % number)))
@@ -156,7 +156,7 @@ def test_the_memory_of_blocks_is_bounded() -> None:
 
 
 def test_long_blocks_are_not_kept() -> None:
-    parser, data = Parser(), with_lines(b"X: " + b"x" * rq.MAX_BLOCK_BYTES)
+    parser, data = RequestParser(), with_lines(b"X: " + b"x" * rq.MAX_BLOCK_BYTES)
     first, again = parser.next(bytearray(data)), parser.next(bytearray(data))
     assert first is not None
     assert again is not None
@@ -168,7 +168,7 @@ def test_the_largest_head_is_taken_however_its_end_is_cut(cut: int) -> None:
     data = with_lines(b"X: " + b"x" * (rq.MAX_HEAD_BYTES - 32))
     data = data[: len(data) - 4].ljust(rq.MAX_HEAD_BYTES, b"x") + b"\r\n\r\n"
     buffer = bytearray(data[:-cut])
-    parser = Parser()
+    parser = RequestParser()
     assert parser.next(buffer) is None
     buffer += data[-cut:]
     assert parser.next(buffer) is not None

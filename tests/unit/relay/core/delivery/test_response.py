@@ -8,7 +8,7 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.core.delivery import response
-from relay.core.delivery.response import Cors
+from relay.core.delivery.response import CorsHeaders
 from relay.core.stream.media import Media
 from tests.harness.builders import MemoryBody
 
@@ -21,7 +21,7 @@ def media(size: int = 100, extension: str = "mp4") -> Media:
 
 def test_a_playlist_is_packed_once_and_says_what_it_is() -> None:
     text = "#EXTM3U\n" + "#EXTINF:4,\nsegment.ts\n" * 50
-    plain, packed = response.playlist_replies(text)
+    plain, packed = response.playlist_responses(text)
     assert plain.head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.apple.mpegurl\r\n")
     assert plain.text == text.encode()
     assert b"Content-Encoding" not in plain.head
@@ -36,13 +36,13 @@ def test_a_playlist_is_packed_once_and_says_what_it_is() -> None:
 
 def test_the_same_text_gives_the_same_bytes() -> None:
     text = "#EXTM3U\n" * 100
-    first, second = response.playlist_replies(text), response.playlist_replies(text)
+    first, second = response.playlist_responses(text), response.playlist_responses(text)
     assert [r.text for r in first] == [r.text for r in second]
     assert [r.head for r in first] == [r.head for r in second]
 
 
 def test_a_short_playlist_is_not_packed() -> None:
-    plain, packed = response.playlist_replies("#EXTM3U\n")
+    plain, packed = response.playlist_responses("#EXTM3U\n")
     assert plain is packed
 
 
@@ -78,7 +78,7 @@ def test_an_object_is_described_once(extension: str, content_type: bytes) -> Non
 
 
 def test_a_range_counts_from_the_object_not_from_its_body() -> None:
-    reply = response.range_reply(media(), "segment", 10, 5)
+    reply = response.range_response(media(), "segment", 10, 5)
     assert reply.status == 206
     assert b"Content-Range: bytes 10-14/100\r\nContent" not in reply.head
     assert b"Content-Length: 5\r\nContent-Range: bytes 10-14/100\r\n" in reply.head
@@ -86,7 +86,7 @@ def test_a_range_counts_from_the_object_not_from_its_body() -> None:
 
 
 def test_an_error_is_a_sentence_that_nobody_stores() -> None:
-    reply = response.error_reply(RequestError(404, "no such object"))
+    reply = response.error_response(RequestError(404, "no such object"))
     assert reply.text == b"no such object\n"
     assert b"Cache-Control: no-store\r\n" in reply.head
     assert b"Retry-After" not in reply.head
@@ -95,11 +95,11 @@ def test_an_error_is_a_sentence_that_nobody_stores() -> None:
 
 
 def test_unavailable_says_when_to_come_back() -> None:
-    assert b"Retry-After: 1\r\n" in response.error_reply(RequestError(503, "full")).head
+    assert b"Retry-After: 1\r\n" in response.error_response(RequestError(503, "full")).head
 
 
 def test_a_wrong_method_is_told_the_right_ones() -> None:
-    reply = response.error_reply(RequestError(405, "no", close=True))
+    reply = response.error_response(RequestError(405, "no", close=True))
     assert b"Allow: GET, HEAD, OPTIONS\r\n" in reply.head
     assert reply.close
 
@@ -119,7 +119,7 @@ def test_a_preflight_allows_what_players_send() -> None:
 
 
 def test_any_page_may_read_where_any_is_allowed() -> None:
-    cors = Cors(("*",))
+    cors = CorsHeaders(("*",))
     for origin in (b"http://a.example", b""):
         lines = cors.lines(origin)
         assert b"Access-Control-Allow-Origin: *\r\n" in lines
@@ -128,7 +128,7 @@ def test_any_page_may_read_where_any_is_allowed() -> None:
 
 
 def test_a_listed_page_may_read_and_no_other() -> None:
-    cors = Cors(("http://a.example", "http://b.example"))
+    cors = CorsHeaders(("http://a.example", "http://b.example"))
     lines = cors.lines(b"http://b.example")
     assert b"Access-Control-Allow-Origin: http://b.example\r\n" in lines
     assert b"Vary: Origin\r\n" in lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from relay.core.delivery.timer_wheel import Wheel
+from relay.core.delivery.timer_wheel import TimerWheel
 
 
 @dataclass(eq=False)
@@ -14,7 +14,7 @@ class Owner:
 
 
 def test_an_owner_expires_once() -> None:
-    wheel: Wheel[Owner] = Wheel(0.5)
+    wheel: TimerWheel[Owner] = TimerWheel(0.5)
     owner = Owner(10.2)
     wheel.watch(owner)
     assert wheel.next_s() == 10.5
@@ -26,7 +26,7 @@ def test_an_owner_expires_once() -> None:
 
 
 def test_a_deadline_that_moved_away_costs_nothing_until_its_first_time_comes() -> None:
-    wheel: Wheel[Owner] = Wheel(0.5)
+    wheel: TimerWheel[Owner] = TimerWheel(0.5)
     owner = Owner(1.0)
     wheel.watch(owner)
     owner.deadline_s = 7.0
@@ -38,7 +38,7 @@ def test_a_deadline_that_moved_away_costs_nothing_until_its_first_time_comes() -
 
 
 def test_a_deadline_that_came_nearer_is_filed_anew() -> None:
-    wheel: Wheel[Owner] = Wheel(0.5)
+    wheel: TimerWheel[Owner] = TimerWheel(0.5)
     owner = Owner(75.0)
     wheel.keep(owner)
     owner.deadline_s = 10.0
@@ -49,7 +49,7 @@ def test_a_deadline_that_came_nearer_is_filed_anew() -> None:
 
 
 def test_no_deadline_is_not_filed() -> None:
-    wheel: Wheel[Owner] = Wheel()
+    wheel: TimerWheel[Owner] = TimerWheel()
     owner = Owner(math.inf)
     wheel.watch(owner)
     assert len(wheel) == 0
@@ -61,7 +61,7 @@ def test_no_deadline_is_not_filed() -> None:
 
 
 def test_a_forgotten_owner_does_not_expire_and_others_of_its_second_do() -> None:
-    wheel: Wheel[Owner] = Wheel()
+    wheel: TimerWheel[Owner] = TimerWheel()
     gone, stays = Owner(1.0), Owner(1.0)
     wheel.watch(gone)
     wheel.watch(stays)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from relay.core.origin.epoch_tracker import Sessions, first_msn
-from relay.core.origin.failover import Origins
-from relay.core.origin.playlist_poller import Follower, Poll
+from relay.core.origin.epoch_tracker import EpochTracker, first_msn
+from relay.core.origin.failover import OriginFailover
+from relay.core.origin.playlist_poller import PlaylistPoller, Poll
 from relay.core.playlist import ByteRange, Map
 from relay.core.stream.timeline import Timeline
 from tests.harness.builders import ll, opened, part, parts, playlist, segment
@@ -20,11 +20,11 @@ PLAIN = playlist(4, segment(5, duration_s=4.0))
 
 
 def test_the_first_request_is_plain_and_at_once() -> None:
-    assert Follower(100.0).next_poll(100.5) == Poll(100.5, "", 3.0)
+    assert PlaylistPoller(100.0).next_poll(100.5) == Poll(100.5, "", 3.0)
 
 
 def test_polling_waits_for_the_last_segments_length_after_a_change_and_half_of_it_otherwise() -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     follower.received(PLAIN, 100.0, 100.1)
     assert follower.next_poll(100.1).at_s == 104.0
     follower.received(PLAIN, 104.0, 104.1)
@@ -34,13 +34,13 @@ def test_polling_waits_for_the_last_segments_length_after_a_change_and_half_of_i
 
 
 def test_an_empty_list_is_polled_at_its_target_duration() -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     follower.received(playlist(4), 100.0, 100.1)
     assert follower.next_poll(100.1).at_s == 104.0
 
 
 def test_blocking_requests_ask_for_the_next_part() -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     follower.received(ll(segment(5, parts=parts(5, 4)), opened(6, *parts(6, 2))), 100.0, 100.1)
     assert follower.next_poll(100.1) == Poll(100.1, "_HLS_msn=6&_HLS_part=2", 2.0)
     follower.received(ll(segment(6, parts=parts(6, 4))), 100.1, 100.5)
@@ -48,13 +48,13 @@ def test_blocking_requests_ask_for_the_next_part() -> None:
 
 
 def test_blocking_requests_without_parts_ask_for_the_next_segment() -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     follower.received(playlist(4, segment(5), blocking=True), 100.0, 100.1)
     assert follower.next_poll(100.1) == Poll(100.1, "_HLS_msn=6", 6.0)
 
 
 def test_an_early_unchanged_answer_is_not_followed_by_a_tight_loop() -> None:
-    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    follower, listed = PlaylistPoller(100.0), ll(segment(5, parts=parts(5, 4)))
     follower.received(listed, 100.0, 100.1)
     follower.received(listed, 100.1, 100.11)
     poll = follower.next_poll(100.11)
@@ -64,7 +64,7 @@ def test_an_early_unchanged_answer_is_not_followed_by_a_tight_loop() -> None:
 
 
 def test_an_unchanged_answer_at_the_origins_hold_limit_is_asked_again_at_once() -> None:
-    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    follower, listed = PlaylistPoller(100.0), ll(segment(5, parts=parts(5, 4)))
     follower.received(listed, 100.0, 100.1)
     follower.received(listed, 100.1, 101.1)
     assert follower.next_poll(101.1) == Poll(101.1, "_HLS_msn=6&_HLS_part=0", 2.0)
@@ -72,7 +72,7 @@ def test_an_unchanged_answer_at_the_origins_hold_limit_is_asked_again_at_once() 
 
 def test_a_blocking_request_that_brings_nothing_is_followed_by_a_plain_one() -> None:
     """A line that hiccups is no fault of the origin; one that does not say what it has either is gone."""
-    follower, listed = Follower(100.0), ll(segment(5, parts=parts(5, 4)))
+    follower, listed = PlaylistPoller(100.0), ll(segment(5, parts=parts(5, 4)))
     assert not follower.unanswered()
     follower.received(listed, 100.0, 100.1)
     assert follower.unanswered()
@@ -87,14 +87,14 @@ def test_a_blocking_request_that_brings_nothing_is_followed_by_a_plain_one() -> 
 
 @pytest.mark.parametrize(("target_s", "wait_s"), [(2, 1.0), (3, 2.5), (6, 3.0)])
 def test_the_last_question_ends_with_the_patience_for_news(target_s: int, wait_s: float) -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     follower.received(replace(ll(segment(5, parts=parts(5, 4))), target_duration_s=target_s), 100.0, 100.0)
     assert follower.unanswered()
     assert follower.next_poll(102.0).first_byte_s == pytest.approx(wait_s)
 
 
 def test_with_another_origin_at_hand_one_quick_question_decides() -> None:
-    follower, listed = Follower(100.0, stand_by=True), ll(segment(5, parts=parts(5, 4)))
+    follower, listed = PlaylistPoller(100.0, stand_by=True), ll(segment(5, parts=parts(5, 4)))
     assert follower.next_poll(100.0).first_byte_s == 3.0
     follower.received(listed, 100.0, 100.1)
     assert follower.next_poll(100.1).first_byte_s == 1.0
@@ -111,7 +111,7 @@ def test_with_another_origin_at_hand_one_quick_question_decides() -> None:
 def test_the_quick_question_has_one_part_of_time(
     part_target_s: float, block_s: float, check_s: float
 ) -> None:
-    follower = Follower(100.0, stand_by=True)
+    follower = PlaylistPoller(100.0, stand_by=True)
     listed = replace(ll(segment(5, parts=parts(5, 4))), part_target_s=part_target_s)
     follower.received(listed, 100.0, 100.0)
     assert follower.next_poll(100.0).first_byte_s == block_s
@@ -120,17 +120,17 @@ def test_the_quick_question_has_one_part_of_time(
 
 
 def test_with_another_origin_at_hand_polling_waits_no_longer_than_for_news() -> None:
-    follower = Follower(100.0, stand_by=True)
+    follower = PlaylistPoller(100.0, stand_by=True)
     follower.received(playlist(2, segment(5)), 100.0, 100.0)
     assert follower.next_poll(100.0) == Poll(102.0, "", pytest.approx(1.0))
-    blocking = Follower(100.0, stand_by=True)
+    blocking = PlaylistPoller(100.0, stand_by=True)
     blocking.received(playlist(2, segment(5), blocking=True), 100.0, 100.0)
     assert blocking.next_poll(100.0).first_byte_s == 3.0
     assert not blocking.unanswered()
 
 
 def test_an_ended_list_is_over() -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     assert not follower.ended
     follower.received(ll(segment(5), ended=True), 100.0, 100.1)
     assert follower.ended
@@ -138,7 +138,7 @@ def test_an_ended_list_is_over() -> None:
 
 
 def test_a_list_stands_still_after_one_and_a_half_target_durations() -> None:
-    follower = Follower(100.0)
+    follower = PlaylistPoller(100.0)
     assert not follower.stalled(101.4)
     assert follower.stalled(101.5)
     follower.received(PLAIN, 101.0, 102.0)
@@ -169,11 +169,11 @@ def adopt(timeline: Timeline, key: str) -> None:
     ],
 )
 def test_a_muxers_prefix_names_the_session(listed: object) -> None:
-    assert Sessions(Timeline("class1")).key(listed) == "0123456789ab"  # type: ignore[arg-type]
+    assert EpochTracker(Timeline("class1")).key(listed) == "0123456789ab"  # type: ignore[arg-type]
 
 
 def test_sessions_without_prefix_are_counted_when_numbers_fall_back() -> None:
-    sessions = Sessions(Timeline("class1"))
+    sessions = EpochTracker(Timeline("class1"))
     assert sessions.key(playlist(2, segment(5), segment(6))) == "session-0"
     assert sessions.key(playlist(2, segment(6), segment(7))) == "session-0"
     assert sessions.key(playlist(2, segment(0))) == "session-1"
@@ -181,7 +181,7 @@ def test_sessions_without_prefix_are_counted_when_numbers_fall_back() -> None:
 
 
 def test_another_name_under_the_same_number_is_another_session() -> None:
-    sessions = Sessions(Timeline("class1"))
+    sessions = EpochTracker(Timeline("class1"))
     assert sessions.key(playlist(2, segment(0, uri="a0.ts?token=1"))) == "session-0"
     assert sessions.key(playlist(2, segment(0, uri="a0.ts?token=2"))) == "session-0"
     assert sessions.key(playlist(2, segment(0, uri="b0.ts"), segment(1, uri="b1.ts"))) == "session-1"
@@ -196,17 +196,17 @@ def test_another_name_under_the_same_number_is_another_session() -> None:
 def test_a_relay_that_starts_late_takes_the_clusters_count(newest: str, wanted: str) -> None:
     timeline = Timeline("class1")
     adopt(timeline, newest)
-    assert Sessions(timeline).key(PLAIN).partition("+")[0] == wanted
+    assert EpochTracker(timeline).key(PLAIN).partition("+")[0] == wanted
 
 
 def test_nothing_but_gaps_has_no_prefix() -> None:
     gaps = playlist(2, segment(0, uri=mediamtx("0123456789ab"), gap=True))
-    assert Sessions(Timeline("class1")).key(gaps) == "session-0"
+    assert EpochTracker(Timeline("class1")).key(gaps) == "session-0"
 
 
 def test_a_session_that_comes_back_after_another_one_is_new() -> None:
     timeline = Timeline("class1")
-    video, audio = Sessions(timeline), Sessions(timeline)
+    video, audio = EpochTracker(timeline), EpochTracker(timeline)
     first = playlist(2, segment(7, uri=mediamtx("aaaaaaaaaaaa")))
     second = playlist(2, segment(7, uri=mediamtx("bbbbbbbbbbbb")))
     assert video.key(first) == audio.key(first) == "aaaaaaaaaaaa"
@@ -253,7 +253,7 @@ def test_a_stand_by_origin_begins_where_viewers_are(seen_until_s: float, wanted:
 
 
 def test_the_next_origin_is_asked_whenever_one_fails() -> None:
-    origins = Origins(("a", "b"))
+    origins = OriginFailover(("a", "b"))
     assert (origins.current, origins.stand_by) == ("a", True)
     waits = []
     for wanted in ("b", "a", "b", "a", "b", "a"):
@@ -265,7 +265,7 @@ def test_the_next_origin_is_asked_whenever_one_fails() -> None:
 
 
 def test_one_that_has_served_for_a_while_is_followed_by_the_next_at_once() -> None:
-    origins = Origins(("a", "b"))
+    origins = OriginFailover(("a", "b"))
     assert origins.failed(100.0) == 0.0
     origins.worked()
     assert origins.failed(101.0) == 0.0
@@ -273,6 +273,6 @@ def test_one_that_has_served_for_a_while_is_followed_by_the_next_at_once() -> No
 
 
 def test_a_single_origin_is_never_asked_again_at_once() -> None:
-    origins = Origins(("a",))
+    origins = OriginFailover(("a",))
     assert [origins.failed(100.0 * n) for n in range(4)] == [0.25, 0.5, 1.0, 1.0]
     assert (origins.current, origins.stand_by) == ("a", False)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relay.base.errors import OriginError
 from relay.core.origin import response_reader
-from relay.core.origin.response_reader import AnswerReader
+from relay.core.origin.response_reader import ResponseReader
 from relay.core.playlist import ByteRange
 from tests.harness.fake_http import chunk, reply
 
@@ -14,7 +14,7 @@ KINDS = {"truncated", "too_large", "refused", "protocol"}
 
 
 def read(data: bytes, *, size: int = 65536, max_bytes: int = 1000, byterange: ByteRange | None = None):
-    reader, body = AnswerReader(max_bytes, byterange), b""
+    reader, body = ResponseReader(max_bytes, byterange), b""
     for start in range(0, len(data), size):
         body += b"".join(reader.feed(data[start : start + size]))
     return reader, body
@@ -158,7 +158,7 @@ def test_mutated_answers_end_in_an_answer_or_an_origin_error(
                 )
         if not bent:
             return
-    reader = AnswerReader(100, ByteRange(4, 2) if ranged else None)
+    reader = ResponseReader(100, ByteRange(4, 2) if ranged else None)
     total, kind = 0, ""
     try:
         for start in range(0, len(bent), size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from relay.core.origin.sequence_repair import Counting
+from relay.core.origin.sequence_repair import SequenceRepair
 from relay.core.playlist import ByteRange, MediaPlaylist, Segment, ServerControl, parse
 from tests.harness.builders import playlist, segment
 
@@ -26,7 +26,7 @@ def numbers(listed: MediaPlaylist) -> list[int]:
 
 
 def test_what_slides_out_is_counted() -> None:
-    counting = Counting()
+    counting = SequenceRepair()
     assert numbers(counting.counted(single_file(0, 1))) == [0, 1]
     assert numbers(counting.counted(single_file(0, 1, 2))) == [0, 1, 2]
     assert numbers(counting.counted(single_file(1, 2, 3))) == [1, 2, 3]
@@ -35,7 +35,7 @@ def test_what_slides_out_is_counted() -> None:
 
 
 def test_a_list_with_nothing_in_common_is_another_session() -> None:
-    counting = Counting()
+    counting = SequenceRepair()
     for listed in (single_file(0, 1), single_file(1, 2), single_file(2, 3)):
         counting.counted(listed)
     assert numbers(counting.counted(single_file(0, session=1))) == [0]
@@ -45,7 +45,7 @@ def test_a_list_with_nothing_in_common_is_another_session() -> None:
 
 
 def test_an_origin_that_counts_is_left_alone() -> None:
-    counting = Counting()
+    counting = SequenceRepair()
     for first in range(5):
         listed = playlist(2, *(segment(n) for n in range(first, first + 3)))
         assert counting.counted(listed) is listed
@@ -54,7 +54,7 @@ def test_an_origin_that_counts_is_left_alone() -> None:
 
 
 def test_names_with_changing_tokens_are_the_same() -> None:
-    counting = Counting()
+    counting = SequenceRepair()
     for token, first in (("a", 0), ("b", 1)):
         listed = tuple(Segment(n, f"s{first + n}.ts?t={token}", 1.0) for n in range(3))
         counted = counting.counted(MediaPlaylist(1, listed))
@@ -62,7 +62,7 @@ def test_names_with_changing_tokens_are_the_same() -> None:
 
 
 def test_an_origin_that_blocks_has_to_count() -> None:
-    counting = Counting()
+    counting = SequenceRepair()
     for first in (0, 1):
         listed = replace(single_file(first, first + 1), server_control=ServerControl(True))
         assert counting.counted(listed) is listed
@@ -70,7 +70,7 @@ def test_an_origin_that_blocks_has_to_count() -> None:
 
 def test_what_ffmpeg_writes() -> None:
     """FFmpeg 5.1.9 with -hls_flags single_file, three lists a second apart: all begin at 0."""
-    counting, seen = Counting(), []
+    counting, seen = SequenceRepair(), []
     for name in ("0", "1", "2"):
         listed = parse((DATA / f"ffmpeg-5.1.9-single_file-{name}.m3u8").read_text())
         assert isinstance(listed, MediaPlaylist)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.base.errors import ConfigError, OriginError
-from relay.core.origin.url import MAX_URL_CHARS, Origin, locate, parse_origin, resolve, server_of
+from relay.core.origin.url import MAX_URL_CHARS, OriginUrl, locate, parse_origin, resolve, server_of
 
 BASE = "http://origin:8888/live/class1/index.m3u8"
 
@@ -11,18 +11,18 @@ BASE = "http://origin:8888/live/class1/index.m3u8"
 @pytest.mark.parametrize(
     ("url", "origin", "authority"),
     [
-        ("http://h/live/x.m3u8", Origin("http", "h", 80, "/live/x.m3u8"), "h"),
+        ("http://h/live/x.m3u8", OriginUrl("http", "h", 80, "/live/x.m3u8"), "h"),
         (
             "HTTPS://Host.Example:8443/a?b=c#d",
-            Origin("https", "host.example", 8443, "/a?b=c"),
+            OriginUrl("https", "host.example", 8443, "/a?b=c"),
             "host.example:8443",
         ),
-        ("http://[::1]:8888", Origin("http", "::1", 8888, "/"), "[::1]:8888"),
-        ("https://h:443/", Origin("https", "h", 443, "/"), "h"),
-        ("http://h/a b/ü.m3u8?q=ü", Origin("http", "h", 80, "/a%20b/%C3%BC.m3u8?q=%C3%BC"), "h"),
+        ("http://[::1]:8888", OriginUrl("http", "::1", 8888, "/"), "[::1]:8888"),
+        ("https://h:443/", OriginUrl("https", "h", 443, "/"), "h"),
+        ("http://h/a b/ü.m3u8?q=ü", OriginUrl("http", "h", 80, "/a%20b/%C3%BC.m3u8?q=%C3%BC"), "h"),
     ],
 )
-def test_parts_of_an_address(url: str, origin: Origin, authority: str) -> None:
+def test_parts_of_an_address(url: str, origin: OriginUrl, authority: str) -> None:
     assert parse_origin(url) == origin
     assert parse_origin(url).authority == authority
 

@@ -10,7 +10,7 @@ from relay.base.errors import PlaylistError
 from relay.core.playlist import attribute
 from relay.core.playlist.attributes import (
     MAX_ATTRIBUTES,
-    Fields,
+    TagAttributes,
     byterange,
     date_s,
     duration_s,
@@ -66,7 +66,7 @@ def test_a_list_that_could_not_be_read_back_is_not_written(pair: tuple[str, str]
 
 
 def test_fields_are_read_as_the_types_that_a_tag_wants() -> None:
-    fields = Fields('URI="a b",N=12,D=1.5,R="10@20",Y=YES,M=NO', 1)
+    fields = TagAttributes('URI="a b",N=12,D=1.5,R="10@20",Y=YES,M=NO', 1)
     assert fields.text("URI") == "a b"
     assert (fields.integer("N"), fields.integer("X")) == (12, None)
     assert (fields.duration_s("D"), fields.duration_s("X")) == (1.5, None)
@@ -75,7 +75,7 @@ def test_fields_are_read_as_the_types_that_a_tag_wants() -> None:
 
 
 def test_a_missing_empty_or_unknown_value_names_its_line() -> None:
-    fields = Fields('URI="",Y=PERHAPS', 9)
+    fields = TagAttributes('URI="",Y=PERHAPS', 9)
     for ask in (lambda: fields.text("URI"), lambda: fields.text("X"), lambda: fields.yes("Y")):
         with pytest.raises(PlaylistError) as caught:
             ask()

@@ -11,11 +11,11 @@ from relay.base.errors import PlaylistError
 from relay.core.playlist import (
     ByteRange,
     Map,
-    Media,
     MediaPlaylist,
     MultivariantPlaylist,
     Part,
     PreloadHint,
+    Rendition,
     RenditionReport,
     Segment,
     ServerControl,
@@ -113,7 +113,7 @@ def test_a_multivariant_playlist() -> None:
             ),
         ),
         media=(
-            Media((("TYPE", "AUDIO"), ("GROUP-ID", '"audA"'), ("NAME", '"audio2"'), ("URI", '"a.m3u8"'))),
+            Rendition((("TYPE", "AUDIO"), ("GROUP-ID", '"audA"'), ("NAME", '"audio2"'), ("URI", '"a.m3u8"'))),
         ),
         independent_segments=True,
         version=10,

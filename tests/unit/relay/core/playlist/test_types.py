@@ -6,14 +6,14 @@ import dataclasses
 
 import pytest
 
-from relay.core.playlist import Media, MediaPlaylist, Segment
+from relay.core.playlist import MediaPlaylist, Rendition, Segment
 
 
 def test_a_rendition_reads_its_attributes() -> None:
-    media = Media((("TYPE", "AUDIO"), ("GROUP-ID", '"aud"'), ("NAME", '"English"'), ("URI", '"a.m3u8"')))
+    media = Rendition((("TYPE", "AUDIO"), ("GROUP-ID", '"aud"'), ("NAME", '"English"'), ("URI", '"a.m3u8"')))
     assert (media.type, media.group_id, media.name, media.uri) == ("AUDIO", "aud", "English", "a.m3u8")
-    assert Media((("TYPE", "CLOSED-CAPTIONS"),)).uri is None
-    bare = Media(())
+    assert Rendition((("TYPE", "CLOSED-CAPTIONS"),)).uri is None
+    bare = Rendition(())
     assert (bare.type, bare.group_id, bare.name) == ("", "", "")
 
 

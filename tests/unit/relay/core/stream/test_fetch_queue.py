@@ -10,13 +10,13 @@ from relay.core.playlist import ByteRange, Map, PreloadHint
 from relay.core.stream.fetch_queue import (
     RETRY_FIRST_S,
     RETRY_MAX_S,
-    Fetching,
-    Outlook,
+    FetchQueue,
+    HintStatus,
     made_of_parts,
     ticket_holder,
 )
 from relay.core.stream.media import Media
-from relay.core.stream.segment import Entry, Fetch, InitEntry, PartEntry, Try
+from relay.core.stream.segment import Fetch, FetchAttempt, InitSection, WindowPart, WindowSegment
 from relay.core.stream.timeline import Epoch
 from tests.harness.builders import MemoryBody
 
@@ -28,27 +28,27 @@ def media() -> Media:
     return Media(MemoryBody(), 0, 0, "mp4")
 
 
-def whole(msn: int, **fields: object) -> Entry:
+def whole(msn: int, **fields: object) -> WindowSegment:
     """Return a segment that the origin has completed, and of which nothing is here."""
-    entry = Entry(msn, EPOCH, 0, False, 0.0, uri=f"s{msn}.mp4", duration_s=1.0, closed=True)
+    entry = WindowSegment(msn, EPOCH, 0, False, 0.0, uri=f"s{msn}.mp4", duration_s=1.0, closed=True)
     for name, value in fields.items():
         setattr(entry, name, value)
     return entry
 
 
-def opened(msn: int, *parts: PartEntry) -> Entry:
-    return Entry(msn, EPOCH, 0, False, 0.0, parts=list(parts))
+def opened(msn: int, *parts: WindowPart) -> WindowSegment:
+    return WindowSegment(msn, EPOCH, 0, False, 0.0, parts=list(parts))
 
 
-def part(uri: str, *, here: bool = False, duration_s: float = 0.5) -> PartEntry:
-    return PartEntry(uri, None, duration_s, True, False, media() if here else None)
+def part(uri: str, *, here: bool = False, duration_s: float = 0.5) -> WindowPart:
+    return WindowPart(uri, None, duration_s, True, False, media() if here else None)
 
 
 def hint(uri: str, **more: int) -> tuple[PreloadHint, ...]:
     return (PreloadHint("PART", uri, **more),)
 
 
-def asked(fetching: Fetching, *pending: Entry, now_s: float = NOW_S) -> list[tuple[str, str]]:
+def asked(fetching: FetchQueue, *pending: WindowSegment, now_s: float = NOW_S) -> list[tuple[str, str]]:
     """Return kind and URI of everything that is asked for without an answer."""
     found = []
     while (fetch := fetching.next(pending, now_s)) is not None:
@@ -60,8 +60,8 @@ def asked(fetching: Fetching, *pending: Entry, now_s: float = NOW_S) -> list[tup
 
 
 def test_an_initialization_section_comes_before_its_segment_and_once_for_all() -> None:
-    init = InitEntry(Map("i.mp4", ByteRange(9, 0)), "v0-i.mp4")
-    fetching, pending = Fetching(), (whole(1, init=init), whole(2, init=init))
+    init = InitSection(Map("i.mp4", ByteRange(9, 0)), "v0-i.mp4")
+    fetching, pending = FetchQueue(), (whole(1, init=init), whole(2, init=init))
     first = fetching.next(pending, NOW_S)
     assert first is not None
     assert (first.kind, first.byterange, first.name) == ("init", ByteRange(9, 0), "v0-i.mp4")
@@ -70,7 +70,7 @@ def test_an_initialization_section_comes_before_its_segment_and_once_for_all() -
 
 
 def test_parts_are_asked_for_in_order_one_of_a_segment_at_a_time() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     entry = opened(1, part("p0", here=True), part("p1"), part("p2"))
     assert asked(fetching, entry) == [("part", "p1")]
     entry.parts[1].media = media()
@@ -81,13 +81,13 @@ def test_nothing_is_asked_for_that_is_here_or_known_to_be_missing() -> None:
     here = whole(1, media=media())
     gap = whole(2, gap=True)
     joined = whole(3, parts=[part("p0", here=True), part("p1", here=True)])
-    assert asked(Fetching(), here, gap, joined, opened(4)) == []
+    assert asked(FetchQueue(), here, gap, joined, opened(4)) == []
 
 
 def test_a_segment_with_a_broken_part_is_waited_for_whole() -> None:
     entry = opened(1, part("p0"))
     entry.parts_broken = True
-    fetching = Fetching()
+    fetching = FetchQueue()
     assert asked(fetching, entry) == []
     entry.closed, entry.uri = True, "s1.mp4"
     assert asked(fetching, entry) == [("segment", "s1.mp4")]
@@ -97,7 +97,7 @@ def test_a_segment_with_a_broken_part_is_waited_for_whole() -> None:
 
 
 def test_a_failure_puts_an_object_off_twice_as_long_each_time() -> None:
-    fetching, entry = Fetching(), whole(1)
+    fetching, entry = FetchQueue(), whole(1)
     now_s, waits = NOW_S, []
     for _ in range(6):
         fetch = fetching.next([entry], now_s)
@@ -113,8 +113,8 @@ def test_a_failure_puts_an_object_off_twice_as_long_each_time() -> None:
 
 
 def test_retries_of_parts_and_initialization_sections_are_waited_for() -> None:
-    fetching = Fetching()
-    init = InitEntry(Map("i.mp4"), "v0-i.mp4")
+    fetching = FetchQueue()
+    init = InitSection(Map("i.mp4"), "v0-i.mp4")
     entry = opened(1, part("p0", here=True), part("p1"))
     entry.init = init
     assert fetching.retry_at_s([entry], NOW_S) == math.inf
@@ -128,7 +128,7 @@ def test_retries_of_parts_and_initialization_sections_are_waited_for() -> None:
 
 
 def test_what_was_put_back_is_asked_for_at_once_and_does_not_count() -> None:
-    fetching, entry = Fetching(), whole(1)
+    fetching, entry = FetchQueue(), whole(1)
     fetch = fetching.next([entry], NOW_S)
     assert fetch is not None
     fetching.put_back(fetch)
@@ -140,7 +140,7 @@ def test_what_was_put_back_is_asked_for_at_once_and_does_not_count() -> None:
 
 
 def test_a_hint_is_fetched_when_all_that_is_listed_is_here() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted(hint("p1"))
     assert asked(fetching, opened(1, part("p0"))) == [("part", "p0")]
     broken = opened(1)
@@ -151,14 +151,14 @@ def test_a_hint_is_fetched_when_all_that_is_listed_is_here() -> None:
 
 
 def test_a_part_keeps_the_ticket_that_it_had_as_a_hint() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted(hint("p0"))
     fetch = fetching.next([], NOW_S)
     assert fetch is not None
     tried, ahead = fetching.listed("p0", None)
     assert (tried, ahead) == (fetch.tried, None)
     fetching.hinted(hint("p1"))
-    late = opened(1, PartEntry("p0", None, 0.5, True, False, tried=tried))
+    late = opened(1, WindowPart("p0", None, 0.5, True, False, tried=tried))
     assert fetching.next([late], NOW_S) is None  # p0 is under way, and p1 has no place yet
     assert ticket_holder([whole(0), late], fetch.tried) == (late, 0)
     fetching.failed(fetch, NOW_S)
@@ -169,7 +169,7 @@ def test_a_part_keeps_the_ticket_that_it_had_as_a_hint() -> None:
 
 
 def test_a_hinted_part_that_came_ahead_is_taken_when_it_is_listed() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted(hint("p0"))
     fetch = fetching.next([], NOW_S)
     assert fetch is not None
@@ -183,7 +183,7 @@ def test_a_hinted_part_that_came_ahead_is_taken_when_it_is_listed() -> None:
 
 
 def test_a_hint_that_was_replaced_or_forgotten_comes_to_nothing() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     for drop in (lambda: fetching.hinted(hint("other")), fetching.forget):
         fetching.hinted(hint("p0"))
         fetch = fetching.next([], NOW_S)
@@ -195,7 +195,7 @@ def test_a_hint_that_was_replaced_or_forgotten_comes_to_nothing() -> None:
 
 
 def test_a_withdrawn_hint_that_is_under_way_is_waited_for() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted(())
     fetching.hinted(hint("p0"))
     fetch = fetching.next([], NOW_S)
@@ -209,24 +209,26 @@ def test_a_withdrawn_hint_that_is_under_way_is_waited_for() -> None:
 
 
 def test_the_outlook_of_a_hinted_part_under_way() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted(hint("p0"))
     fetch = fetching.next([], NOW_S)
     assert fetch is not None
-    assert fetching.outlook(fetch, []) is Outlook.AHEAD
-    assert fetching.outlook(fetch, [opened(1, part("p", here=True))]) is Outlook.AHEAD
-    assert fetching.outlook(fetch, [opened(1, part("p"))]) is Outlook.DUE  # another part waits for the line
+    assert fetching.outlook(fetch, []) is HintStatus.AHEAD
+    assert fetching.outlook(fetch, [opened(1, part("p", here=True))]) is HintStatus.AHEAD
+    assert (
+        fetching.outlook(fetch, [opened(1, part("p"))]) is HintStatus.DUE
+    )  # another part waits for the line
     fetching.hinted(())
-    assert fetching.outlook(fetch, []) is Outlook.DUE  # withdrawn, and none in its place
+    assert fetching.outlook(fetch, []) is HintStatus.DUE  # withdrawn, and none in its place
     listed = part("p0")
     listed.tried, _ = fetching.listed("p0", None)
     fetching.hinted(hint("p1"))
-    assert fetching.outlook(fetch, [opened(1, listed)]) is Outlook.DUE
-    assert fetching.outlook(fetch, []) is Outlook.LOST  # another one is hinted at
+    assert fetching.outlook(fetch, [opened(1, listed)]) is HintStatus.DUE
+    assert fetching.outlook(fetch, []) is HintStatus.LOST  # another one is hinted at
 
 
 def test_a_failed_hint_is_asked_for_when_it_is_hinted_again() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted(hint("p0"))
     fetch = fetching.next([], NOW_S)
     assert fetch is not None
@@ -237,7 +239,7 @@ def test_a_failed_hint_is_asked_for_when_it_is_hinted_again() -> None:
 
 
 def test_hints_of_other_things_are_left_alone() -> None:
-    fetching = Fetching()
+    fetching = FetchQueue()
     fetching.hinted((PreloadHint("MAP", "i.mp4"), *hint("p0", byterange_start=5), *hint("p1")))
     assert asked(fetching) == [("hint", "p1")]
 
@@ -266,5 +268,5 @@ def test_a_last_part_of_one_frame_is_missed_unless_the_origin_lists_all(
 
 
 def test_a_ticket_that_nobody_holds() -> None:
-    assert ticket_holder([opened(1, part("p0"))], Try()) is None
+    assert ticket_holder([opened(1, part("p0"))], FetchAttempt()) is None
     assert Fetch("part", "p0", None, 1, 0) == Fetch("part", "p0", None, 1, 0)  # whatever its ticket

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from relay.core.playlist import Map
-from relay.core.stream.media_cache import Cache
-from relay.core.stream.segment import Entry, InitEntry, PartEntry
+from relay.core.stream.media_cache import MediaCache
+from relay.core.stream.segment import InitSection, WindowPart, WindowSegment
 from relay.core.stream.timeline import Epoch
 from tests.harness.builders import MemoryBody
 
 EPOCH = Epoch("one", 0, 0, "0123abcd")
 
 
-def new_entry(msn: int = 7, parts: int = 0) -> Entry:
-    entry = Entry(msn, EPOCH, 0, False, 0.0, uri=f"s{msn}.mp4")
-    entry.parts = [PartEntry(f"p{n}.mp4", None, 0.5, True, False) for n in range(parts)]
+def new_entry(msn: int = 7, parts: int = 0) -> WindowSegment:
+    entry = WindowSegment(msn, EPOCH, 0, False, 0.0, uri=f"s{msn}.mp4")
+    entry.parts = [WindowPart(f"p{n}.mp4", None, 0.5, True, False) for n in range(parts)]
     return entry
 
 
-def text(cache: Cache, name: str) -> bytes | None:
+def text(cache: MediaCache, name: str) -> bytes | None:
     media = cache.get(name)
     if media is None:
         return None
@@ -26,7 +26,7 @@ def text(cache: Cache, name: str) -> bytes | None:
 
 
 def test_parts_lie_in_one_body_which_becomes_the_segment() -> None:
-    cache, entry = Cache("v0", MemoryBody), new_entry(parts=2)
+    cache, entry = MediaCache("v0", MemoryBody), new_entry(parts=2)
     cache.put_part(entry, 0, b"one")
     cache.put_part(entry, 1, b"three")
     assert (text(cache, "v0-0123abcd-7.0.mp4"), text(cache, "v0-0123abcd-7.1.mp4")) == (b"one", b"three")
@@ -43,7 +43,7 @@ def test_parts_lie_in_one_body_which_becomes_the_segment() -> None:
 
 
 def test_a_segment_that_was_fetched_whole_beside_some_of_its_parts_counts_both() -> None:
-    cache, entry = Cache("v0", MemoryBody), new_entry(parts=2)
+    cache, entry = MediaCache("v0", MemoryBody), new_entry(parts=2)
     cache.put_part(entry, 0, b"one")
     cache.put_segment(entry, b"onethree")
     assert cache.size_bytes == 11
@@ -53,13 +53,13 @@ def test_a_segment_that_was_fetched_whole_beside_some_of_its_parts_counts_both()
 
 
 def test_a_segment_of_which_nothing_is_here_is_forgotten_without_a_trace() -> None:
-    cache = Cache("v0", MemoryBody)
+    cache = MediaCache("v0", MemoryBody)
     cache.forget(new_entry())
     assert cache.size_bytes == 0
 
 
 def test_initialization_sections() -> None:
-    cache, init = Cache("v0", MemoryBody), InitEntry(Map("i.mp4"), "v0-0123abcd-i.mp4")
+    cache, init = MediaCache("v0", MemoryBody), InitSection(Map("i.mp4"), "v0-0123abcd-i.mp4")
     cache.forget_init(init)
     cache.put_init(init, b"init")
     assert init.media is cache.get(init.name)

@@ -7,9 +7,9 @@ import pytest
 from relay.core.playlist import ByteRange, Map
 from relay.core.stream.media import Media
 from relay.core.stream.segment import (
-    Entry,
-    InitEntry,
-    PartEntry,
+    InitSection,
+    WindowPart,
+    WindowSegment,
     extension,
     init_name,
     part_name,
@@ -21,8 +21,8 @@ from tests.harness.builders import MemoryBody
 EPOCH = Epoch("aaaaaaaaaaaa", 0, 0, "0123abcd")
 
 
-def entry(**fields: object) -> Entry:
-    made = Entry(7, EPOCH, 0, False, 0.0, uri="x_seg7.mp4", duration_s=1.0)
+def entry(**fields: object) -> WindowSegment:
+    made = WindowSegment(7, EPOCH, 0, False, 0.0, uri="x_seg7.mp4", duration_s=1.0)
     for name, value in fields.items():
         setattr(made, name, value)
     return made
@@ -32,8 +32,8 @@ def media() -> Media:
     return Media(MemoryBody(), 0, 0, "mp4")
 
 
-def part(*, here: bool = True) -> PartEntry:
-    return PartEntry("x_part1.m4s", None, 0.5, True, False, media() if here else None)
+def part(*, here: bool = True) -> WindowPart:
+    return WindowPart("x_part1.m4s", None, 0.5, True, False, media() if here else None)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_resolved_and_what_can_be_listed() -> None:
     assert entry(closed=True, media=media()).listable
     assert entry(closed=True, gap=True).listable
     assert not entry(closed=True).resolved
-    init = InitEntry(Map("i.mp4"), "v0-i.mp4")
+    init = InitSection(Map("i.mp4"), "v0-i.mp4")
     assert not entry(closed=True, media=media(), init=init).listable
     assert entry(closed=True, gap=True, init=init).listable
     init.media = media()
@@ -106,7 +106,7 @@ def test_a_part_has_a_place_in_an_open_segment_without_holes() -> None:
 
 
 def test_a_gap_may_borrow_the_initialization_section_that_is_listed_with_it() -> None:
-    own, other = InitEntry(Map("i.mp4"), "v0-i.mp4"), InitEntry(Map("j.mp4"), "v0-j.mp4")
+    own, other = InitSection(Map("i.mp4"), "v0-i.mp4"), InitSection(Map("j.mp4"), "v0-j.mp4")
     assert entry(init=own).listed_init is own
     assert entry(init=own, borrows=True, stand_in=other).listed_init is other
     assert entry(init=own, borrows=True).listed_init is None

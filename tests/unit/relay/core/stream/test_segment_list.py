@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from relay.core.playlist import Map, MediaPlaylist, PreloadHint
-from relay.core.stream.fetch_queue import Fetching
-from relay.core.stream.media_cache import Cache
-from relay.core.stream.segment import Entry, part_name, segment_name
-from relay.core.stream.segment_list import MAX_WINDOW_SEGMENTS, Sequence, Tally
+from relay.core.stream.fetch_queue import FetchQueue
+from relay.core.stream.media_cache import MediaCache
+from relay.core.stream.segment import WindowSegment, part_name, segment_name
+from relay.core.stream.segment_list import MAX_WINDOW_SEGMENTS, SegmentList, WindowCounters
 from relay.core.stream.timeline import Epoch
 from tests.harness.builders import MemoryBody, data, ll, opened, part, parts, playlist, segment
 
@@ -24,8 +24,8 @@ class Rig:
     """A sequence with what is kept of it, and a clock."""
 
     def __init__(self) -> None:
-        self.cache, self.fetching, self.tally = Cache("v0", MemoryBody), Fetching(), Tally()
-        self.line = Sequence("v0", self.cache, self.fetching, self.tally)
+        self.cache, self.fetching, self.tally = MediaCache("v0", MemoryBody), FetchQueue(), WindowCounters()
+        self.line = SegmentList("v0", self.cache, self.fetching, self.tally)
         self.line.target_s, self.line.part_target_s = 3.0, 0.55
         self.now_s = 100.0
 
@@ -35,7 +35,7 @@ class Rig:
     def plain(self, *msns: int, epoch: Epoch = FIRST) -> bool:
         return self.merge(playlist(2, *(segment(n) for n in msns)), epoch)
 
-    def keep(self, entry: Entry) -> None:
+    def keep(self, entry: WindowSegment) -> None:
         """Have all of a segment here, with its initialization section."""
         if entry.init is not None and entry.init.media is None:
             self.cache.put_init(entry.init, data(entry.init.map.uri))

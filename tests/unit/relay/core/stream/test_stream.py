@@ -9,10 +9,10 @@ import pytest
 from relay.base.errors import OriginError
 from relay.core.playlist import (
     Map,
-    Media,
     MediaPlaylist,
     MultivariantPlaylist,
     PreloadHint,
+    Rendition,
     RenditionReport,
     Variant,
     attribute,
@@ -22,7 +22,7 @@ from relay.core.playlist import (
 from relay.core.stream.stream import MAX_RENDITIONS, Stream
 from tests.harness.builders import MemoryBody, begin, fetch_all, ll, opened, parts, playlist, segment
 
-AUDIO = Media(
+AUDIO = Rendition(
     (
         ("TYPE", "AUDIO"),
         ("GROUP-ID", '"aud"'),
@@ -31,9 +31,11 @@ AUDIO = Media(
         ("URI", '"audio2_stream.m3u8"'),
     )
 )
-MUXED = Media((("TYPE", "AUDIO"), ("GROUP-ID", '"aud"'), ("NAME", '"muxed"')))
-SUBTITLES = Media((("TYPE", "SUBTITLES"), ("GROUP-ID", '"sub"'), ("NAME", '"text"'), ("URI", '"text.m3u8"')))
-ANGLE = Media((("TYPE", "VIDEO"), ("GROUP-ID", '"cam"'), ("NAME", '"back"'), ("URI", '"back.m3u8"')))
+MUXED = Rendition((("TYPE", "AUDIO"), ("GROUP-ID", '"aud"'), ("NAME", '"muxed"')))
+SUBTITLES = Rendition(
+    (("TYPE", "SUBTITLES"), ("GROUP-ID", '"sub"'), ("NAME", '"text"'), ("URI", '"text.m3u8"'))
+)
+ANGLE = Rendition((("TYPE", "VIDEO"), ("GROUP-ID", '"cam"'), ("NAME", '"back"'), ("URI", '"back.m3u8"')))
 VIDEO = Variant(
     "video1_stream.m3u8", (("BANDWIDTH", "600000"), ("AUDIO", '"aud"'), ("RESOLUTION", "640x360"))
 )
@@ -81,7 +83,7 @@ def test_renditions_get_names_of_ours() -> None:
 
 def test_variants_of_one_playlist_are_one_rendition() -> None:
     other = Variant(VIDEO.uri, (("BANDWIDTH", "1"), ("AUDIO", '"low"')))
-    shared = Media((("TYPE", "VIDEO"), ("GROUP-ID", '"x"'), ("NAME", '"n"'), ("URI", f'"{VIDEO.uri}"')))
+    shared = Rendition((("TYPE", "VIDEO"), ("GROUP-ID", '"x"'), ("NAME", '"n"'), ("URI", f'"{VIDEO.uri}"')))
     one = stream(MultivariantPlaylist((VIDEO, other), (AUDIO, shared)))
     assert [s.id for s in one.sources] == ["v0", "a0"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from relay.base.cluster_protocol import EpochBase
-from relay.core.stream.timeline import MAX_EPOCHS_KEPT, Epoch, Pins, Timeline, propose_pins
+from relay.base.cluster_protocol import EpochOffset
+from relay.core.stream.timeline import MAX_EPOCHS_KEPT, Epoch, PinnedDurations, Timeline, propose_pins
 from tests.harness.builders import begin, ll, opened, part, parts, playlist, segment
 
 PLAIN = playlist(4, segment(7, duration_s=4.0))
 
 
-def base(key: str, offset: int = 0, discontinuity_seq: int = 0, target_s: int = 6) -> EpochBase:
-    return EpochBase("class1", key, offset, discontinuity_seq, target_s, 0.55)
+def base(key: str, offset: int = 0, discontinuity_seq: int = 0, target_s: int = 6) -> EpochOffset:
+    return EpochOffset("class1", key, offset, discontinuity_seq, target_s, 0.55)
 
 
 def test_the_first_session_keeps_the_origins_numbers() -> None:
@@ -62,9 +62,9 @@ def test_durations_are_pinned_by_the_first_base() -> None:
     timeline = Timeline("class1")
     timeline.adopt(base("aa"))
     timeline.adopt(base("bb", target_s=9))
-    assert timeline.pins == Pins(6, 0.55)
+    assert timeline.pins == PinnedDurations(6, 0.55)
     assert timeline.ask("cc", 0, PLAIN).target_duration_s == 6
-    assert timeline.pin(PLAIN) == Pins(6, 0.55)
+    assert timeline.pin(PLAIN) == PinnedDurations(6, 0.55)
 
 
 def test_a_base_without_durations_leaves_them_to_the_playlist() -> None:
@@ -72,7 +72,7 @@ def test_a_base_without_durations_leaves_them_to_the_playlist() -> None:
     timeline.adopt(base("aa", target_s=0))
     assert timeline.pins is None
     assert timeline.bases()[0].target_duration_s == 0
-    assert timeline.pin(PLAIN) == Pins(6, 0.0) == timeline.pins
+    assert timeline.pin(PLAIN) == PinnedDurations(6, 0.0) == timeline.pins
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_a_base_without_durations_leaves_them_to_the_playlist() -> None:
 def test_segments_have_headroom_once(promised_s: int, segment_s: float, pinned_s: int) -> None:
     missing = segment(1, duration_s=60.0, gap=True)
     listed = playlist(promised_s, missing, segment(2, duration_s=segment_s))
-    assert propose_pins(listed) == Pins(pinned_s, 0.0)
+    assert propose_pins(listed) == PinnedDurations(pinned_s, 0.0)
 
 
 def test_without_media_the_promise_counts() -> None:
-    assert propose_pins(playlist(4)) == Pins(6, 0.0)
-    assert propose_pins(playlist(2, part_target_s=0.5)) == Pins(3, 0.55)
+    assert propose_pins(playlist(4)) == PinnedDurations(6, 0.0)
+    assert propose_pins(playlist(2, part_target_s=0.5)) == PinnedDurations(3, 0.55)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_the_short_end_of_a_segment_is_not_the_usual_length() -> None:
 
 
 def test_derived_durations() -> None:
-    pins = Pins(3, 0.55)
+    pins = PinnedDurations(3, 0.55)
     assert pins.part_hold_back_s == pytest.approx(1.65)
     assert pins.hold_back_s == 9.0
     assert pins.hold_s == pytest.approx(0.75 * 2.4)
-    assert Pins(1, 0.5).hold_s == pytest.approx(0.75 * 1.5)
+    assert PinnedDurations(1, 0.5).hold_s == pytest.approx(0.75 * 1.5)
 
 
 def test_bases_are_what_another_timeline_adopts() -> None:

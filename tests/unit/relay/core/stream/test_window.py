@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
-from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, RETRY_FIRST_S, Outlook
+from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, RETRY_FIRST_S, HintStatus
 from relay.core.stream.segment import Fetch
 from relay.core.stream.segment_list import MAX_WINDOW_SEGMENTS
 from relay.core.stream.timeline import Epoch, Timeline
@@ -116,7 +116,7 @@ def test_the_window_moves_with_the_origin_and_fetches_each_object_once() -> None
         rig.now_s += 2
         asked += rig.plain(first, first + 1, first + 2)
         assert rig.listed == [first, first + 1, first + 2]
-        assert rig.window.edge.last_msn == first + 2
+        assert rig.window.live_edge.last_msn == first + 2
     assert len(asked) == len(set(asked)) == 1 + 27
     assert rig.window.tally.fetched == 28
 
@@ -256,7 +256,7 @@ def test_after_a_hole_longer_than_the_window_the_list_begins_anew() -> None:
     rig.plain(0, 1, 2)
     rig.update(playlist(2, *(segment(n) for n in (50, 51, 52))), fetch=False)
     assert not rig.window.ready
-    assert rig.window.edge.last_msn == 2
+    assert rig.window.live_edge.last_msn == 2
     # their initialization section is here: the session is the same
     assert fetch_all(rig.window, rig.now_s) == ["s52.mp4", "s51.mp4", "s50.mp4"]
     assert rig.listed == [50, 51, 52]
@@ -403,9 +403,9 @@ def test_a_hinted_part_under_way_is_due_once_it_is_listed() -> None:
     while (hint := rig.window.wanted(rig.now_s)) is not None and hint.kind != "hint":
         rig.window.arrived(hint, data(hint.uri), rig.now_s)
     assert hint is not None
-    assert rig.window.outlook(hint) is Outlook.AHEAD
+    assert rig.window.outlook(hint) is HintStatus.AHEAD
     rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1)), hint="p1.1.mp4"), fetch=False)
-    assert rig.window.outlook(hint) is Outlook.DUE
+    assert rig.window.outlook(hint) is HintStatus.DUE
 
 
 def test_a_part_of_the_first_list_without_its_initialization_section_is_not_shown() -> None:
@@ -413,11 +413,11 @@ def test_a_part_of_the_first_list_without_its_initialization_section_is_not_show
     rig.update(ll(opened(0, *parts(0, 2))), fetch=False)
     init, first = wanted(rig.window, rig.now_s)
     rig.window.arrived(first, data(first.uri), rig.now_s)
-    assert rig.window.edge.open_parts == 0
+    assert rig.window.live_edge.open_parts == 0
     rig.window.tick(rig.now_s + 4)
     assert not rig.window.ready
     rig.window.arrived(init, b"init", rig.now_s + 4)
-    assert rig.window.edge.open_parts == 1
+    assert rig.window.live_edge.open_parts == 1
 
 
 def test_initialization_sections_leave_with_their_last_segment() -> None:
@@ -463,8 +463,8 @@ def test_parts_are_listed_as_they_come_and_make_up_the_segment() -> None:
     asked = grow(rig, 0, 4)
     for shown in range(1, 4):
         rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, shown))))
-        edge = rig.window.edge
-        assert (edge.last_msn, edge.last_parts, edge.open_parts) == (0, 4, shown)
+        live_edge = rig.window.live_edge
+        assert (live_edge.last_msn, live_edge.last_parts, live_edge.open_parts) == (0, 4, shown)
         assert rig.window.open_entry is not None
         assert rig.window.listed_parts(rig.window.open_entry) == rig.window.open_entry.parts
         assert rig.window.hint_name == f"v0-{rig.epoch.tag}-1.{shown}.mp4"
@@ -516,7 +516,7 @@ def test_a_part_that_fails_twice_makes_way_for_the_whole_segment() -> None:
     assert list(wanted(rig.window, rig.now_s)) == []
     rig.update(ll(segment(0, parts=parts(0, 4)), segment(1, parts=parts(1, 4))))
     assert rig.listed == [0, 1]
-    assert rig.window.edge.last_parts == 0
+    assert rig.window.live_edge.last_parts == 0
     assert rig.window.listed_parts(rig.window.listed[1]) == []
     assert bytes_of(rig.window, f"v0-{rig.epoch.tag}-1.mp4") == data("s1.mp4")
 
@@ -559,7 +559,7 @@ def test_a_hinted_part_is_fetched_ahead_and_listed_without_another_fetch() -> No
     asked += grow(rig, 1, 4, hint=True)
     assert asked.count("init.mp4") == 1
     assert len(asked) == len(set(asked)) == 1 + 9
-    assert rig.window.edge.last_msn == 1
+    assert rig.window.live_edge.last_msn == 1
     assert bytes_of(rig.window, f"v0-{rig.epoch.tag}-1.mp4") == b"".join(data(p.uri) for p in parts(1, 4))
 
 
@@ -571,7 +571,7 @@ def test_a_hinted_part_that_comes_after_its_listing_takes_its_place() -> None:
     assert hint is not None
     rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2)), hint="p1.2.mp4"), fetch=False)
     rig.window.arrived(hint, data("p1.1.mp4"), rig.now_s)
-    assert rig.window.edge.open_parts == 2
+    assert rig.window.live_edge.open_parts == 2
     assert [f.uri for f in wanted(rig.window, rig.now_s)] == ["p1.2.mp4"]
 
 
@@ -686,7 +686,7 @@ def test_bytes_of_an_old_session_never_take_a_place_in_the_new_one() -> None:
     for fetch in new:
         rig.window.arrived(fetch, b"new", rig.now_s)
     fetch_all(rig.window, rig.now_s)
-    name = f"v0-{rig.epoch.tag}-{rig.window.edge.last_msn + 1}"
+    name = f"v0-{rig.epoch.tag}-{rig.window.live_edge.last_msn + 1}"
     assert bytes_of(rig.window, f"{name}.0.mp4") == b"new"
     assert bytes_of(rig.window, f"{name}.1.mp4") == data("p1.1.mp4")
 
@@ -796,7 +796,7 @@ def test_a_part_of_a_segment_that_will_come_whole_is_not_taken() -> None:
     missing = part("p1.1.mp4", gap=True)
     rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 1), missing)), fetch=False)
     rig.window.arrived(flying, data(flying.uri), rig.now_s)
-    assert rig.window.edge.open_parts == 0
+    assert rig.window.live_edge.open_parts == 0
 
 
 def test_a_part_of_a_given_up_segment_is_not_taken() -> None:

@@ -9,7 +9,7 @@ import pytest
 from relay.base.errors import RequestError
 from relay.base.tokens import LEEWAY_S, mint_viewer
 from relay.core.viewers.admission import Admission, network_of
-from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Ledger, Viewer
+from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Viewer, ViewerRegistry
 
 KEY = b"k" * 32
 OTHER = b"o" * 32
@@ -37,7 +37,7 @@ def token(
 
 
 def door(**options: object) -> Admission:
-    return Admission(Ledger(), keys=(KEY,), **options)  # type: ignore[arg-type]
+    return Admission(ViewerRegistry(), keys=(KEY,), **options)  # type: ignore[arg-type]
 
 
 def admit(admission: Admission, text: bytes, address: str = HERE, now_s: float = 100.0) -> Viewer:
@@ -56,11 +56,11 @@ def test_a_viewer_is_entered_once() -> None:
     assert (viewer.subject, viewer.token_id, viewer.stream) == ("s1", "t1", "class1")
     assert viewer.expires_s == pytest.approx(100 + 3600 + LEEWAY_S, abs=1)
     assert admit(admission, text) is viewer
-    assert admission.ledger.count("class1") == 1
+    assert admission.registry.count("class1") == 1
 
 
 def test_the_previous_key_is_still_good() -> None:
-    admission = Admission(Ledger(), keys=(OTHER, KEY))
+    admission = Admission(ViewerRegistry(), keys=(OTHER, KEY))
     assert admit(admission, token()).token_id == "t1"
 
 
@@ -77,7 +77,7 @@ def test_the_previous_key_is_still_good() -> None:
 def test_tokens_that_are_refused(text: bytes, status: int) -> None:
     admission = door()
     assert refused(admission, text) == status
-    assert len(admission.ledger) == 0
+    assert len(admission.registry) == 0
 
 
 def test_a_token_ends_while_its_bearer_watches() -> None:
@@ -116,10 +116,10 @@ def test_the_revoked_are_out_of_the_numbers_at_once() -> None:
     admit(admission, token("t2", subject="s2"))
     assert len(admission.revoke(["t1"], [])) == 2
     assert one.refused is not None  # what it asked before, and is held, is answered with this
-    assert (len(admission.ledger), admission.ledger.count("class1")) == (1, 1)
-    assert admission.ledger.gone(full=False) == ("t1",)
+    assert (len(admission.registry), admission.registry.count("class1")) == (1, 1)
+    assert admission.registry.gone(full=False) == ("t1",)
     assert refused(admission, token("t1")) == 403
-    assert len(admission.ledger) == 1
+    assert len(admission.registry) == 1
     admit(admission, token("t3", subject="s3"))  # the seat is free
 
 
@@ -127,7 +127,7 @@ def test_a_revoked_token_is_refused_at_first_sight() -> None:
     admission = door()
     admission.revoke(["t1"], [])
     assert refused(admission, token()) == 403
-    assert len(admission.ledger) == 0
+    assert len(admission.registry) == 0
 
 
 def test_a_closed_class_turns_its_viewers_away() -> None:
@@ -178,7 +178,7 @@ def test_without_a_bound_only_so_many_addresses_are_noted() -> None:
 
 
 def test_anonymous_viewers_are_told_apart_by_session_or_address() -> None:
-    admission = Admission(Ledger(), public=True, max_viewers=3)
+    admission = Admission(ViewerRegistry(), public=True, max_viewers=3)
 
     def enter(address: str, query: bytes = b"") -> Viewer:
         return admission.admit_public("class1", address, query, now_s=100.0, wall_s=WALL_S)
@@ -203,32 +203,32 @@ def anonymous(admission: Admission, address: str, session: int | None = None) ->
     "addresses", [["192.0.2.1"], ["::ffff:192.0.2.1"], [f"2001:db8::{n:x}" for n in range(1, 101)]]
 )
 def test_one_address_cannot_take_every_seat_of_a_public_relay(addresses: list[str]) -> None:
-    admission = Admission(Ledger(), public=True, max_viewers=10, max_seats_per_address=4)
+    admission = Admission(ViewerRegistry(), public=True, max_viewers=10, max_seats_per_address=4)
     for number in range(100):
         anonymous(admission, addresses[number % len(addresses)], number)
-    assert len(admission.ledger) == 5
+    assert len(admission.registry) == 5
     assert len({anonymous(admission, addresses[0], number).key for number in range(200, 300)}) == 1
     others = [anonymous(admission, f"198.51.100.{number}") for number in range(5)]
     assert len({viewer.key for viewer in others}) == 5
-    assert len(admission.ledger) == 10
+    assert len(admission.registry) == 10
 
 
 def test_a_school_behind_one_address_is_let_in() -> None:
     """More students than seats an address: all are served, some of them on one seat, until others leave."""
-    admission = Admission(Ledger(), public=True, max_viewers=150, max_seats_per_address=50)
+    admission = Admission(ViewerRegistry(), public=True, max_viewers=150, max_seats_per_address=50)
     students = [anonymous(admission, "192.0.2.1", number) for number in range(400)]
-    assert len(admission.ledger) == 51
+    assert len(admission.registry) == 51
     assert [anonymous(admission, "192.0.2.1", number) for number in range(400)] == students
     for viewer in students[:10]:
         viewer.last_s = 90.0
-    admission.ledger.sweep(95.0)
+    admission.registry.sweep(95.0)
     assert anonymous(admission, "192.0.2.1", 399).subject == "s399"
-    admission.ledger.sweep(200.0)
-    assert admission.ledger.seats("192.0.2.1") == 0
+    admission.registry.sweep(200.0)
+    assert admission.registry.seats("192.0.2.1") == 0
 
 
 def test_without_a_bound_every_session_has_a_seat() -> None:
-    admission = Admission(Ledger(), public=True, max_viewers=150)
+    admission = Admission(ViewerRegistry(), public=True, max_viewers=150)
     assert len({anonymous(admission, "192.0.2.1", number).key for number in range(100)}) == 100
 
 
@@ -249,7 +249,7 @@ def test_a_renewed_token_takes_no_second_seat() -> None:
     admission = door(max_viewers=1)
     admit(admission, token("t1", lifetime_s=60))
     admit(admission, token("t1", lifetime_s=7200))
-    assert (len(admission.ledger), admission.ledger.count("class1")) == (1, 1)
+    assert (len(admission.registry), admission.registry.count("class1")) == (1, 1)
     with pytest.raises(RequestError) as refused:
         admit(admission, token("t2"))
     assert refused.value.status == 503
@@ -260,7 +260,7 @@ def test_who_renewed_has_left_only_when_both_texts_are_silent() -> None:
     admit(admission, token("t1", lifetime_s=60), now_s=100.0)
     renewed = admit(admission, token("t1", lifetime_s=7200), now_s=100.0)
     renewed.last_s = 120.0
-    admission.ledger.sweep(110.0)
-    assert (len(admission.ledger), admission.ledger.gone(full=False)) == (1, ())
-    admission.ledger.sweep(130.0)
-    assert (len(admission.ledger), admission.ledger.gone(full=False)) == (0, ("t1",))
+    admission.registry.sweep(110.0)
+    assert (len(admission.registry), admission.registry.gone(full=False)) == (1, ())
+    admission.registry.sweep(130.0)
+    assert (len(admission.registry), admission.registry.gone(full=False)) == (0, ("t1",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.core.viewers.registry import MAX_LEFT_NOTED, Ledger, Viewer
+from relay.core.viewers.registry import MAX_LEFT_NOTED, Viewer, ViewerRegistry
 
 if TYPE_CHECKING:
     from relay.base.cluster_protocol import ViewerReport
@@ -22,147 +22,147 @@ def viewer(token: str, stream: str = "class1", now_s: float = 100.0) -> Viewer:
     )
 
 
-def changes(ledger: Ledger, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:
+def changes(registry: ViewerRegistry, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:
     """Return what a heartbeat says: reports and who left."""
-    gone = ledger.gone(full=full)
-    return tuple(r for r in ledger.reports(full=full) if r is not None), gone
+    gone = registry.gone(full=full)
+    return tuple(r for r in registry.reports(full=full) if r is not None), gone
 
 
 def test_viewers_are_counted_by_stream() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     for one in (viewer("a"), viewer("b"), viewer("c", "class2")):
-        ledger.enter(one)
-    assert len(ledger) == 3
-    assert (ledger.count("class1"), ledger.count("class2"), ledger.count("class3")) == (2, 1, 0)
-    found = ledger.get(b"a")
+        registry.enter(one)
+    assert len(registry) == 3
+    assert (registry.count("class1"), registry.count("class2"), registry.count("class3")) == (2, 1, 0)
+    found = registry.get(b"a")
     assert found is not None
     assert found.subject == "person of a"
-    assert ledger.get(b"x") is None
+    assert registry.get(b"x") is None
 
 
 def test_seats_of_a_network_are_counted_while_they_are_taken() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     for token, network in (("a", "192.0.2.1"), ("b", "192.0.2.1"), ("c", "")):
         one = viewer(token)
         one.network = network
-        ledger.enter(one)
-    found = ledger.get(b"a")
+        registry.enter(one)
+    found = registry.get(b"a")
     assert found is not None
     found.last_s = 200.0
-    assert ledger.seats("192.0.2.1") == 2
-    ledger.sweep(150.0)
-    assert (ledger.seats("192.0.2.1"), len(ledger)) == (1, 1)
-    ledger.sweep(250.0)
-    assert (ledger.seats("192.0.2.1"), len(ledger)) == (0, 0)
+    assert registry.seats("192.0.2.1") == 2
+    registry.sweep(150.0)
+    assert (registry.seats("192.0.2.1"), len(registry)) == (1, 1)
+    registry.sweep(250.0)
+    assert (registry.seats("192.0.2.1"), len(registry)) == (0, 0)
 
 
 def test_a_renewed_token_is_the_same_viewer() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     first, renewed = viewer("a"), viewer("a")
     renewed.key = b"another text"
-    ledger.enter(first)
-    assert ledger.knows("id of a")
-    ledger.enter(renewed)
-    assert (len(ledger), ledger.count("class1")) == (1, 1)
+    registry.enter(first)
+    assert registry.knows("id of a")
+    registry.enter(renewed)
+    assert (len(registry), registry.count("class1")) == (1, 1)
     renewed.last_s = 200.0
-    assert ledger.sweep(150.0) == [first]
-    assert (len(ledger), ledger.count("class1")) == (1, 1)
-    assert ledger.gone(full=False) == ()
-    ledger.sweep(250.0)
-    assert (len(ledger), ledger.knows("id of a")) == (0, False)
+    assert registry.sweep(150.0) == [first]
+    assert (len(registry), registry.count("class1")) == (1, 1)
+    assert registry.gone(full=False) == ()
+    registry.sweep(250.0)
+    assert (len(registry), registry.knows("id of a")) == (0, False)
 
 
 def test_the_silent_leave_and_are_reported_as_gone_once() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     quiet, busy = viewer("quiet"), viewer("busy")
-    ledger.enter(quiet)
-    ledger.enter(busy)
+    registry.enter(quiet)
+    registry.enter(busy)
     busy.last_s = 200.0
-    assert ledger.sweep(150.0) == [quiet]
-    assert list(ledger) == [busy]
-    assert ledger.count("class1") == 1
-    _, gone = changes(ledger, full=False)
+    assert registry.sweep(150.0) == [quiet]
+    assert list(registry) == [busy]
+    assert registry.count("class1") == 1
+    _, gone = changes(registry, full=False)
     assert gone == ("id of quiet",)
-    assert changes(ledger, full=False) == ((), ())
+    assert changes(registry, full=False) == ((), ())
 
 
 def test_one_who_is_turned_away_leaves_at_once_and_with_the_last_of_their_tokens() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     first, renewed, other = viewer("a"), viewer("a"), viewer("b")
     renewed.key = b"another text"
     for one in (first, renewed, other):
-        ledger.enter(one)
-    ledger.leave(first)
-    assert ledger.get(first.key) is None
-    assert (len(ledger), ledger.count("class1")) == (2, 2)
-    ledger.leave(renewed)
-    assert (len(ledger), ledger.count("class1")) == (1, 1)
-    assert ledger.gone(full=False) == ("id of a",)
+        registry.enter(one)
+    registry.leave(first)
+    assert registry.get(first.key) is None
+    assert (len(registry), registry.count("class1")) == (2, 2)
+    registry.leave(renewed)
+    assert (len(registry), registry.count("class1")) == (1, 1)
+    assert registry.gone(full=False) == ("id of a",)
 
 
 def test_one_who_comes_back_has_not_left() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     one = viewer("a")
-    ledger.enter(one)
-    ledger.sweep(150.0)
-    ledger.enter(one)
-    reports, gone = changes(ledger, full=False)
+    registry.enter(one)
+    registry.sweep(150.0)
+    registry.enter(one)
+    reports, gone = changes(registry, full=False)
     assert [r.token_id for r in reports] == ["id of a"]
     assert gone == ()
 
 
 def test_a_full_report_names_everyone_and_nobody_as_gone() -> None:
-    ledger = Ledger()
-    ledger.enter(viewer("a"))
-    ledger.enter(viewer("b"))
-    changes(ledger, full=False)
-    ledger.sweep(50.0)
-    reports, gone = changes(ledger, full=True)
+    registry = ViewerRegistry()
+    registry.enter(viewer("a"))
+    registry.enter(viewer("b"))
+    changes(registry, full=False)
+    registry.sweep(50.0)
+    reports, gone = changes(registry, full=True)
     assert [r.token_id for r in reports] == ["id of a", "id of b"]
     assert gone == ()
 
 
 def test_whoever_comes_or_leaves_while_reports_are_made_belongs_to_the_next_ones() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     stays, leaves = viewer("stays"), viewer("leaves")
-    ledger.enter(stays)
-    ledger.enter(leaves)
-    reports = ledger.reports(full=True)
+    registry.enter(stays)
+    registry.enter(leaves)
+    reports = registry.reports(full=True)
     first = next(reports)
-    ledger.leave(leaves)
-    ledger.enter(viewer("comes"))
+    registry.leave(leaves)
+    registry.enter(viewer("comes"))
     assert [r.token_id for r in (first, *reports) if r is not None] == ["id of stays"]
-    reported, gone = changes(ledger, full=False)
+    reported, gone = changes(registry, full=False)
     assert gone == ("id of leaves",)
     assert "id of comes" in {r.token_id for r in reported}
 
 
 def test_a_viewer_is_reported_again_when_its_figures_move() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     one = viewer("a")
-    ledger.enter(one)
+    registry.enter(one)
     one.sent_bytes = 500
     one.says(b"CMCD=bl%3D2300%2Cmtp%3D900%2Cedu.lat-ms%3D3200%2Cbs")
-    (report,), _ = changes(ledger, full=False)
+    (report,), _ = changes(registry, full=False)
     assert (report.stream, report.subject, report.since_s) == ("class1", "person of a", 1_790_000_000.0)
     assert (report.sent_bytes, report.buffer_ms, report.throughput_kbps) == (500, 2300, 900)
     assert (report.latency_ms, report.starved) == (3200, 1)
     one.says(b"CMCD=bl%3D2400%2Cmtp%3D900%2Cedu.lat-ms%3D3300")
-    assert changes(ledger, full=False) == ((), ())
+    assert changes(registry, full=False) == ((), ())
     one.says(b"CMCD=bl%3D900%2Cedu.lat-ms%3D3300")
-    (report,), _ = changes(ledger, full=False)
+    (report,), _ = changes(registry, full=False)
     assert (report.buffer_ms, report.starved) == (900, 1)
 
 
 def test_a_viewer_is_reported_again_when_it_watches_another_rendition() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     one = viewer("a")
-    ledger.enter(one)
-    changes(ledger, full=False)
+    registry.enter(one)
+    changes(registry, full=False)
     one.rendition = "v1"
-    (report,), _ = changes(ledger, full=False)
+    (report,), _ = changes(registry, full=False)
     assert report.rendition == "v1"
-    assert changes(ledger, full=False) == ((), ())
+    assert changes(registry, full=False) == ((), ())
 
 
 def test_silence_of_the_player_keeps_the_last_figures() -> None:
@@ -173,11 +173,11 @@ def test_silence_of_the_player_keeps_the_last_figures() -> None:
 
 
 def test_nothing_grows_for_ever_where_no_master_asks() -> None:
-    ledger = Ledger()
+    registry = ViewerRegistry()
     for number in range(MAX_LEFT_NOTED + 50):
-        ledger.enter(viewer(f"t{number}", f"stream{number}"))
-        ledger.sweep(150.0)
-    _, gone = changes(ledger, full=False)
+        registry.enter(viewer(f"t{number}", f"stream{number}"))
+        registry.sweep(150.0)
+    _, gone = changes(registry, full=False)
     assert len(gone) == MAX_LEFT_NOTED
     assert gone[-1] == f"id of t{MAX_LEFT_NOTED + 49}"
-    assert ledger.count("stream1") == 0
+    assert registry.count("stream1") == 0

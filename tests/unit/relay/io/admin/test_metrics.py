@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 from relay.core.counters import Counters, StreamFigures
-from relay.io.admin.metrics import MAX_STREAMS_SHOWN, Metrics
+from relay.io.admin.metrics import MAX_STREAMS_SHOWN, RelayMetrics
 
 
 def busy() -> Counters:
@@ -24,7 +24,7 @@ def busy() -> Counters:
 
 
 def samples(counters: Counters, *, ready: bool = True) -> dict[str, float]:
-    lines = Metrics(counters).render(ready=ready).decode().splitlines()
+    lines = RelayMetrics(counters).render(ready=ready).decode().splitlines()
     pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
     return {name.removeprefix("airclass_relay_"): float(value) for name, _, value in pairs}
 
@@ -62,7 +62,7 @@ def test_what_was_counted_is_shown() -> None:
 
 def test_streams_are_bounded_and_each_render_is_fresh() -> None:
     counters = Counters()
-    metrics = Metrics(counters)
+    metrics = RelayMetrics(counters)
     assert b"airclass_relay_ready 0.0" in metrics.render(ready=False)
     assert b"airclass_relay_ready 1.0" in metrics.render(ready=True)
     for number in range(MAX_STREAMS_SHOWN + 10):
@@ -73,12 +73,12 @@ def test_streams_are_bounded_and_each_render_is_fresh() -> None:
 def test_names_cannot_break_the_text() -> None:
     counters = Counters()
     counters.streams['a"} 1\nevil 2'] = StreamFigures()
-    assert b"\nevil" not in Metrics(counters).render(ready=True)
+    assert b"\nevil" not in RelayMetrics(counters).render(ready=True)
 
 
 def test_prometheus_own_tool_finds_nothing_to_say() -> None:
     promtool = shutil.which("promtool")
     assert promtool, "promtool is missing: apt-get install prometheus"
-    text = Metrics(busy()).render(ready=True)
+    text = RelayMetrics(busy()).render(ready=True)
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=20)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")

@@ -14,12 +14,12 @@ from relay.base.errors import ClusterError, RequestError
 from relay.base.jwks import write_jwks
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
-from relay.core.delivery.request import Headers, Request
+from relay.core.delivery.request import Request, RequestHeaders
 from relay.io.cluster.agent import REPORTS_A_TURN
-from tests.harness.relay_parts import SECRET, RelayRig, StillOrigin, running
+from tests.harness.relay_parts import SECRET, RelayParts, StillOrigin, running
 
 if TYPE_CHECKING:
-    from relay.core.delivery.response import Reply
+    from relay.core.delivery.response import Response
 
 KEY = b"k" * 32
 
@@ -33,13 +33,13 @@ def order(origin: StillOrigin, **fields: object) -> cluster_protocol.StreamOrder
     return cluster_protocol.StreamOrder("class1", (origin.url,), **fields)  # type: ignore[arg-type]
 
 
-def base(offset: int, discontinuity_seq: int, key: str = "aaaaaaaaaaaa") -> cluster_protocol.EpochBase:
-    return cluster_protocol.EpochBase("class1", key, offset, discontinuity_seq, 2, 0.0)
+def base(offset: int, discontinuity_seq: int, key: str = "aaaaaaaaaaaa") -> cluster_protocol.EpochOffset:
+    return cluster_protocol.EpochOffset("class1", key, offset, discontinuity_seq, 2, 0.0)
 
 
 def get(
-    rig: RelayRig, name: str = "v0.m3u8", token_id: str = "t1", key: bytes | Ed25519PrivateKey = KEY
-) -> Reply:
+    rig: RelayParts, name: str = "v0.m3u8", token_id: str = "t1", key: bytes | Ed25519PrivateKey = KEY
+) -> Response:
     now_s = time.time()
     token = mint_viewer(
         key,
@@ -49,19 +49,19 @@ def get(
         issued_at_s=now_s - 60,
         expires_at_s=now_s + 3600,
     )
-    request = Request(b"GET", f"/t/{token}/class1/{name}".encode(), Headers())
-    result, _ = rig.edge.answer(request, "192.0.2.1", now_s=trio.current_time(), wall_s=now_s)
+    request = Request(b"GET", f"/t/{token}/class1/{name}".encode(), RequestHeaders())
+    result, _ = rig.delivery.answer(request, "192.0.2.1", now_s=trio.current_time(), wall_s=now_s)
     return result  # type: ignore[return-value]
 
 
-def refused(rig: RelayRig, **options: str) -> int:
+def refused(rig: RelayParts, **options: str) -> int:
     with pytest.raises(RequestError) as caught:
         get(rig, **options)
     return caught.value.status
 
 
 def test_a_relay_introduces_itself() -> None:
-    rig = RelayRig(node_zone="10.1.0.0/16, 10.2.0.0/16", max_egress_mbps=10)
+    rig = RelayParts(node_zone="10.1.0.0/16, 10.2.0.0/16", max_egress_mbps=10)
     said = rig.node.registration()
     assert (said.node_id, said.public_url, said.admin_url) == (
         "node1",
@@ -70,16 +70,16 @@ def test_a_relay_introduces_itself() -> None:
     )
     assert said.zone == ("10.1.0.0/16", "10.2.0.0/16")
     assert (said.max_connections, said.max_egress_bps, said.started_at_s) == (40, 10_000_000, 1_790_000_000.0)
-    rig.edge.open_stream("class1").timeline.adopt(base(5, 1))
+    rig.delivery.open_stream("class1").timeline.adopt(base(5, 1))
     assert rig.node.registration().epochs == (base(5, 1),)
     assert (
-        RelayRig(node_public_url="https://a.example/").node.registration().public_url == "https://a.example"
+        RelayParts(node_public_url="https://a.example/").node.registration().public_url == "https://a.example"
     )
 
 
 async def test_orders_are_carried_out() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(master_url="http://master.example"), origin) as rig:
+    async with running(RelayParts(master_url="http://master.example"), origin) as rig:
         assert rig.node.readiness() == (False, ["the master has not answered yet"])
         first = orders(1, order(origin, bearer=seal(SECRET.encode(), b"hush")))
         rig.node.obey(first)
@@ -87,9 +87,9 @@ async def test_orders_are_carried_out() -> None:
         assert origin.bearers == {"Bearer hush"}
         assert get(rig).status == 200
         assert rig.node.readiness() == (True, [])
-        stream = rig.edge.streams["class1"]
+        stream = rig.delivery.streams["class1"]
         rig.node.obey(first)
-        assert rig.edge.streams["class1"] is stream
+        assert rig.delivery.streams["class1"] is stream
         rig.node.obey(orders(2))
         assert rig.streams.names == ()
         assert refused(rig) == 404
@@ -97,7 +97,7 @@ async def test_orders_are_carried_out() -> None:
 
 async def test_a_heartbeat_tells_what_is_going_on() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(master_url="http://master.example"), origin) as rig:
+    async with running(RelayParts(master_url="http://master.example"), origin) as rig:
         rig.node.obey(orders(7, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
@@ -112,7 +112,7 @@ async def test_a_heartbeat_tells_what_is_going_on() -> None:
 
 async def test_a_heartbeat_of_many_viewers_lets_others_run_in_between() -> None:
     origin, ran = StillOrigin(), 0
-    async with running(RelayRig(max_connections=1000), origin) as rig:
+    async with running(RelayParts(max_connections=1000), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         for number in range(3 * REPORTS_A_TURN):
@@ -137,7 +137,7 @@ async def test_a_heartbeat_of_many_viewers_lets_others_run_in_between() -> None:
 
 async def test_the_revoked_and_the_closed_are_turned_away() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
@@ -154,7 +154,7 @@ async def test_the_revoked_and_the_closed_are_turned_away() -> None:
 
 async def test_keys_follow_the_master() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         other = seal(SECRET.encode(), b"o" * 32)
@@ -166,13 +166,13 @@ async def test_with_public_keys_a_relay_checks_tokens_and_can_make_none() -> Non
     signing = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
     sealed = seal(SECRET.encode(), write_jwks([signing.public_key()]))
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         rig.node.obey(cluster_protocol.Orders(2, viewer_jwks=sealed, streams=(order(origin),)))
         assert refused(rig) == 401, "made with the shared secret of before"
         assert get(rig, key=signing, token_id="t2").status == 200
-        held = rig.edge.admission.keys
+        held = rig.delivery.admission.keys
         assert [type(key).__name__ for key in held] == [type(signing.public_key()).__name__]
         with pytest.raises(ClusterError):
             rig.node.obey(
@@ -182,7 +182,7 @@ async def test_with_public_keys_a_relay_checks_tokens_and_can_make_none() -> Non
 
 async def test_draining_is_told_by_the_master_or_the_operator() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
@@ -200,7 +200,7 @@ async def test_draining_is_told_by_the_master_or_the_operator() -> None:
 
 async def test_a_class_that_ends_and_begins_again() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         assert b"#EXT-X-ENDLIST" not in get(rig).text
@@ -212,10 +212,10 @@ async def test_a_class_that_ends_and_begins_again() -> None:
 
 async def test_numbers_of_the_cluster_are_taken_newest_last() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         bases = (base(100, 3), base(50, 2, "bbbbbbbbbbbb"))
         rig.node.obey(orders(1, order(origin, epochs=bases)))
-        timeline = rig.edge.streams["class1"].timeline
+        timeline = rig.delivery.streams["class1"].timeline
         assert [e.discontinuity_seq for e in timeline.epochs] == [2, 3]
         await rig.until(lambda: rig.ready("class1"))
         assert b"#EXT-X-MEDIA-SEQUENCE:100\n" in get(rig).text
@@ -223,10 +223,10 @@ async def test_numbers_of_the_cluster_are_taken_newest_last() -> None:
 
 async def test_a_relay_that_counts_differently_starts_over(caplog: pytest.LogCaptureFixture) -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
-        before = rig.edge.streams["class1"]
+        before = rig.delivery.streams["class1"]
         rig.node.obey(orders(2, order(origin, epochs=(base(100, 3),))))
         assert before.refused
         assert "stream.renumbered stream=class1" in caplog.text
@@ -236,9 +236,9 @@ async def test_a_relay_that_counts_differently_starts_over(caplog: pytest.LogCap
 
 
 async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
-    async with running(RelayRig()) as rig:
+    async with running(RelayParts()) as rig:
         rig.streams.follow("class1", ("http://127.0.0.1:9/index.m3u8",))
-        await rig.until(lambda: "connection" in rig.edge.streams["class1"].problem)
+        await rig.until(lambda: "connection" in rig.delivery.streams["class1"].problem)
         ready, (reason,) = rig.node.readiness()
         assert not ready
         assert reason.startswith("class1: ")
@@ -246,8 +246,8 @@ async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
 
 
 async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
-    async with running(RelayRig()) as rig:
-        stream = rig.edge.open_stream("class1")
+    async with running(RelayParts()) as rig:
+        stream = rig.delivery.open_stream("class1")
         assert not rig.node.readiness()[0]
         stream.idle = True  # else nobody would ever be sent here to ask
         assert rig.node.readiness() == (True, [])
@@ -255,21 +255,21 @@ async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
 
 async def test_figures_are_brought_up_to_date() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
         get(rig)
-        rig.edge.open_stream("class2")
+        rig.delivery.open_stream("class2")
         figures = rig.node.refresh()
         assert (figures.viewers, figures.max_viewers, figures.waiters) == (1, 40, 0)
-        assert figures.cache_bytes == rig.blobs.live_bytes > 0
+        assert figures.cache_bytes == rig.bodies.live_bytes > 0
         one = figures.streams["class1"]
         assert (one.viewers, one.epochs, one.gaps, one.cache_bytes) == (1, 1, 0, figures.cache_bytes)
         assert one.lag_s >= 0
 
 
 async def test_waiting_for_the_last_viewer(autojump_clock: trio.testing.MockClock) -> None:
-    rig = RelayRig()
+    rig = RelayParts()
     with trio.fail_after(30):
         await rig.node.empty()
         rig.admission.public = True
@@ -277,5 +277,5 @@ async def test_waiting_for_the_last_viewer(autojump_clock: trio.testing.MockCloc
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rig.node.empty)
             await trio.sleep(5)
-            rig.edge.sweep(1e9)
+            rig.delivery.sweep(1e9)
     rig.reactor._epoll.close()

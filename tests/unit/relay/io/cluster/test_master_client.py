@@ -12,16 +12,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from relay.base.cluster_protocol import EpochAsk, EpochBase, Heartbeat, Orders, Register
+from relay.base.cluster_protocol import EpochOffset, EpochRequest, Heartbeat, Orders, Registration
 from relay.base.errors import ClusterError
 from relay.io.cluster import master_client
-from relay.io.cluster.master_client import Control
-from tests.harness.fake_http import FakeServer, Request
+from relay.io.cluster.master_client import MasterClient
+from tests.harness.fake_http import FakeServer, ReceivedRequest
 from tests.harness.fake_master import FakeMaster
 
 SECRET = b"s" * 32
-ASK = EpochAsk("class1", "aaaaaaaaaaaa", 7, 0, 0)
-BASE = EpochBase("class1", "aaaaaaaaaaaa", 3, 1)
+ASK = EpochRequest("class1", "aaaaaaaaaaaa", 7, 0, 0)
+BASE = EpochOffset("class1", "aaaaaaaaaaaa", 3, 1)
 
 
 @dataclass
@@ -29,8 +29,8 @@ class FakeNode:
     obeyed: list[Orders] = field(default_factory=list)
     refuses: bool = False
 
-    def registration(self) -> Register:
-        return Register("n1", "http://n1:8080", "http://n1:8081", (), 150, 0, "1", 0.0)
+    def registration(self) -> Registration:
+        return Registration("n1", "http://n1:8080", "http://n1:8081", (), 150, 0, "1", 0.0)
 
     async def heartbeat(self, *, full: bool) -> Heartbeat:
         version = self.obeyed[-1].version if self.obeyed else 0
@@ -45,9 +45,9 @@ class FakeNode:
 @asynccontextmanager
 async def cluster(
     secret: bytes = SECRET, **of_master: object
-) -> AsyncIterator[tuple[FakeMaster, Control, FakeNode]]:
+) -> AsyncIterator[tuple[FakeMaster, MasterClient, FakeNode]]:
     master, node = FakeMaster(SECRET, **of_master), FakeNode()
-    relay = Control("http://master:8000/", "n1", secret, transport=master, chance=lambda: 1.0)
+    relay = MasterClient("http://master:8000/", "n1", secret, transport=master, chance=lambda: 1.0)
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: relay.run(node, task_status=task_status))
         yield master, relay, node
@@ -265,11 +265,11 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
     """With a bounded pool httpx 0.28 ends with slots stuck in CONNECTING."""
     dice = random.Random(7)
 
-    async def slow(request: Request, stream: trio.abc.Stream) -> None:
+    async def slow(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await trio.sleep(0.005)
         await answer_epoch(request, stream)
 
-    async def impatient(relay: Control) -> None:
+    async def impatient(relay: MasterClient) -> None:
         with trio.move_on_after(dice.uniform(0, 0.03)):
             while True:
                 await relay.epoch(ASK)
@@ -278,7 +278,7 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: server.run(sockets=True, task_status=task_status))
-            relay = Control(server.url, "n1", SECRET)
+            relay = MasterClient(server.url, "n1", SECRET)
             for _ in range(15):
                 async with trio.open_nursery() as calls:
                     for _ in range(20):
@@ -289,7 +289,7 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
             nursery.cancel_scope.cancel()
 
 
-async def answer_epoch(request: Request, stream: trio.abc.Stream) -> None:
+async def answer_epoch(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     body = msgspec.json.encode(BASE)
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     await stream.send_all(head.encode() + body)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.core.delivery.response import Reply
-from relay.io.delivery.connection import SEND_BYTES_PER_TURN, Connection, State, TlsConnection
-from relay.io.delivery.memfd import Blob, BlobStore
+from relay.core.delivery.response import Response
+from relay.io.delivery.connection import SEND_BYTES_PER_TURN, Connection, ConnectionState, TlsConnection
+from relay.io.delivery.memfd import MemfdBody, MemfdStore
 from tests.harness.certificates import self_signed
 
 if TYPE_CHECKING:
@@ -64,19 +64,19 @@ def pair() -> Iterator[Pair]:
     viewer.close()
 
 
-def blob(size: int) -> Blob:
-    made = BlobStore().new()
+def filled_body(size: int) -> MemfdBody:
+    made = MemfdStore().new()
     made.append(b"before")
     made.append(bytes(range(256)) * (size // 256))
     return made
 
 
-def of(body: Blob, size: int) -> Reply:
-    return Reply(200, "segment", b"HEAD\r\n", body=body, offset=6, size_bytes=size)
+def of(body: MemfdBody, size: int) -> Response:
+    return Response(200, "segment", b"HEAD\r\n", body=body, offset=6, size_bytes=size)
 
 
 def test_a_small_reply_goes_out_at_once(pair: Pair) -> None:
-    assert pair.ours.start(Reply(200, "playlist", b"HEAD\r\n", b"text"), b"tail\r\n", head_only=False)
+    assert pair.ours.start(Response(200, "playlist", b"HEAD\r\n", b"text"), b"tail\r\n", head_only=False)
     pair.read()
     assert pair.got == b"HEAD\r\ntail\r\ntext"
     assert pair.ours.unsent_bytes == 0
@@ -84,15 +84,15 @@ def test_a_small_reply_goes_out_at_once(pair: Pair) -> None:
 
 
 def test_a_head_alone(pair: Pair) -> None:
-    assert pair.ours.start(Reply(200, "playlist", b"HEAD\r\n", b"text"), b"tail\r\n", head_only=True)
-    assert pair.ours.start(of(blob(256), 256), b"tail\r\n", head_only=True)
+    assert pair.ours.start(Response(200, "playlist", b"HEAD\r\n", b"text"), b"tail\r\n", head_only=True)
+    assert pair.ours.start(of(filled_body(256), 256), b"tail\r\n", head_only=True)
     pair.read()
     assert pair.got == b"HEAD\r\ntail\r\n" * 2
 
 
 def test_text_that_does_not_fit_is_continued(pair: Pair) -> None:
     text = b"x" * 300_000
-    assert not pair.ours.start(Reply(200, "playlist", b"HEAD\r\n", text), b"tail\r\n", head_only=False)
+    assert not pair.ours.start(Response(200, "playlist", b"HEAD\r\n", text), b"tail\r\n", head_only=False)
     assert 0 < pair.ours.unsent_bytes < 300_012
     pair.finish()
     assert pair.got == b"HEAD\r\ntail\r\n" + text
@@ -100,19 +100,19 @@ def test_text_that_does_not_fit_is_continued(pair: Pair) -> None:
 
 def test_a_body_that_does_not_fit_is_continued_and_let_go(pair: Pair) -> None:
     size = 3 * SEND_BYTES_PER_TURN
-    body = blob(size)
+    body = filled_body(size)
     wanted = b"HEAD\r\ntail\r\n" + bytes(body.view(6, size))
     assert not pair.ours.start(of(body, size), b"tail\r\n", head_only=False)
-    assert pair.ours.blob is body
+    assert pair.ours.body is body
     pair.finish()
     assert pair.got == wanted
-    assert pair.ours.blob is None
+    assert pair.ours.body is None
 
 
 def test_not_even_the_head_fits(pair: Pair) -> None:
     while pair.ours._send(b"x" * 1000, more=False):
         pass
-    assert not pair.ours.start(of(blob(256), 256), b"tail\r\n", head_only=False)
+    assert not pair.ours.start(of(filled_body(256), 256), b"tail\r\n", head_only=False)
     assert pair.ours.unsent_bytes == 256 + len(b"HEAD\r\ntail\r\n")
     pair.finish()
     assert pair.got.endswith(b"tail\r\n" + bytes(range(256)))
@@ -128,7 +128,7 @@ def test_one_connection_takes_so_much_of_a_turn_and_no_more() -> None:
     pair = Pair(Connection(ours, "127.0.0.1"), viewer)
     size = 2 * SEND_BYTES_PER_TURN + 256
     before = size
-    pair.ours.start(of(blob(size), size), b"\r\n", head_only=False)
+    pair.ours.start(of(filled_body(size), size), b"\r\n", head_only=False)
     while pair.ours.unsent_bytes:
         assert before - pair.ours.unsent_bytes <= SEND_BYTES_PER_TURN
         before = pair.ours.unsent_bytes
@@ -140,7 +140,7 @@ def test_one_connection_takes_so_much_of_a_turn_and_no_more() -> None:
 
 def test_a_body_that_is_shorter_than_was_said_ends_the_connection(pair: Pair) -> None:
     with pytest.raises(ConnectionError):
-        pair.ours.start(of(blob(256), 300), b"\r\n", head_only=False)
+        pair.ours.start(of(filled_body(256), 300), b"\r\n", head_only=False)
 
 
 def test_reading(pair: Pair) -> None:
@@ -156,7 +156,7 @@ def test_shutting_tells_the_viewer_and_closing_lets_go(pair: Pair) -> None:
     pair.ours.shut()
     assert pair.viewer.recv(10) == b""
     pair.ours.close()
-    assert pair.ours.state is State.CLOSED
+    assert pair.ours.state is ConnectionState.CLOSED
     with pytest.raises(OSError, match="closed|descriptor"):
         pair.ours.receive()
 
@@ -189,12 +189,12 @@ def secure(tmp_path: Path) -> Iterator[Pair]:
 
 def test_tls_text_and_bodies(secure: Pair) -> None:
     size = SEND_BYTES_PER_TURN + 512
-    body = blob(size)
+    body = filled_body(size)
     assert not secure.ours.start(of(body, size), b"\r\n", head_only=False)
     assert secure.finish() > 1
     assert secure.got == b"HEAD\r\n\r\n" + bytes(body.view(6, size))
     secure.got = b""
-    assert secure.ours.start(Reply(200, "playlist", b"HEAD\r\n", b"text"), b"\r\n", head_only=False)
+    assert secure.ours.start(Response(200, "playlist", b"HEAD\r\n", b"text"), b"\r\n", head_only=False)
     secure.read()
     assert secure.got == b"HEAD\r\n\r\ntext"
 

@@ -17,13 +17,13 @@ import trio
 
 from relay.base.tokens import mint_viewer
 from relay.core.counters import Counters
-from relay.core.delivery.delivery import Edge
-from relay.core.delivery.response import Cors
+from relay.core.delivery.delivery import Delivery
+from relay.core.delivery.response import CorsHeaders
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
 from relay.core.viewers.admission import Admission
-from relay.core.viewers.registry import Ledger
-from relay.io.delivery.memfd import BlobStore
-from relay.io.delivery.reactor import GATHER_PLAIN_S, GATHER_S, Deadlines, Reactor
+from relay.core.viewers.registry import ViewerRegistry
+from relay.io.delivery.memfd import MemfdStore
+from relay.io.delivery.reactor import GATHER_PLAIN_S, GATHER_S, Reactor, Timeouts
 from relay.io.delivery.tls import TlsContext
 from tests.harness.builders import begin, ll, opened, parts, segment
 from tests.harness.certificates import self_signed
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 KEY = b"k" * 32
 LIMIT_S = 20.0
 INDEX = MultivariantPlaylist((Variant("video.m3u8", (("BANDWIDTH", "1"),)),))
-QUICK = Deadlines(head_s=0.5, idle_s=0.5, write_s=0.5, min_read_bytes_per_s=10**9, linger_s=0.2)
+QUICK = Timeouts(head_s=0.5, idle_s=0.5, write_s=0.5, min_read_bytes_per_s=10**9, linger_s=0.2)
 
 
 def token(token_id: str = "t1") -> str:
@@ -107,28 +107,28 @@ class Rig:
     def __init__(
         self,
         *,
-        deadlines: Deadlines | None = None,
+        deadlines: Timeouts | None = None,
         part_bytes: int = 1000,
         max_connections: int = 2000,
         tls: TlsContext | None = None,
         max_bytes: int = 10**9,
         busy_events_per_s: int = 500,
     ) -> None:
-        self.blobs = BlobStore()
+        self.bodies = MemfdStore()
         self.counters = Counters()
-        self.admission = Admission(Ledger(), keys=(KEY,), max_viewers=5000)
-        self.edge = Edge(
-            self.admission, Cors(("http://page.example",)), self.blobs.new, max_stream_bytes=max_bytes
+        self.admission = Admission(ViewerRegistry(), keys=(KEY,), max_viewers=5000)
+        self.delivery = Delivery(
+            self.admission, CorsHeaders(("http://page.example",)), self.bodies.new, max_stream_bytes=max_bytes
         )
         self.reactor = Reactor(
-            self.edge,
+            self.delivery,
             self.counters,
             max_connections=max_connections,
             tls=tls,
             deadlines=deadlines,
             busy_events_per_s=busy_events_per_s,
         )
-        self.stream = self.edge.open_stream("class1")
+        self.stream = self.delivery.open_stream("class1")
         self.stream.describe(INDEX, "http://origin.example/index.m3u8")
         self.window = self.stream.windows["v0"]
         self.part_bytes = part_bytes
@@ -200,7 +200,7 @@ async def test_many_requests_on_one_connection() -> None:
             assert (await viewer.get(rig.whole)).body == rig.whole_body
         assert rig.counters.accepted == rig.reactor.open_connections == 1
         assert rig.counters.requests["segment", 200] == 3
-        (noted,) = rig.edge.ledger
+        (noted,) = rig.delivery.registry
         assert noted.sent_bytes == rig.counters.sent_bytes > 3 * len(rig.whole_body)
 
 
@@ -220,7 +220,7 @@ async def test_what_comes_after_a_held_request_waits_for_it() -> None:
         viewer = await rig.connect()
         await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
         await viewer.send("nothing")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         rig.extend(1, 3)
         assert (await viewer.read()).status == 200
         assert (await viewer.read()).status == 404
@@ -293,12 +293,12 @@ async def test_a_flood_within_one_connection_ends_it() -> None:
     async with relay() as rig:
         viewer = await rig.connect()
         await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         with pytest.raises((trio.BrokenResourceError, AssertionError)):  # noqa: PT012
             while True:
                 await viewer.stream.send_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
                 assert rig.reactor.open_connections
-        assert rig.edge.held == 0
+        assert rig.delivery.held == 0
 
 
 # -- waiting --------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ async def test_a_new_part_answers_all_waiters_with_the_same_bytes() -> None:
         viewers = [await rig.connect(token(f"t{n}")) for n in range(50)]
         for viewer in viewers:
             await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2", "Accept-Encoding: gzip")
-        await rig.until(lambda: rig.edge.held == len(viewers))
+        await rig.until(lambda: rig.delivery.held == len(viewers))
         rig.extend(1, 3)
         answers = [await viewer.read() for viewer in viewers]
         assert {a.body for a in answers} == {answers[0].body}
@@ -317,7 +317,7 @@ async def test_a_new_part_answers_all_waiters_with_the_same_bytes() -> None:
         assert isinstance(listed, MediaPlaylist)
         assert listed.open_segment is not None
         assert len(listed.open_segment.parts) == 3
-        assert rig.edge.held == 0
+        assert rig.delivery.held == 0
         assert sum(rig.counters.push_s.counts) == 1
 
 
@@ -329,17 +329,17 @@ async def test_a_held_request_gets_the_unchanged_playlist_at_the_limit() -> None
         after = await viewer.get("v0.m3u8?_HLS_msn=1&_HLS_part=2")
         assert (after.status, after.body) == (200, before.body)
         assert 1.7 < trio.current_time() - started_s < 3.5  # 0.75 of what hls.js bears, here 1.8 s
-        assert rig.edge.held == 0
+        assert rig.delivery.held == 0
 
 
 async def test_a_viewer_who_leaves_while_held_leaves_nothing_behind() -> None:
     async with relay() as rig:
         viewer = await rig.connect()
         await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         await viewer.stream.aclose()
         await rig.until(lambda: not rig.reactor.open_connections)
-        assert rig.edge.held == 0
+        assert rig.delivery.held == 0
         rig.extend(1, 3)
 
 
@@ -347,11 +347,11 @@ async def test_a_reset_while_held_leaves_nothing_behind() -> None:
     async with relay() as rig:
         viewer = await rig.connect()
         await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         viewer.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # type: ignore[attr-defined]
         await viewer.stream.aclose()
         await rig.until(lambda: not rig.reactor.open_connections)
-        assert rig.edge.held == 0
+        assert rig.delivery.held == 0
 
 
 async def test_the_revoked_are_turned_away_held_or_idle() -> None:
@@ -360,7 +360,7 @@ async def test_the_revoked_are_turned_away_held_or_idle() -> None:
         await held.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
         await idle.get("v0.m3u8")
         await other.get("v0.m3u8")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         rig.reactor.turn_away(rig.admission.revoke(["held", "idle"], []))
         assert (await held.read()).status == 403
         await idle.closed()
@@ -372,9 +372,9 @@ async def test_draining_moves_players_on_while_segments_flow() -> None:
     async with relay() as rig:
         held, other = await rig.connect(), await rig.connect()
         await held.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         rig.admission.draining = True
-        rig.reactor.release(rig.edge.everyone(rig.stream))
+        rig.reactor.release(rig.delivery.everyone(rig.stream))
         assert (await held.read()).status == 410
         assert (await other.get("v0.m3u8")).status == 410
         assert (await other.get(rig.whole)).body == rig.whole_body
@@ -416,7 +416,7 @@ async def test_a_thousand_slow_readers_hold_nobody_up() -> None:
             started_s = trio.current_time()
             assert (await quick.get("v0.m3u8")).status == 200
             assert trio.current_time() - started_s < 1.0
-        assert rig.blobs.live_blobs <= 4  # one copy for all of them
+        assert rig.bodies.live_blobs <= 4  # one copy for all of them
 
 
 async def test_a_head_that_comes_too_slowly_is_answered_408() -> None:
@@ -487,7 +487,7 @@ async def test_a_fault_of_ours_ends_one_connection_and_is_counted(caplog: pytest
     async with relay() as rig:
         good, bad = await rig.connect(), await rig.connect(token("bad"))
         await good.get("v0.m3u8")
-        rig.window.edge = None  # type: ignore[assignment]  # as a bug might leave it
+        rig.window.live_edge = None  # type: ignore[assignment]  # as a bug might leave it
         await bad.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
         await bad.closed()
         assert rig.counters.refused["internal"] == 1
@@ -504,11 +504,11 @@ async def test_what_is_evicted_while_it_is_sent_is_sent_to_the_end_and_then_free
         for msn in range(2, 6):
             rig.extend(msn, 4)
         assert rig.window.lookup(name) is None
-        held = rig.blobs.live_blobs
+        held = rig.bodies.live_blobs
         assert (await slow.read()).body == wanted
         gc.collect()
-        assert rig.blobs.live_blobs == held - 1
-        assert rig.blobs.live_bytes <= 8_000_000
+        assert rig.bodies.live_blobs == held - 1
+        assert rig.bodies.live_bytes <= 8_000_000
 
 
 async def test_descriptors_do_not_leak() -> None:
@@ -526,9 +526,9 @@ async def test_descriptors_do_not_leak() -> None:
             await trio.aclose_forcefully(viewer.stream)
         reactor = rig.reactor
         await rig.until(lambda: not reactor.open_connections)
-        assert rig.edge.held == 0
+        assert rig.delivery.held == 0
         assert count() == during
-        rig.edge.close_stream("class1")
+        rig.delivery.close_stream("class1")
         del rig
     gc.collect()
     assert count() <= before + 1
@@ -551,7 +551,7 @@ async def test_a_busy_relay_gathers_requests_and_a_new_part_does_not_wait_for_it
             assert (await viewer.get("index.m3u8")).status == 200
         assert rig.reactor.gathers_s == GATHER_PLAIN_S  # nobody waits for a part
         await waiter.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held == 1)
+        await rig.until(lambda: rig.delivery.held == 1)
         rig.extend(1, 3)
         assert b"-1.2.mp4" in (await waiter.read()).body
         assert (await viewer.get(rig.whole)).body == rig.whole_body
@@ -565,7 +565,7 @@ async def test_turns_are_measured() -> None:
         viewer = await rig.connect()
         await viewer.get("v0.m3u8")
         await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         taken, working = rig.counters.turn_s, rig.counters.turn_cpu_s
         assert 0 < sum(taken.counts) == sum(working.counts)
         assert 0 < working.sum <= taken.sum + 0.001  # two clocks
@@ -580,7 +580,7 @@ async def test_a_turn_ends_within_its_time_while_it_decides_too(monkeypatch: pyt
         viewers = [await rig.connect() for _ in range(5)]
         for viewer in viewers:
             await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held == len(viewers))
+        await rig.until(lambda: rig.delivery.held == len(viewers))
         monkeypatch.setattr("relay.io.delivery.reactor.TURN_BUDGET_S", 0.0)
         before = sum(rig.counters.turn_s.counts)
         rig.extend(1, 3)
@@ -595,9 +595,9 @@ async def test_egress_is_measured_and_the_silent_are_swept() -> None:
         viewer = await rig.connect()
         await viewer.get(rig.whole)
         await rig.until(lambda: rig.admission.egress_bps > 1_000_000)
-        for one in rig.edge.ledger:
+        for one in rig.delivery.registry:
             one.last_s -= 60
-        await rig.until(lambda: not len(rig.edge.ledger))
+        await rig.until(lambda: not len(rig.delivery.registry))
 
 
 # -- TLS ------------------------------------------------------------------------------------------
@@ -615,7 +615,7 @@ async def test_tls_in_the_same_loop(tmp_path: Path) -> None:
         assert (await viewer.get("v0.m3u8")).status == 200
         assert (await viewer.get(rig.whole)).body == rig.whole_body
         await viewer.send("v0.m3u8?_HLS_msn=1&_HLS_part=2")
-        await rig.until(lambda: rig.edge.held)
+        await rig.until(lambda: rig.delivery.held)
         rig.extend(1, 3)
         assert (await viewer.read()).status == 200
         wrong = await rig.connect()

@@ -13,8 +13,8 @@ from trio.testing import MockClock
 from relay.base.errors import ConfigError, OriginError
 from relay.core.counters import OriginCounters
 from relay.core.playlist import ByteRange
-from relay.io.origin.http_client import Limits, Upstream, dial
-from tests.harness.fake_http import FakeServer, Handler, Request, drip, reply
+from relay.io.origin.http_client import OriginClient, OriginLimits, dial
+from tests.harness.fake_http import FakeServer, Handler, ReceivedRequest, drip, reply
 
 REAL_TIME_S = 5.0
 
@@ -25,12 +25,12 @@ class Bench:
     def __init__(self, server: FakeServer, **settings: object) -> None:
         self.server = server
         self.counters = OriginCounters()
-        self.upstream = Upstream(server.url + "/live/index.m3u8", counters=self.counters, **settings)
+        self.origin_client = OriginClient(server.url + "/live/index.m3u8", counters=self.counters, **settings)
 
     async def get(self, path: str = "/live/a.mp4", **how):
         how = {"first_byte_s": 2.0, "max_bytes": 1000, **how}
         url = path if "base_url" in how else self.server.url + path
-        return await self.upstream.get(url, **how)
+        return await self.origin_client.get(url, **how)
 
     async def kind(self, path: str = "/live/a.mp4", **how: object) -> str:
         with pytest.raises(OriginError) as caught:
@@ -48,15 +48,15 @@ async def bench(handler: Handler, *, sockets: bool = False, **settings: object) 
             settings = {"connect": server.connect, **settings}
         made = Bench(server, **settings)
         yield made
-        await made.upstream.aclose()
+        await made.origin_client.aclose()
         nursery.cancel_scope.cancel()
 
 
-async def hello(request: Request, stream: trio.abc.Stream) -> None:
+async def hello(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await stream.send_all(reply(b"hello"))
 
 
-async def silent(request: Request, stream: trio.abc.Stream) -> None:
+async def silent(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     await trio.sleep_forever()
 
 
@@ -79,7 +79,7 @@ async def test_a_request_says_what_it_must_and_connections_are_kept() -> None:
 
 
 async def test_pieces_of_a_good_body_go_to_the_sink_as_they_arrive(autojump_clock: MockClock) -> None:
-    async def slowly(request: Request, stream: trio.abc.Stream) -> None:
+    async def slowly(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await drip(stream, reply(b"abcd"), 1.0, 23)
 
     pieces: list[tuple[float, bytes]] = []
@@ -92,7 +92,7 @@ async def test_pieces_of_a_good_body_go_to_the_sink_as_they_arrive(autojump_cloc
 
 
 async def test_the_text_of_an_error_never_reaches_the_sink() -> None:
-    async def missing(request: Request, stream: trio.abc.Stream) -> None:
+    async def missing(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"no such thing", 404))
 
     async with bench(missing) as it:
@@ -113,7 +113,7 @@ async def test_a_sink_that_fails_keeps_its_error() -> None:
 
 
 async def test_a_byte_range_is_asked_for() -> None:
-    async def ranged(request: Request, stream: trio.abc.Stream) -> None:
+    async def ranged(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         assert request.headers["range"] == "bytes=2-4"
         await stream.send_all(reply(b"llo", 206, [("Content-Range", "bytes 2-4/5")]))
 
@@ -124,7 +124,7 @@ async def test_a_byte_range_is_asked_for() -> None:
 @pytest.mark.parametrize("bearer", ["a\r\nHost: evil", "ü"])
 def test_a_bearer_that_breaks_a_header_is_refused(bearer: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Upstream("http://h/", bearer=bearer)
+        OriginClient("http://h/", bearer=bearer)
     assert bearer not in str(caught.value)
 
 
@@ -145,7 +145,7 @@ def test_a_bearer_that_breaks_a_header_is_refused(bearer: str) -> None:
 async def test_no_address_but_the_origins_is_ever_asked(url: str) -> None:
     async with bench(hello) as it:
         with pytest.raises(OriginError) as caught:
-            await it.upstream.get(url, first_byte_s=1, max_bytes=10)
+            await it.origin_client.get(url, first_byte_s=1, max_bytes=10)
         assert caught.value.kind == "refused"
         assert it.server.connections == 0
 
@@ -160,12 +160,12 @@ async def test_a_playlists_uri_that_leads_elsewhere_is_refused_and_counted(uri: 
 async def test_a_playlists_uri_is_resolved() -> None:
     async with bench(hello) as it:
         base = it.server.url + "/live/video1_stream.m3u8"
-        answer = await it.upstream.get("../x.mp4?a=b", base_url=base, first_byte_s=1, max_bytes=10)
+        answer = await it.origin_client.get("../x.mp4?a=b", base_url=base, first_byte_s=1, max_bytes=10)
         assert answer.url == "http://origin.test/x.mp4?a=b"
 
 
 async def test_redirects_stay_on_the_server_and_end() -> None:
-    async def redirecting(request: Request, stream: trio.abc.Stream) -> None:
+    async def redirecting(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         where = {
             "/live/a": "b?cookieCheck=1",
             "/live/b": "/live/c",
@@ -209,31 +209,31 @@ async def test_a_connection_that_never_comes(first_byte_s: float, autojump_clock
 
     async with bench(hello, connect=never) as it:
         assert await it.kind(first_byte_s=first_byte_s) == "connect"
-        assert trio.current_time() == pytest.approx(min(first_byte_s, Limits().connect_s))
+        assert trio.current_time() == pytest.approx(min(first_byte_s, OriginLimits().connect_s))
 
 
 async def test_silence_within_an_answer(autojump_clock: MockClock) -> None:
-    async def stuck(request: Request, stream: trio.abc.Stream) -> None:
+    async def stuck(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"hello")[:-1])
         await trio.sleep_forever()
 
     async with bench(stuck) as it:
         assert await it.kind() == "timeout"
-        assert trio.current_time() == pytest.approx(Limits().progress_s)
+        assert trio.current_time() == pytest.approx(OriginLimits().progress_s)
 
 
 @pytest.mark.parametrize("data", [reply(b"x" * 500), b"HTTP/1.1 200 OK\r\nA: " + b"b" * 500])
 async def test_an_answer_that_drips_for_ever(data: bytes, autojump_clock: MockClock) -> None:
-    async def dripping(request: Request, stream: trio.abc.Stream) -> None:
+    async def dripping(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await drip(stream, data, 4.0)
 
     async with bench(dripping) as it:
         assert await it.kind() == "timeout"
-        assert trio.current_time() == pytest.approx(Limits().answer_s)
+        assert trio.current_time() == pytest.approx(OriginLimits().answer_s)
 
 
 async def test_a_third_caller_waits_for_one_of_two_connections(autojump_clock: MockClock) -> None:
-    async def slow(request: Request, stream: trio.abc.Stream) -> None:
+    async def slow(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await trio.sleep(1)
         await stream.send_all(reply(b"hello"))
 
@@ -246,7 +246,7 @@ async def test_a_third_caller_waits_for_one_of_two_connections(autojump_clock: M
 
 
 async def test_the_wait_for_a_connection_ends(autojump_clock: MockClock) -> None:
-    async with bench(silent, limits=Limits(queue_s=1.5)) as it, trio.open_nursery() as nursery:
+    async with bench(silent, limits=OriginLimits(queue_s=1.5)) as it, trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(lambda: it.get(first_byte_s=1000))
         await trio.testing.wait_all_tasks_blocked()
@@ -263,7 +263,7 @@ async def test_the_wait_for_a_connection_ends(autojump_clock: MockClock) -> None
     "sent", [b"", b"HTTP/1.1 2", reply(b"hello")[:-2], reply(b"hello", chunked=True)[:-5]]
 )
 async def test_an_answer_cut_short(sent: bytes, sockets: bool) -> None:
-    async def cut(request: Request, stream: trio.abc.Stream) -> None:
+    async def cut(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         if sent:
             await stream.send_all(sent)
         await stream.aclose()
@@ -276,7 +276,7 @@ async def test_an_answer_cut_short(sent: bytes, sockets: bool) -> None:
 
 @pytest.mark.parametrize("sockets", [False, True])
 async def test_a_closed_idle_connection_is_replaced_without_notice(sockets: bool) -> None:
-    async def once(request: Request, stream: trio.abc.Stream) -> None:
+    async def once(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"hello"))
         await stream.aclose()
 
@@ -289,7 +289,7 @@ async def test_a_closed_idle_connection_is_replaced_without_notice(sockets: bool
 
 
 async def test_a_second_failure_is_not_retried() -> None:
-    async def first_only(request: Request, stream: trio.abc.Stream) -> None:
+    async def first_only(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         if request.connection == 1 and "range" not in request.headers:
             await stream.send_all(reply(b"hello"))
         else:
@@ -302,7 +302,7 @@ async def test_a_second_failure_is_not_retried() -> None:
 
 
 async def test_nothing_is_retried_once_an_answer_began() -> None:
-    async def half(request: Request, stream: trio.abc.Stream) -> None:
+    async def half(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         whole = len(it.server.requests) == 1
         await stream.send_all(reply(b"hello") if whole else b"HTTP/1.1 200 OK\r\n")
         if not whole:
@@ -317,10 +317,10 @@ async def test_nothing_is_retried_once_an_answer_began() -> None:
 async def test_an_old_idle_connection_is_not_used(autojump_clock: MockClock) -> None:
     async with bench(hello) as it:
         await it.get()
-        await trio.sleep(Limits().keep_alive_s - 0.1)
+        await trio.sleep(OriginLimits().keep_alive_s - 0.1)
         await it.get()
         assert it.server.connections == 1
-        await trio.sleep(Limits().keep_alive_s + 0.1)
+        await trio.sleep(OriginLimits().keep_alive_s + 0.1)
         await it.get()
         assert it.server.connections == 2
         assert it.counters.retries == 0
@@ -329,7 +329,7 @@ async def test_an_old_idle_connection_is_not_used(autojump_clock: MockClock) -> 
 
 
 async def test_a_word_spoken_unasked_is_not_taken_for_an_answer() -> None:
-    async def chatty(request: Request, stream: trio.abc.Stream) -> None:
+    async def chatty(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"hello"))
         if request.connection == 1:
             await stream.send_all(reply(b"late", 408))
@@ -345,7 +345,7 @@ async def test_a_word_spoken_unasked_is_not_taken_for_an_answer() -> None:
 
 
 async def test_a_cancelled_fetch_leaves_no_half_used_connection(autojump_clock: MockClock) -> None:
-    async def second_is_slow(request: Request, stream: trio.abc.Stream) -> None:
+    async def second_is_slow(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         if request.path == "/live/slow":
             await stream.send_all(reply(b"hello")[:-1])
             await trio.sleep(10)
@@ -361,7 +361,7 @@ async def test_a_cancelled_fetch_leaves_no_half_used_connection(autojump_clock: 
         assert (await it.get("/live/2")).body == b"/live/2"
         assert it.server.connections == 2
         assert not it.counters.failed
-        await it.upstream.aclose()
+        await it.origin_client.aclose()
         await trio.sleep(20)
         assert it.server.open_connections == 0
 
@@ -376,7 +376,7 @@ async def test_nobody_listens_and_no_such_name() -> None:
             ("http://no-such-host.invalid/x", "(its name is not known)"),
         ):
             with pytest.raises(OriginError) as caught:
-                await Upstream(url).get(url, first_byte_s=1, max_bytes=10)
+                await OriginClient(url).get(url, first_byte_s=1, max_bytes=10)
             assert caught.value.kind == "connect"
             assert why in caught.value.reason
 
@@ -409,13 +409,13 @@ async def test_https_is_verified(certificate: tuple[str, str]) -> None:
             await nursery.start(
                 lambda task_status: server.run(sockets=True, ssl_context=context, task_status=task_status)
             )
-            trusting = Upstream(server.url, ca_file=certificate[0])
+            trusting = OriginClient(server.url, ca_file=certificate[0])
             for _ in range(2):
                 answer = await trusting.get(server.url + "/x", first_byte_s=1, max_bytes=10)
                 assert answer.body == b"hello"
             assert server.connections == 1
             with pytest.raises(OriginError) as caught:
-                await Upstream(server.url).get(server.url + "/x", first_byte_s=1, max_bytes=10)
+                await OriginClient(server.url).get(server.url + "/x", first_byte_s=1, max_bytes=10)
             assert caught.value.kind == "connect"
             await trusting.aclose()
         nursery.cancel_scope.cancel()
@@ -427,9 +427,9 @@ async def test_a_connection_cancelled_within_its_handshake_is_closed() -> None:
     with trio.fail_after(REAL_TIME_S):
         async with trio.open_nursery() as nursery:
             url = f"https://127.0.0.1:{port}/"
-            upstream = Upstream(url, limits=Limits(connect_s=0.1), connect=dial)
+            origin_client = OriginClient(url, limits=OriginLimits(connect_s=0.1), connect=dial)
             with pytest.raises(OriginError) as caught:
-                await upstream.get(url, first_byte_s=1, max_bytes=10)
+                await origin_client.get(url, first_byte_s=1, max_bytes=10)
             assert caught.value.kind == "connect"
             accepted = await listeners[0].accept()
             while await accepted.receive_some():

@@ -16,26 +16,26 @@ from relay.core.counters import Counters, StreamFigures
 from relay.core.playlist import ByteRange, MediaPlaylist, Segment, parse, render
 from relay.core.stream.stream import Stream
 from relay.io.origin import puller as module
-from relay.io.origin.http_client import Answer, Limits, Upstream
+from relay.io.origin.http_client import OriginClient, OriginLimits, OriginResponse
 from relay.io.origin.puller import Puller
 from tests.harness.builders import MemoryBody, bytes_of, playlist, segment
-from tests.harness.fake_http import FakeServer, Request, reply
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.fake_origin import HlsOrigin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from relay.base.cluster_protocol import EpochAsk, EpochBase
+    from relay.base.cluster_protocol import EpochOffset, EpochRequest
 
 LIMIT_S = 300.0  # of virtual time
 
 
-class NotingUpstream(Upstream):
+class NotingUpstream(OriginClient):
     """A client that notes the addresses of the objects that it has brought."""
 
     brought: list[str]
 
-    async def get(self, url: str, **how: Any) -> Answer:
+    async def get(self, url: str, **how: Any) -> OriginResponse:
         answer = await super().get(url, **how)
         if answer.status in (200, 206) and ".m3u8" not in url:
             self.brought.append(answer.url)
@@ -48,15 +48,15 @@ class MemoryPuller(Puller):
     servers: dict[str, FakeServer]
     brought: list[str]
 
-    def _upstream(self, url: str) -> Upstream:
+    def _upstream(self, url: str) -> OriginClient:
         async def connect(origin: object) -> trio.abc.Stream:
             return await self.servers[origin.host].connect()  # type: ignore[attr-defined]
 
-        upstream = NotingUpstream(
+        origin_client = NotingUpstream(
             url, bearer=self._bearer, limits=self._limits, counters=self._counters, connect=connect
         )
-        upstream.brought = self.brought
-        return upstream
+        origin_client.brought = self.brought
+        return origin_client
 
 
 class Rig:
@@ -68,12 +68,12 @@ class Rig:
         self.figures = StreamFigures()
         self.counters = Counters()
         self.published: list[tuple[str, int]] = []
-        self.asks: list[EpochAsk] = []
+        self.asks: list[EpochRequest] = []
         self.puller = MemoryPuller(
             self.stream,
             tuple(f"http://{host}{path}" for host in servers),
             bearer=bearer,
-            limits=Limits(),
+            limits=OriginLimits(),
             publish=lambda _, window: self.published.append((window.rendition, window.version)),
             decide=self.decide,
             figures=self.figures,
@@ -88,7 +88,7 @@ class Rig:
             raise OSError(24, "Too many open files")
         return MemoryBody()
 
-    async def decide(self, ask: EpochAsk) -> EpochBase:
+    async def decide(self, ask: EpochRequest) -> EpochOffset:
         self.asks.append(ask)
         await trio.sleep(0.05)
         return self.stream.timeline.decide_alone(ask)
@@ -169,7 +169,7 @@ async def test_an_origin_that_says_nothing_at_all_is_lost(autojump_clock: trio.t
         origin.publish()
         await rig.until(lambda: rig.state == "live")
 
-        async def hang(request: Request, stream: trio.abc.Stream) -> bool:
+        async def hang(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
             await trio.sleep_forever()
             return True
 
@@ -187,7 +187,7 @@ async def test_a_hinted_part_that_is_never_sent_stops_nothing(
     origin = HlsOrigin()
     held: list[str] = []
 
-    async def withhold(request: Request, stream: trio.abc.Stream) -> bool:
+    async def withhold(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
         if "video1_part30." in request.path and not held:
             held.append(request.path)
             await trio.sleep_forever()
@@ -201,8 +201,8 @@ async def test_a_hinted_part_that_is_never_sent_stops_nothing(
     async with pulling(origin) as rig:
         origin.publish()
         await rig.until(lambda: held)
-        edge = rig.stream.windows["v0"].edge.last_msn
-        await rig.until(lambda: rig.stream.windows["v0"].edge.last_msn > edge + 2, 15)
+        newest_msn = rig.stream.windows["v0"].live_edge.last_msn
+        await rig.until(lambda: rig.stream.windows["v0"].live_edge.last_msn > newest_msn + 2, 15)
         if listed:
             assert objects(origin).count(held[0]) == 2
             assert not any(s.gap for s in rig.text().segments)
@@ -279,7 +279,7 @@ async def test_refusals_of_objects(status: int, autojump_clock: trio.testing.Moc
     origin = HlsOrigin(variant="mpegts")
     hits: list[str] = []
 
-    async def fault(request: Request, stream: trio.abc.Stream) -> bool:
+    async def fault(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
         if "seg4" in request.path and len(hits) < 2:
             hits.append(request.path)
             await stream.send_all(reply(b"no", status))
@@ -316,7 +316,7 @@ async def test_a_fetch_cut_off_by_a_lost_session_is_made_again(
     origin = HlsOrigin(variant="mpegts")
     stuck = trio.Event()
 
-    async def fault(request: Request, stream: trio.abc.Stream) -> bool:
+    async def fault(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
         if "seg3" in request.path and not stuck.is_set():
             stuck.set()
             await trio.sleep(2.5)
@@ -353,19 +353,19 @@ async def test_a_second_origin_takes_over_within_two_target_durations(
         await trio.sleep(20)
         assert not second.server.requests
 
-        async def hang(request: Request, stream: trio.abc.Stream) -> bool:
+        async def hang(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
             await trio.sleep_forever()
             return True
 
         first.before = hang
-        edge = rig.stream.windows["v0"].edge.last_msn
+        newest_msn = rig.stream.windows["v0"].live_edge.last_msn
         took_s = await rig.until(lambda: rig.stream.timeline.newest.key == "bbbbbbbbbbbb")  # type: ignore[union-attr]
         assert took_s <= wanted_s + 0.1
-        await rig.until(lambda: rig.stream.windows["v0"].edge.last_msn > edge + 2)
+        await rig.until(lambda: rig.stream.windows["v0"].live_edge.last_msn > newest_msn + 2)
         assert rig.state == "live"
         # It goes on where viewers were: what they have seen is not listed again, and they see the seam.
         listed = rig.text()
-        assert listed.media_sequence <= edge
+        assert listed.media_sequence <= newest_msn
         assert [s.discontinuity for s in listed.segments].count(True) == 1
         dates_s = [s.program_date_time_s or 0.0 for s in listed.segments]
         assert all(a - 1.0 < b for a, b in pairwise(dates_s))  # half a segment of 2 s twice at most
@@ -413,7 +413,7 @@ async def test_an_origin_that_stands_still_is_left(autojump_clock: trio.testing.
         await rig.until(lambda: rig.state == "live")
         frozen = render(first.playlist("main")).encode()
 
-        async def freeze(request: Request, stream: trio.abc.Stream) -> bool:
+        async def freeze(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
             if request.path.endswith("_stream.m3u8"):
                 await stream.send_all(reply(frozen))
                 return True
@@ -433,7 +433,7 @@ async def test_an_origin_whose_session_went_on_can_be_returned_to(
         second.publish("bbbbbbbbbbbb")
         await rig.until(lambda: rig.state == "live")
 
-        async def refuse(request: Request, stream: trio.abc.Stream) -> bool:
+        async def refuse(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
             await stream.send_all(reply(b"", 500))
             return True
 
@@ -443,9 +443,9 @@ async def test_an_origin_whose_session_went_on_can_be_returned_to(
         first.before, second.before = None, refuse
         await rig.until(lambda: rig.stream.timeline.newest.key == "aaaaaaaaaaaa+1")  # type: ignore[union-attr]
         await rig.until(lambda: rig.state == "live")
-        edge = rig.stream.windows["v0"].edge.last_msn
-        await rig.until(lambda: rig.stream.windows["v0"].edge.last_msn > edge + 3)
-        await rig.until(lambda: rig.stream.windows["a0"].edge.last_msn > edge + 3)
+        newest_msn = rig.stream.windows["v0"].live_edge.last_msn
+        await rig.until(lambda: rig.stream.windows["v0"].live_edge.last_msn > newest_msn + 3)
+        await rig.until(lambda: rig.stream.windows["a0"].live_edge.last_msn > newest_msn + 3)
         assert rig.figures.epochs == 3
 
 
@@ -466,7 +466,7 @@ async def test_the_origins_secret_is_sent(autojump_clock: trio.testing.MockClock
 
 
 def serving(texts: dict[str, str], status: int = 200) -> FakeServer:
-    async def handle(request: Request, stream: trio.abc.Stream) -> None:
+    async def handle(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         text = texts.get(request.path.lstrip("/"))
         if text is None and request.path.endswith(".mp4"):
             await stream.send_all(reply(request.path.encode()))
@@ -482,7 +482,7 @@ class OvenLike(HlsOrigin):
     OURS = re.compile(r"([0-9a-z]+)_(video1|audio2)_(init|seg|part)(\d*)\.mp4")
     THEIRS = re.compile(r"(init|seg|part)(\d*)_(video1|audio2)_([0-9a-z]+)_llhls\.m4s")
 
-    async def handle(self, request: Request, stream: trio.abc.Stream) -> None:
+    async def handle(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         path = self.THEIRS.sub(r"\4_\3_\1\2.mp4", request.path)
         status, body = await self._answer(replace(request, target=request.target.replace(request.path, path)))
         if path.endswith(".m3u8"):
@@ -513,7 +513,7 @@ async def test_an_origin_that_does_not_count_is_counted_for(autojump_clock: trio
     window, piece = 3, 100
     ranges: list[str] = []
 
-    async def handle(request: Request, stream: trio.abc.Stream) -> None:
+    async def handle(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         made = int(trio.current_time()) + 1
         if request.path.endswith(".m3u8"):
             first = max(0, made - window)
@@ -582,7 +582,7 @@ async def test_hostile_playlists_are_named_and_harm_nobody(
 async def test_bytes_that_are_no_text_or_too_many(
     body: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async def handle(request: Request, stream: trio.abc.Stream) -> None:
+    async def handle(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(body))
 
     async with pulling(origin0=FakeServer(handle)) as rig:

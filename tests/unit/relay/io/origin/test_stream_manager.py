@@ -7,39 +7,39 @@ from typing import TYPE_CHECKING
 import trio
 import trio.testing
 
-from relay.base.cluster_protocol import EpochBase
+from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import ClusterError
 from relay.io.origin import stream_manager as module
-from tests.harness.relay_parts import RelayRig, StillOrigin, running
+from tests.harness.relay_parts import RelayParts, StillOrigin, running
 
 if TYPE_CHECKING:
     import pytest
 
-    from relay.base.cluster_protocol import EpochAsk
+    from relay.base.cluster_protocol import EpochRequest
 
 
 async def test_a_stream_is_followed_until_it_is_forgotten() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         stream = rig.streams.follow("class1", (origin.url,), bearer="hush")
         assert rig.streams.names == ("class1",)
         await rig.until(lambda: rig.ready("class1"))
-        assert rig.edge.streams["class1"] is stream
+        assert rig.delivery.streams["class1"] is stream
         assert origin.bearers == {"Bearer hush"}
         assert rig.counters.streams["class1"].fetched["segment"] == 3
-        assert rig.blobs.live_blobs == 3
+        assert rig.bodies.live_blobs == 3
         del stream
         rig.streams.forget("class1")
-        assert "class1" not in rig.edge.streams
+        assert "class1" not in rig.delivery.streams
         assert "class1" not in rig.counters.streams
-        await rig.until(lambda: not rig.blobs.live_blobs)
+        await rig.until(lambda: not rig.bodies.live_blobs)
         await rig.until(lambda: not origin.server.open_connections)
         rig.streams.forget("class1")
 
 
 async def test_a_stream_that_is_forgotten_and_asked_for_again_at_once_runs() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.streams.follow("class1", (origin.url,))
         await rig.until(lambda: rig.ready("class1"))
         rig.streams.forget("class1")
@@ -50,38 +50,38 @@ async def test_a_stream_that_is_forgotten_and_asked_for_again_at_once_runs() -> 
 
 async def test_a_stream_that_is_forgotten_before_it_began_leaves_nothing() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.streams.follow("class1", (origin.url,))
         await trio.lowlevel.checkpoint()
         rig.streams.forget("class1")
         await trio.testing.wait_all_tasks_blocked()
-        assert "class1" not in rig.edge.streams
+        assert "class1" not in rig.delivery.streams
         assert "class1" not in rig.counters.streams
 
 
 async def test_another_origin_replaces_the_one_before() -> None:
     first, second = StillOrigin("aaaaaaaaaaaa"), StillOrigin("bbbbbbbbbbbb")
-    async with running(RelayRig(), first, second) as rig:
+    async with running(RelayParts(), first, second) as rig:
         rig.streams.follow("class1", (first.url,))
         await rig.until(lambda: rig.ready("class1"))
-        stream = rig.edge.streams["class1"]
+        stream = rig.delivery.streams["class1"]
         rig.streams.follow("class1", (first.url,))
         rig.streams.follow("class1", (second.url,))
         await rig.until(lambda: len(stream.timeline.epochs) == 2)
         await rig.until(lambda: not first.server.open_connections)
-        assert rig.edge.streams["class1"] is stream
+        assert rig.delivery.streams["class1"] is stream
 
 
 async def test_starting_over_drops_all_numbers() -> None:
     origin = StillOrigin()
-    async with running(RelayRig(), origin) as rig:
+    async with running(RelayParts(), origin) as rig:
         rig.streams.follow("class1", (origin.url,))
         await rig.until(lambda: rig.ready("class1"))
-        before = rig.edge.streams["class1"]
+        before = rig.delivery.streams["class1"]
         rig.streams.start_over("class1")
         assert before.refused
         await rig.until(lambda: rig.ready("class1"))
-        assert rig.edge.streams["class1"] is not before
+        assert rig.delivery.streams["class1"] is not before
         rig.streams.start_over("unknown")
 
 
@@ -89,7 +89,7 @@ async def test_only_so_many_streams(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "MAX_STREAMS", 2)
-    async with running(RelayRig()) as rig:
+    async with running(RelayParts()) as rig:
         for number in range(3):
             rig.streams.follow(f"class{number}", ("http://127.0.0.1:9/index.m3u8",))
         assert rig.streams.names == ("class0", "class1")
@@ -97,14 +97,14 @@ async def test_only_so_many_streams(
 
 
 async def test_the_master_gives_the_numbers() -> None:
-    async def master(ask: EpochAsk) -> EpochBase:
-        return EpochBase(ask.stream, ask.key, 1000, 7, 4, 0.0)
+    async def master(ask: EpochRequest) -> EpochOffset:
+        return EpochOffset(ask.stream, ask.key, 1000, 7, 4, 0.0)
 
     origin = StillOrigin()
-    async with running(RelayRig(decide=master), origin) as rig:
+    async with running(RelayParts(decide=master), origin) as rig:
         rig.streams.follow("class1", (origin.url,))
         await rig.until(lambda: rig.ready("class1"))
-        stream = rig.edge.streams["class1"]
+        stream = rig.delivery.streams["class1"]
         listed = stream.media_playlist(stream.windows["v0"])
         assert (listed.media_sequence, listed.discontinuity_sequence) == (1000, 7)
         assert listed.target_duration_s == 4
@@ -113,11 +113,11 @@ async def test_the_master_gives_the_numbers() -> None:
 async def test_without_an_answer_of_the_master_the_relay_goes_on_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def nobody(ask: EpochAsk) -> EpochBase:
+    async def nobody(ask: EpochRequest) -> EpochOffset:
         raise ClusterError("the master does not answer")
 
     origin = StillOrigin()
-    async with running(RelayRig(decide=nobody), origin) as rig:
+    async with running(RelayParts(decide=nobody), origin) as rig:
         rig.streams.follow("class1", (origin.url,))
         await rig.until(lambda: rig.ready("class1"))
         assert "epoch.alone stream=class1" in caplog.text
