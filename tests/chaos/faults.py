@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from tests.chaos.cluster import AIRCLASS, POLL_S, ChaosCluster, ChaosPlan, killed
+from tests.chaos.chaos_cluster import AIRCLASS, POLL_S, ChaosCluster, ChaosPlan, killed
 from tests.chaos.verdict import Promise
 from tests.harness.netns import lab
 from tests.harness.processes import running
