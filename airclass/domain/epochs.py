@@ -31,7 +31,7 @@ MAX_SUFFIX_CHARS = 20
 LIVE_MARGIN = 2
 # The database is written when this many numbers were shown since; what it says is up to MIN_SAVED_MARGIN
 # and one segment a second behind.
-SAVE_EVERY = 16
+SAVE_EVERY = 8
 MIN_SAVED_MARGIN = 64
 # JavaScript players count exactly up to 2**53; a report beyond this is nonsense.
 MAX_NUMBER = 2**52
@@ -56,7 +56,8 @@ class _Stream:
     """What is known of one stream's numbers."""
 
     epochs: dict[str, EpochOffset] = field(default_factory=dict)
-    shown: StreamNumbers = StreamNumbers()
+    reported: StreamNumbers = StreamNumbers()  # by relays
+    given: StreamNumbers = StreamNumbers()  # by offsets: an epoch takes at least one number of each kind
     saved: StreamNumbers = StreamNumbers()
     loaded: StreamNumbers = StreamNumbers()
     loaded_margin: int = 0
@@ -65,12 +66,17 @@ class _Stream:
     def numbers(self) -> StreamNumbers:
         """The numbers above everything that viewers may have been shown.
 
-        The margin counts only until a relay reports what the database says or more: that relay has been
-        there since, so its numbers are exact.
+        What the database says needs its margin only until a relay reports more than can have been unsaved
+        when it was read: that relay has been there all the time, so its numbers are exact.
         """
-        is_exact = self.shown.next_msn >= self.loaded.next_msn
+        is_exact = self.reported.next_msn >= self.loaded.next_msn + SAVE_EVERY
         margin = 0 if is_exact else self.loaded_margin
         return self.shown.above(self.loaded.next_msn + margin, self.loaded.next_discontinuity_seq)
+
+    @property
+    def shown(self) -> StreamNumbers:
+        """The numbers above what viewers have been shown, as far as this master has seen it."""
+        return self.reported.above(self.given.next_msn, self.given.next_discontinuity_seq)
 
     @property
     def last_order(self) -> int:
@@ -112,7 +118,7 @@ class Epochs:
         `reports` are those of the nodes that carry the stream and so will ask too.
         """
         stream = self._stream(request.stream)
-        stream.shown = stream.shown.above(request.next_msn, request.next_discontinuity_seq)
+        stream.reported = stream.reported.above(request.next_msn, request.next_discontinuity_seq)
         if request.refused:
             return self._successor(node_id, request, reports)
         found = stream.epochs.get(request.key)
@@ -145,7 +151,7 @@ class Epochs:
     def report(self, stream: str, next_msn: int, next_discontinuity_seq: int) -> None:
         """Note the highest numbers that a relay has listed to viewers."""
         known = self._stream(stream)
-        known.shown = known.shown.above(next_msn, next_discontinuity_seq)
+        known.reported = known.reported.above(next_msn, next_discontinuity_seq)
 
     def learn(self, offset: EpochOffset) -> bool:
         """Take in an offset that a relay has from an earlier master, or decided alone.
@@ -155,7 +161,7 @@ class Epochs:
         """
         stream = self._stream(offset.stream)
         if offset.key in stream.epochs:
-            stream.shown = _with(stream.shown, offset)
+            stream.given = _with(stream.given, offset)
             return False
         taken = {e.order for e in stream.epochs.values()}
         if offset.order <= 0 or offset.order in taken:
@@ -268,13 +274,13 @@ class Epochs:
             stream.last_order + 1,
         )
         self._keep(decided)
-        stream.shown = stream.shown.above(offset + first_msn + 1, discontinuity_seq + 1)
+        stream.given = stream.given.above(offset + first_msn + 1, discontinuity_seq + 1)
         return decided
 
     def _keep(self, offset: EpochOffset) -> None:
         stream = self._stream(offset.stream)
         stream.epochs[offset.key] = self.unsaved[offset.stream, offset.key] = offset
-        stream.shown = _with(stream.shown, offset)
+        stream.given = _with(stream.given, offset)
         while len(stream.epochs) > KEEP_EPOCHS:
             oldest = min(stream.epochs.values(), key=lambda e: e.order)
             del stream.epochs[oldest.key]
