@@ -175,6 +175,14 @@ class FakeRelay:
             state = self.states.get(order.stream, "waiting")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
-            shown = self.shown.get(order.stream, (0, 0))
-            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape, self.segment_s, *shown))
+            next_msn, next_discontinuity_seq = self.shown.get(order.stream, (0, 0))
+            reports.append(
+                StreamReport(
+                    *(order.stream, state, count, 1.2, ""),
+                    *shape,
+                    self.segment_s,
+                    next_msn=next_msn,
+                    next_discontinuity_seq=next_discontinuity_seq,
+                )
+            )
         return reports

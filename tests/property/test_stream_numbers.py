@@ -86,8 +86,11 @@ class Relay:
 
     def report(self) -> StreamReport:
         state = "live" if self.is_live else "reconnecting"
-        numbers = (self.timeline.next_msn, self.timeline.next_discontinuity_seq)
-        return StreamReport(STREAM, state, 0, 1.0, "", (), (), SEGMENT_S, *numbers)
+        return StreamReport(
+            *(STREAM, state, 0, 1.0),
+            next_msn=self.timeline.next_msn,
+            next_discontinuity_seq=self.timeline.next_discontinuity_seq,
+        )
 
     def lose(self) -> None:
         self.is_live = False
@@ -113,7 +116,9 @@ class Relay:
                     self.refusals += 1
                     request = timeline.refuse(offset, request)
                     offset = yield request
-                    assert offset is None or timeline.accepts(offset, first), "the master answers a higher one"
+                    assert offset is None or timeline.accepts(offset, first), (
+                        "the master answers a higher one"
+                    )
                 epoch = timeline.adopt(offset or timeline.decide_alone(request))
             timeline.begin(epoch)
         self.is_live = self.window.update(listed, epoch, now_s, WALL_S + now_s)
