@@ -27,7 +27,7 @@ ORDERED_EPOCHS = 8  # as many as a relay keeps
 MAX_PENDING = 200
 MAX_KEY_CHARS = 128
 MAX_SUFFIX_CHARS = 20
-# A live relay that does not ask in time may have listed this many segments since its last report.
+# A live relay that does not ask in time, or has ended, may have listed so much since its last report.
 LIVE_MARGIN = 2
 # The database is written when this many numbers were shown since; what it says is up to MIN_SAVED_MARGIN
 # and one segment a second behind.
@@ -152,6 +152,12 @@ class Epochs:
         """Note the highest numbers that a relay has listed to viewers."""
         known = self._stream(stream)
         known.reported = known.reported.above(next_msn, next_discontinuity_seq)
+
+    def lost(self, reports: Iterable[StreamReport]) -> None:
+        """Note the last reports of a relay that has ended: a live one may have listed more since then."""
+        for report in reports:
+            if report.state == StreamState.LIVE and report.next_msn and report.stream in self._streams:
+                self.report(report.stream, report.next_msn + LIVE_MARGIN, report.next_discontinuity_seq)
 
     def learn(self, offset: EpochOffset) -> bool:
         """Take in an offset that a relay has from an earlier master, or decided alone.

@@ -52,7 +52,10 @@ async def register(call: RequestContext) -> ApiResponse:
     node_id, record = _signed(call, Registration)
     _same(node_id, record.node_id)
     services = call.services
+    before = services.cluster.nodes.all.get(record.node_id)
     node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
+    if before is not None and before.started_at_s != node.started_at_s:
+        services.cluster.epochs.lost(before.streams.values())
     log.info("node.registered node=%s url=%s version=%s", node.id, node.public_url, node.version)
     for offset in record.epochs[-MAX_EPOCHS_TAKEN:]:
         if offset.stream in services.cluster.view.classrooms and _is_sane(offset):

@@ -136,6 +136,15 @@ def test_a_live_relay_that_does_not_ask_may_have_listed_more_than_it_reported() 
     assert epochs.of("c1")[-1].offset == 60, "its request is exact"
 
 
+def test_a_live_relay_that_has_ended_may_have_listed_more_than_it_reported() -> None:
+    epochs = Epochs()
+    epochs.report("c1", 28, 1)
+    lost = carried("a", state="live", next_msn=30) | carried("b", next_msn=31) | carried("c", state="live")
+    epochs.lost([*lost.values(), StreamReport("c2", "live", 0, 1.0, next_msn=9)])
+    assert epochs.numbers("c1") == StreamNumbers(30 + LIVE_MARGIN, 1)
+    assert epochs.numbers("c2") == StreamNumbers()
+
+
 def test_absurd_numbers_of_a_relay_are_ignored() -> None:
     epochs = Epochs()
     epochs.report("c1", MAX_NUMBER, 3)

@@ -29,8 +29,8 @@ STREAM = "class1"
 SEGMENT_S = 2.0
 LISTED = 5
 RELAYS = 3
-EXAMPLES = 150
-STEPS = 40
+EXAMPLES = 700
+STEPS = 60
 relay_numbers = st.integers(0, RELAYS - 1)
 
 
@@ -81,6 +81,7 @@ class Relay:
         self.window = new_window(self.timeline)
         self.is_live = False
         self.connected = False
+        self.reported = self.report()
         self.last = (-1, -1)
         self.disputes = self.refusals = 0
 
@@ -211,7 +212,7 @@ class Cluster(RuleBasedStateMachine):
 
     def beat(self, relay: Relay) -> None:
         if relay.connected:
-            report = relay.report()
+            relay.reported = report = relay.report()
             self.master.epochs.report(STREAM, report.next_msn, report.next_discontinuity_seq)
 
     def reports(self) -> dict[str, StreamReport]:
@@ -223,6 +224,7 @@ class Cluster(RuleBasedStateMachine):
             return
         listed = self.session.listed()
         waiting = []
+        lost = [relay for relay in self.relays if not relay.is_live]
         for relay in dict.fromkeys(self.relays[n] for n in numbers):
             asking = relay.poll(listed, self.now_s)
             request = next(asking, None)
@@ -242,6 +244,9 @@ class Cluster(RuleBasedStateMachine):
                 except StopIteration:
                     break
                 offset = self.ask(relay, request)
+        for relay in lost:
+            if relay.is_live:
+                self.beat(relay)  # a stream that comes or goes is reported at once
         self.master.write(self.now_s)
 
     def ask(self, relay: Relay, request: EpochRequest) -> EpochOffset | None:
@@ -289,6 +294,8 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(number=relay_numbers)
     def relay_restarts(self, number: int) -> None:
+        if self.relays[number].connected:
+            self.master.epochs.lost([self.relays[number].reported])
         self.relays[number] = self.fresh(number)
 
     @rule(away_s=st.integers(0, 100))
