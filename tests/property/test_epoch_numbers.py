@@ -166,6 +166,8 @@ class Master:
             self.epochs.saved_numbers(stream, numbers)
 
     def restart(self, now_s: float) -> None:
+        """What was not written is forgotten; a relay that knows it brings it when it registers."""
+        self.given = {key: self.given[key] for key in self.given.keys() & self.rows.keys()}
         self.epochs = Epochs()
         self.epochs.load(sorted(self.rows.values(), key=lambda e: e.order))
         if self.numbers is not None:
