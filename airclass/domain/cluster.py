@@ -60,7 +60,7 @@ class Cluster:
     def __init__(self, wall_s: float, notify: Callable[[str], None]) -> None:
         self.view = Snapshot()
         self.nodes = Nodes(self._viewer_changed)
-        self.epochs = Epochs(self._bump)
+        self.epochs = Epochs(self._bump, first_order=int(wall_s))
         self.guests: dict[str, Student] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
         self._began_wall_s = wall_s
