@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist, Segment
     from relay.core.stream.timeline import Timeline
 
+# Another relay may list the open segment already, and a newer playlist.
+MAX_BEHIND_SEGMENTS = 2
 _MUXER_PREFIX = re.compile(r"(?:^|/)([0-9a-f]{12})_[^/]*$")
 
 
@@ -54,8 +56,9 @@ class EpochTracker:
         """Tell whether a session that is over is on air again: a late playlist of it does not go on."""
         position = next_position(playlist)
         late, self._late = self._late, (name, position)
-        goes_on = late is not None and late[0] == name and position > late[1]
-        return self._begins or goes_on
+        if late is not None and late[0] == name and position > late[1]:
+            self._begins = True  # until the new epoch is known
+        return self._begins
 
     def _name(self, playlist: MediaPlaylist) -> str:
         prefix = _prefix(playlist)
@@ -75,8 +78,8 @@ class EpochTracker:
         number = newest.session.removeprefix(COUNTED) if newest is not None else ""
         if newest is None or not number.isdecimal():
             return 0
-        is_behind = next_position(playlist)[0] + newest.offset < self._timeline.cluster_msn
-        return int(number) + is_behind
+        next_msn = next_position(playlist)[0] + newest.offset + MAX_BEHIND_SEGMENTS
+        return int(number) + (next_msn < self._timeline.cluster_msn)
 
     def _fell_back(self, playlist: MediaPlaylist) -> bool:
         if next_position(playlist)[0] < self._next_msn:
