@@ -47,7 +47,7 @@ class OrderComposer:
             self._shared, self._made_for = self._compose(cluster), now
         return msgspec.structs.replace(
             self._shared,
-            drain=node.id in cluster.view.drained,
+            drain=node.drains_now,
             resync=node.needs_full,
             warning=node.warning,
             cause=self.cause,

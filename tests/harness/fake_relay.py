@@ -61,6 +61,7 @@ class FakeRelay:
     mute: bool = False
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
     epochs: tuple[EpochOffset, ...] = ()
@@ -172,7 +173,20 @@ class FakeRelay:
         reports = []
         for order in self.orders.streams:
             state = self.states.get(order.stream, "waiting")
+            fault = self.faults.get(order.stream, "")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
-            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape, self.segment_s))
+            reports.append(
+                StreamReport(
+                    order.stream,
+                    state,
+                    count,
+                    1.2,
+                    "the origin refuses the connection" if fault else "",
+                    *shape,
+                    self.segment_s,
+                    origin="failed" if fault else "served",
+                    fault=fault,
+                )
+            )
         return reports

@@ -67,7 +67,9 @@ def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None
     assert after.warning == "unreachable"
     office.see(MATH, ART, drained=frozenset(["n1"]), revoked="t1")
     orders = office.orders_composer.orders(office.cluster, node)
-    assert (orders.drain, orders.revoked) == (True, ("t1",))
+    assert (orders.drain, orders.revoked) == (False, ("t1",)), "the last node keeps its students"
+    node.drains_now = True
+    assert office.orders_composer.orders(office.cluster, node).drain
 
 
 def test_who_is_not_known_has_to_register() -> None:
