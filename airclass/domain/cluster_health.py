@@ -29,7 +29,7 @@ from airclass.domain.stream_health import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from airclass.domain.stream_health import Service
+    from airclass.domain.stream_health import ServedStream
 
 # Silence that is longer than between two heartbeats, and the window in which most nodes' lines are cut.
 OVERDUE_S = 3.0
@@ -95,7 +95,7 @@ class ClusterHealth:
         self._avoided = self._find_avoided(takers)
 
     def _find_faults(
-        self, heard: Sequence[Member], served: Mapping[str, Service], now_s: float
+        self, heard: Sequence[Member], served: Mapping[str, ServedStream], now_s: float
     ) -> dict[str, dict[str, StreamFault]]:
         faults: dict[str, dict[str, StreamFault]] = {}
         behind: dict[tuple[str, str], float] = {}
@@ -115,7 +115,7 @@ class ClusterHealth:
         self._behind_since_s = behind
         return faults
 
-    def _fails_all(self, member: Member, served: Mapping[str, Service]) -> bool:
+    def _fails_all(self, member: Member, served: Mapping[str, ServedStream]) -> bool:
         """Tell whether a node fails every stream that others serve, and serves none that they do not."""
         faults = self.faults.get(member.id)
         if not faults or any(stream not in faults for stream in served):

@@ -53,7 +53,7 @@ class StreamHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServedStream:
     """The best that other nodes show of one stream: the newest answer and the newest media."""
 
     answered_s: float
@@ -86,25 +86,25 @@ def read_report(
     )
 
 
-def witnessed(nodes: Iterable[Mapping[str, StreamHealth]]) -> dict[str, Service]:
+def witnessed(nodes: Iterable[Mapping[str, StreamHealth]]) -> dict[str, ServedStream]:
     """Return the streams that at least one of these nodes has served for PROOF_S.
 
     Only nodes that send heartbeats and do not drain are witnesses.
     """
-    found: dict[str, Service] = {}
+    found: dict[str, ServedStream] = {}
     for streams in nodes:
         for stream, health in streams.items():
             if health.state is not ServiceState.SERVED or health.answered_s - health.heard_s < PROOF_S:
                 continue
             media_s = float("-inf") if health.newest_media_s is None else health.newest_media_s
-            best = found.get(stream, Service(health.answered_s, media_s))
-            found[stream] = Service(
+            best = found.get(stream, ServedStream(health.answered_s, media_s))
+            found[stream] = ServedStream(
                 max(best.answered_s, health.answered_s), max(best.newest_media_s, media_s)
             )
     return found
 
 
-def fault_of(health: StreamHealth, service: Service) -> StreamFault | None:
+def fault_of(health: StreamHealth, service: ServedStream) -> StreamFault | None:
     """Return why a node is to blame for a stream that others serve; None when it is not.
 
     A node that is behind (see `is_behind`) is to blame only after PROOF_S of it, which the caller counts.
@@ -114,7 +114,7 @@ def fault_of(health: StreamHealth, service: Service) -> StreamFault | None:
     return None
 
 
-def is_behind(health: StreamHealth, service: Service) -> bool:
+def is_behind(health: StreamHealth, service: ServedStream) -> bool:
     """Tell whether a node whose origin answers lacks media that other nodes have."""
     mine_s = health.heard_s if health.newest_media_s is None else health.newest_media_s
     return health.state is ServiceState.SERVED and service.newest_media_s - mine_s >= BEHIND_S

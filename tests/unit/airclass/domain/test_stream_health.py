@@ -7,7 +7,7 @@ import pytest
 from airclass.domain.stream_health import (
     BEHIND_S,
     PROOF_S,
-    Service,
+    ServedStream,
     ServiceState,
     StreamFault,
     StreamHealth,
@@ -76,20 +76,20 @@ def test_ready_of_an_older_relay_is_mapped(
 def test_a_witness_has_served_for_5_s() -> None:
     assert witnessed([{"c1": served(0.0, PROOF_S - 0.1)}, {"c1": failed(0.0)}, {}]) == {}
     both = witnessed([{"c1": served(0.0, PROOF_S, 3.0)}, {"c1": served(0.0, 9.0), "c2": served(2.0, 9.0)}])
-    assert both == {"c1": Service(9.0, 3.0), "c2": Service(9.0, float("-inf"))}
+    assert both == {"c1": ServedStream(9.0, 3.0), "c2": ServedStream(9.0, float("-inf"))}
 
 
 def test_a_node_is_to_blame_5_s_after_its_failure_was_heard_of() -> None:
-    assert fault_of(failed(10.0), Service(14.9, 0.0)) is None
-    assert fault_of(failed(10.0), Service(15.0, 0.0)) == StreamFault("connect", "refused")
-    assert fault_of(served(0.0, 1.0), Service(15.0, 0.0)) is None
+    assert fault_of(failed(10.0), ServedStream(14.9, 0.0)) is None
+    assert fault_of(failed(10.0), ServedStream(15.0, 0.0)) == StreamFault("connect", "refused")
+    assert fault_of(served(0.0, 1.0), ServedStream(15.0, 0.0)) is None
 
 
 def test_a_node_is_behind_when_it_has_no_media_that_others_have() -> None:
-    service = Service(20.0, 20.0)
+    service = ServedStream(20.0, 20.0)
     assert is_behind(served(0.0, 20.0, 20.0 - BEHIND_S), service)
     assert not is_behind(served(0.0, 20.0, 20.1 - BEHIND_S), service)
     assert is_behind(served(9.0, 20.0), service), "its origin answers, and nobody publishes there"
     assert not is_behind(served(11.0, 20.0), service), "it has not been there for long"
     assert not is_behind(failed(0.0), service)
-    assert not is_behind(served(0.0, 20.0), Service(20.0, float("-inf")))
+    assert not is_behind(served(0.0, 20.0), ServedStream(20.0, float("-inf")))
