@@ -105,7 +105,7 @@ class ClusterHealth:
                 if service is None:
                     continue
                 fault = fault_of(health, service)
-                if is_behind(health, service):
+                if is_behind(health, service, now_s):
                     since_s = self._behind_since_s.get((member.id, stream), now_s)
                     behind[member.id, stream] = since_s
                     if now_s - since_s >= PROOF_S:

@@ -114,10 +114,15 @@ def fault_of(health: StreamHealth, service: ServedStream) -> StreamFault | None:
     return None
 
 
-def is_behind(health: StreamHealth, service: ServedStream) -> bool:
-    """Tell whether a node whose origin answers lacks media that other nodes have."""
+def is_behind(health: StreamHealth, service: ServedStream, now_s: float) -> bool:
+    """Tell whether media comes to other nodes now, and a node whose origin answers lacks it.
+
+    Media that came some time ago proves nothing: a relay that nobody watches gives it back.
+    """
+    if health.state is not ServiceState.SERVED or now_s - service.newest_media_s > BEHIND_S:
+        return False
     mine_s = health.heard_s if health.newest_media_s is None else health.newest_media_s
-    return health.state is ServiceState.SERVED and service.newest_media_s - mine_s >= BEHIND_S
+    return service.newest_media_s - mine_s >= BEHIND_S
 
 
 def _state_of(report: StreamReport, beat: Heartbeat) -> tuple[ServiceState, str]:

@@ -85,11 +85,16 @@ def test_a_node_is_to_blame_5_s_after_its_failure_was_heard_of() -> None:
     assert fault_of(served(0.0, 1.0), ServedStream(15.0, 0.0)) is None
 
 
-def test_a_node_is_behind_when_it_has_no_media_that_others_have() -> None:
+def test_a_node_is_behind_when_it_has_no_media_that_others_get_now() -> None:
     service = ServedStream(20.0, 20.0)
-    assert is_behind(served(0.0, 20.0, 20.0 - BEHIND_S), service)
-    assert not is_behind(served(0.0, 20.0, 20.1 - BEHIND_S), service)
-    assert is_behind(served(9.0, 20.0), service), "its origin answers, and nobody publishes there"
-    assert not is_behind(served(11.0, 20.0), service), "it has not been there for long"
-    assert not is_behind(failed(0.0), service)
-    assert not is_behind(served(0.0, 20.0), ServedStream(20.0, float("-inf")))
+    assert is_behind(served(0.0, 20.0, 20.0 - BEHIND_S), service, 21.0)
+    assert not is_behind(served(0.0, 20.0, 20.1 - BEHIND_S), service, 21.0)
+    assert is_behind(served(9.0, 20.0), service, 21.0), "its origin answers, and nobody publishes there"
+    assert not is_behind(served(11.0, 20.0), service, 21.0), "it has not been there for long"
+    assert not is_behind(failed(0.0), service, 21.0)
+    assert not is_behind(served(0.0, 20.0), ServedStream(20.0, float("-inf")), 21.0)
+
+
+def test_a_node_that_gave_old_media_back_is_not_behind_one_that_keeps_it() -> None:
+    over = ServedStream(100.0, 20.0)
+    assert not is_behind(served(0.0, 100.0), over, 100.0), "the publisher left 80 s ago"
