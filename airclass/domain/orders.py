@@ -50,7 +50,7 @@ class OrderComposer:
         return msgspec.structs.replace(
             self._shared,
             streams=streams,
-            drain=node.id in cluster.view.drained,
+            drain=node.drains_now,
             resync=node.needs_full,
             warning=node.warning,
             cause=self.cause,

@@ -93,6 +93,10 @@ class StreamReport(msgspec.Struct, frozen=True):
     longest of the newest segments (an ingest ends one at the first key frame after its set length).
     `next_msn` and `next_discontinuity_seq` are the lowest numbers that this relay has not yet listed to
     viewers (0: it has listed nothing, or it is of an older version).
+
+    `origin` is served (the origin answers, if only that nobody publishes), unknown or failed, and empty
+    from a relay that does not report it. It has been so for `origin_age_s`; the origin last answered
+    `origin_quiet_s` ago; `fault` is the kind of its failure (OriginError.kind).
     """
 
     stream: str
@@ -105,6 +109,10 @@ class StreamReport(msgspec.Struct, frozen=True):
     segment_s: float = 0.0
     next_msn: int = 0
     next_discontinuity_seq: int = 0
+    origin: str = ""
+    origin_age_s: float = 0.0
+    origin_quiet_s: float = 0.0
+    fault: str = ""
 
 
 class ViewerReport(msgspec.Struct, frozen=True):
@@ -128,8 +136,8 @@ class ViewerReport(msgspec.Struct, frozen=True):
 class Heartbeat(msgspec.Struct, frozen=True):
     """A relay's state, every HEARTBEAT_INTERVAL_S; versions name the orders it has carried out.
 
-    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left; `fault` is
-    the kind of an origin's failure that keeps it from being ready, empty without one.
+    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left. `ready`, its
+    `reason` and the kind of `fault` behind it are for masters that do not read the reports of streams.
     """
 
     node_id: str

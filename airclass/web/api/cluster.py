@@ -131,7 +131,20 @@ async def list_nodes(call: RequestContext) -> NodesOut:
 
 
 async def drain(call: RequestContext) -> ApiResponse:
-    """Send a relay's students to the others and give it no new ones."""
+    """Send a relay's students to the others and give it no new ones.
+
+    The last one that takes students is refused unless `force` is `true`; it then takes no new students and
+    keeps those it has.
+    """
+    node, cluster = _node(call), call.services.cluster
+    is_drained = node.id in cluster.view.drained
+    if not is_drained and call.arg("force") != "true" and cluster.nodes.is_last_taker(node.id):
+        raise ApiProblem(
+            409,
+            f"No node but {node.id} takes students: nobody could join a class. Start another node first, "
+            "or force it.",
+            "last-node",
+        )
     return await _set_drained(call, drained=True)
 
 
@@ -261,7 +274,15 @@ ROUTES = (
         answer=EpochOffset,
     ),
     _look("GET", "/cluster/nodes", list_nodes, "All relays.", answer=NodesOut),
-    _office("POST", "/cluster/drain/<node_id>", drain, "Empty a relay.", status=204, problems=(404,)),
+    _office(
+        "POST",
+        "/cluster/drain/<node_id>",
+        drain,
+        "Empty a relay.",
+        status=204,
+        query=("force",),
+        problems=(404, 409),
+    ),
     _office("POST", "/cluster/undrain/<node_id>", undrain, "Use it again.", status=204, problems=(404,)),
     _office("DELETE", "/cluster/nodes/<node_id>", remove, "Forget a relay.", status=204, problems=(404, 409)),
     _look("GET", "/api/events", events, "The audit log.", answer=EventsOut),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from relay.base import cluster_protocol
 from relay.base.errors import OriginError
 from relay.core import playlist as pl
+from relay.core.stream.origin_status import OriginStatus
 from relay.core.stream.segment import WindowSegment, part_name, segment_name
 from relay.core.stream.timeline import Timeline
 from relay.core.stream.window import Window
@@ -62,8 +63,7 @@ class Stream:
         self.windows: dict[str, Window] = {}
         self.sources: tuple[OriginRendition, ...] = ()
         self.problem = "the origin has not answered yet"
-        self.fault = False  # whether the problem is one: nobody publishing is none
-        self.fault_kind = ""  # as OriginError names it
+        self.origin = OriginStatus()
         self.on_demand = False
         self.idle = False  # on demand, and nobody asks
         self.session_lost = True
@@ -144,6 +144,11 @@ class Stream:
         self.windows.clear()
         self.sources = ()
         self.session_lost = True
+
+    @property
+    def fault(self) -> bool:
+        """Whether its origins fail; that nobody publishes is no failure."""
+        return self.origin.has_failed
 
     # -- to viewers -----------------------------------------------------------------------
 
@@ -286,6 +291,10 @@ class Stream:
             renditions=tuple(renditions),
             next_msn=self.timeline.next_msn,
             next_discontinuity_seq=self.timeline.next_discontinuity_seq,
+            origin=self.origin.state(now_s).value,
+            origin_age_s=self.origin.age_s(now_s),
+            origin_quiet_s=self.origin.quiet_s(now_s),
+            fault=self.origin.kind,
         )
 
 

@@ -118,7 +118,7 @@ class ClusterAgent:
             viewers=tuple(reports),
             gone=gone,
             full=full,
-            fault=next((s.fault_kind for s in self._edge.streams.values() if s.fault), ""),
+            fault=next((s.origin.kind for s in self._edge.streams.values() if s.fault), ""),
         )
 
     def obey(self, orders: cluster_protocol.Orders) -> None:

@@ -123,7 +123,8 @@ class Puller:
         """Pull only while viewers ask, and for half a minute longer; until cancelled."""
         self.stream.on_demand = True
         while True:
-            self.stream.idle, self.stream.fault = True, False
+            self.stream.idle = True
+            self.stream.origin.unasked(trio.current_time())
             self.stream.problem = "it is pulled when someone watches"
             await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
             log.info("stream.wanted stream=%s", self.stream.name)
@@ -371,7 +372,7 @@ class Puller:
         self._origins.worked()
         self._problems.clear()
         self.stream.problem = ""
-        self.stream.fault = False
+        self.stream.origin.served(trio.current_time())
         if self.stream.session_lost:
             self.stream.session_lost = False
             log.info("stream.live stream=%s origin=%s", self.stream.name, server_of(self._origins.current))
@@ -385,13 +386,15 @@ class Puller:
             log.warning("stream.lost stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
             self._changed()
         self._problems[server] = problem
-        stream.fault_kind = problem.kind
         stream.session_lost = True
         named = self._origins.stand_by
         told = (f"{where}: {p.reason}" if named else p.reason for where, p in self._problems.items())
         stream.problem = "; ".join(told)
         # one that works and has nothing to follow is enough
-        stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())
+        if any(isinstance(p, _NobodyPublishes) for p in self._problems.values()):
+            stream.origin.served(trio.current_time())
+        else:
+            stream.origin.failed(trio.current_time(), problem.kind)
 
     async def _end(self, window: Window) -> None:
         """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed.

@@ -72,7 +72,9 @@ def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None
     assert after.warning == "unreachable"
     office.see(MATH, ART, drained=frozenset(["n1"]), revoked="t1")
     orders = office.orders_composer.orders(office.cluster, node)
-    assert (orders.drain, orders.revoked) == (True, ("t1",))
+    assert (orders.drain, orders.revoked) == (False, ("t1",)), "the last node keeps its students"
+    node.drains_now = True
+    assert office.orders_composer.orders(office.cluster, node).drain
 
 
 def test_an_epoch_that_is_learned_reaches_relays_at_once() -> None:

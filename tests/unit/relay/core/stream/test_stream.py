@@ -351,6 +351,12 @@ def test_what_the_master_is_told() -> None:
     report = one.report(7, 101.0)
     assert (report.stream, report.state, report.viewers, report.lag_s) == ("class1", "live", 7, 1.0)
     assert report.segment_s == 2.0
+    assert (report.origin, one.fault) == ("unknown", False)
+    one.origin.served(95.0)
+    one.origin.failed(97.0, "timeout")
+    report = one.report(7, 101.0)
+    assert (report.origin, report.origin_age_s, report.origin_quiet_s) == ("failed", 4.0, 0.0)
+    assert (report.fault, one.fault) == ("timeout", True)
     (variant,) = report.variants
     assert (variant.id, variant.uri, variant.has_audio_group) == ("v0", "v0.m3u8", True)
     assert variant.attributes == "BANDWIDTH=600000,RESOLUTION=640x360"

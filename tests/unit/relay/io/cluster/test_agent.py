@@ -21,6 +21,7 @@ from tests.harness.relay_parts import SECRET, RelayParts, StillOrigin, running
 
 if TYPE_CHECKING:
     from relay.core.delivery.response import Response
+    from tests.harness.fake_http import ReceivedRequest
 
 KEY = b"k" * 32
 
@@ -108,6 +109,8 @@ async def test_a_heartbeat_tells_what_is_going_on() -> None:
         assert [v.token_id for v in beat.viewers] == ["t1"]
         (report,) = beat.streams
         assert (report.stream, report.viewers) == ("class1", 1)
+        assert (report.origin, report.fault) == ("served", "")
+        assert report.origin_age_s >= report.origin_quiet_s >= 0
         assert [v.uri for v in report.variants] == ["v0.m3u8"]
 
 
@@ -288,7 +291,25 @@ async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
         ready, (reason,) = rig.node.readiness()
         assert not ready
         assert reason.startswith("class1: ")
-        assert (await rig.node.heartbeat(full=False)).fault == "connect"
+        beat = await rig.node.heartbeat(full=False)
+        assert (beat.fault, beat.streams[0].origin, beat.streams[0].fault) == ("connect", "failed", "connect")
+
+
+class HungOrigin(StillOrigin):
+    """An origin that takes requests and answers none."""
+
+    async def handle(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
+        self.bearers.add(request.headers.get("authorization", ""))
+        await trio.sleep_forever()
+
+
+async def test_a_relay_whose_origin_has_not_answered_does_not_say_that_it_serves() -> None:
+    origin = HungOrigin()
+    async with running(RelayParts(master_url="http://master.example"), origin) as rig:
+        rig.node.obey(orders(1, order(origin)))
+        await rig.until(lambda: origin.bearers)
+        beat = await rig.node.heartbeat(full=False)
+        assert (beat.ready, beat.streams[0].origin) == (True, "unknown")
 
 
 async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
