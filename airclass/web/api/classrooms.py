@@ -58,7 +58,7 @@ async def add_class(call: RequestContext) -> ClassOut:
         name=name,
         code="",
         owner_id=call.who.user_id,
-        password_hash=await services.passwords.hash(form.password) if form.password else "",
+        password_hash=await _hash(services, form.password),
         capacity=int(form.capacity),
         language=form.language,
         key_hash=hash_key(key),
@@ -93,7 +93,7 @@ async def change_class(call: RequestContext) -> ClassOut:
     if form.name is not UNSET:
         changes["name"] = _name(form.name)
     if form.password is not UNSET:
-        changes["password_hash"] = await services.passwords.hash(form.password) if form.password else ""
+        changes["password_hash"] = await _hash(services, form.password)
     if form.capacity is not UNSET:
         changes["capacity"] = int(form.capacity)
     if form.language is not UNSET:
@@ -204,6 +204,14 @@ async def _save(
     )
     await services.reload()
     return presenters.class_out(services, call.classroom(), call.base_url())
+
+
+async def _hash(services: Services, password: str) -> str:
+    if not password:
+        return ""
+    stored = await services.passwords.hash(password)
+    services.passwords.remember(password, stored)
+    return stored
 
 
 def _name(text: str) -> str:
