@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from airclass.domain.body_budget import BodyBudget
 from airclass.domain.load_log import LoadLog
 from airclass.domain.rate_limits import CodeThrottle, LoginThrottle, RateLimiter
 from airclass.io.store import AuditEvent
@@ -64,6 +65,7 @@ class Services:
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    bodies: BodyBudget = field(default_factory=BodyBudget)
     code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
