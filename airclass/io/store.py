@@ -6,8 +6,13 @@ Each write counts `revision` up in its own transaction, so that every master not
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 
     from airclass.config import MasterSettings
 
+log = logging.getLogger(__name__)
+
+SQLITE_NAME = "airclass.sqlite3"
 MAX_THREADS = 4
 MAX_EVENTS = 1000
 CONNECT_S = 10
@@ -289,6 +297,7 @@ def _open(settings: MasterSettings) -> Store:
     try:
         if settings.database_url is None:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep_private(settings.data_dir)
         # a database without an encoding (SQL_ASCII) would answer in bytes
         url = make_url(settings.database)
         is_postgres = url.get_backend_name() == "postgresql"
@@ -310,6 +319,24 @@ def _open(settings: MasterSettings) -> Store:
         engine.dispose()
         raise
     return Store(engine)
+
+
+def _keep_private(data_dir: Path) -> None:
+    """Take the rights of other users of this machine away: the database holds password hashes.
+
+    A new database file, and what SQLite puts beside it, gets the same rights.
+    """
+    database = data_dir / SQLITE_NAME
+    with suppress(FileExistsError):
+        os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    wanted = [(path, 0o600) for path in data_dir.glob(f"{SQLITE_NAME}*")]
+    if data_dir.resolve() != Path.cwd():  # else it may hold more than data
+        wanted.append((data_dir, 0o700))
+    for path, mode in wanted:
+        with suppress(OSError):  # somebody else's, such as root's: it is theirs to decide
+            if stat.S_IMODE(path.stat().st_mode) & ~mode:
+                path.chmod(mode)
+                log.info("data.made_private path=%s mode=%o", path, mode)
 
 
 def _short(error: Exception) -> str:

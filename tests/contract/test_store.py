@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from dataclasses import replace
 from functools import partial
@@ -123,6 +125,29 @@ async def test_a_change_writes_its_own_columns_and_only_over_what_it_expects(
     assert (await store.load(0.0)).classrooms["c1"] == kept
     assert await store.revision() == before + 6, "what is refused writes nothing"
     await other.close()
+
+
+@pytest.mark.parametrize("before", [None, 0o755, 0o777])
+async def test_the_database_and_its_folder_are_their_owners_alone(tmp_path: Path, before: int | None) -> None:
+    """Everybody on the machine could read the password hashes where no umask forbade it."""
+    folder = tmp_path / "data"
+    if before is not None:
+        folder.mkdir(mode=before)
+        folder.chmod(before)
+        (folder / "airclass.sqlite3").touch(mode=0o644)
+    settings = load_master({**SECRETS, "DATA_DIR": str(folder)})
+    previous = os.umask(0)
+    try:
+        store = await open_store(settings)
+        await store.add_user(USER, DID)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("airclass.sqlite3*")}
+        await store.close()
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes.pop("airclass.sqlite3.lock", None)
+    assert set(modes) == {"airclass.sqlite3", "airclass.sqlite3-wal", "airclass.sqlite3-shm"}
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_postgresql_without_an_encoding_keeps_korean(postgres: Postgres) -> None:
