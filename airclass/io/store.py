@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, delete, event, exc, insert, make_url, sele
 
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.snapshot import Revocation, Snapshot
-from airclass.domain.users import Role, User
+from airclass.domain.users import Role, User, name_key
 from airclass.io import schema
 from airclass.io.migrate import migrate
 from relay.base.cluster_protocol import EpochOffset
@@ -100,13 +100,13 @@ class Store:
 
     async def add_user(self, user: User, event: AuditEvent) -> None:
         """Store a new account; Conflict when the name is taken."""
-        row = {**asdict(user), "name_key": user.name.casefold()}
+        row = {**asdict(user), "name_key": name_key(user.name)}
         await self._write([insert(schema.users).values(row)], event, f"The name {user.name} is taken.")
 
     async def change_user(self, user_id: str, changes: dict[str, object], event: AuditEvent) -> None:
         """Set columns of an account."""
         if "name" in changes:
-            changes = {**changes, "name_key": str(changes["name"]).casefold()}
+            changes = {**changes, "name_key": name_key(str(changes["name"]))}
         statement = update(schema.users).where(schema.users.c.id == user_id).values(changes)
         await self._write([statement], event, "The name is taken.")
 

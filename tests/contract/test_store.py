@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text
 
 from airclass.config import load_master
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
+from airclass.io import schema
+from airclass.io.migrate import migrate
 from airclass.io.store import KEEP_EPOCHS, AuditEvent, Store, StoredStudent, WriteConflict, open_store
 from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import StartError
@@ -125,6 +127,38 @@ async def test_a_change_writes_its_own_columns_and_only_over_what_it_expects(
     assert (await store.load(0.0)).classrooms["c1"] == kept
     assert await store.revision() == before + 6, "what is refused writes nothing"
     await other.close()
+
+
+async def test_names_that_look_alike_are_one_name(store: Store) -> None:
+    await store.add_user(USER, DID)
+    for number, double in enumerate(("Kim\u3164", "Кim", "ｋｉｍ")):
+        with pytest.raises(WriteConflict, match="taken"):
+            await store.add_user(User(f"d{number}", double, Role.TEACHER), DID)
+
+
+async def test_keys_of_names_of_the_schema_before_are_computed_again(settings: MasterSettings) -> None:
+    """Two accounts may look alike already: both stay, and the older one has the key."""
+    engine = create_engine(settings.database)
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True)
+    migrate(engine, "0001")
+    names = {"u1": "Kim", "u2": "Кim", "u3": "e\u0301mile", "u4": "\u3164", "u5": "ＬＥＥ"}
+    with engine.begin() as connection:
+        for number, (user_id, name) in enumerate(names.items()):
+            row = {"id": user_id, "name": name, "name_key": name.casefold(), "created_at_s": number}
+            kept = {"role": "teacher", "password_hash": "", "generation": 0, "disabled": False}
+            connection.execute(insert(schema.users).values({**row, **kept}))
+    engine.dispose()
+    store = await open_store(settings)
+    assert {u.id: u.name for u in (await store.load(0.0)).users.values()} == names
+    engine = create_engine(settings.database)
+    with engine.connect() as connection:
+        keys = {row[0]: row[1] for row in connection.execute(text("SELECT id, name_key FROM users"))}
+    engine.dispose()
+    assert keys == {"u1": "kim", "u2": "kim\nu2", "u3": "émile", "u4": "", "u5": "lee"}
+    with pytest.raises(WriteConflict, match="taken"):
+        await store.add_user(User("u6", "lee", Role.TEACHER), DID)
+    await store.close()
 
 
 @pytest.mark.parametrize("before", [None, 0o755, 0o777])
