@@ -86,12 +86,12 @@ class MasterApp(QuartTrio):
                 await super().__call__(scope, receive, send)
         except ApiProblem as problem:
             logs.begin(head.headers.get("X-Request-Id", ""))
-            reply = policy.refusal(problem)
-            headers = {**reply.headers, "Connection": "close"}
+            response = policy.refusal(problem)
+            headers = {**response.headers, "Connection": "close"}
             policy.complete(services, {}, scope["method"], "", headers)
             path = head.path if head.path in SIGNED else "unmatched"
-            services.metrics.answered(_method(scope["method"]), path, reply.status, 0.0)
-            await send_response(send, reply, headers)
+            services.metrics.answered(_method(scope["method"]), path, response.status, 0.0)
+            await send_response(send, response, headers)
 
 
 def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> MasterApp:
@@ -151,7 +151,7 @@ async def _dispatch(services: Services, methods: dict[str, Route], **params: str
     call.raw = await _body(route)
     if route.body is not None and route.access is not AccessRule.CLUSTER:
         call.body = policy.decode(route, request.headers.get("Content-Type", ""), call.raw)
-    return _response(policy.as_reply(await route.handler(call), route.status))
+    return _response(policy.as_response(await route.handler(call), route.status))
 
 
 async def _body(route: Route) -> bytes:
@@ -166,12 +166,12 @@ async def _body(route: Route) -> bytes:
     return raw
 
 
-def _response(reply: ApiResponse) -> WerkzeugResponse:
-    body = reply.body if isinstance(reply.body, bytes | str) else b""
-    response = WerkzeugResponse(body, reply.status, reply.headers)
-    if reply.body is None:
+def _response(answer: ApiResponse) -> WerkzeugResponse:
+    body = answer.body if isinstance(answer.body, bytes | str) else b""
+    response = WerkzeugResponse(body, answer.status, answer.headers)
+    if answer.body is None:
         del response.headers["Content-Type"]
-    for cookie in reply.cookies:
+    for cookie in answer.cookies:
         response.headers.add("Set-Cookie", cookie)
     return response
 
