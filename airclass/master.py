@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from airclass.domain.classrooms import make_id
 from airclass.domain.cluster import Cluster, Student
+from airclass.domain.device_cookies import DeviceCookies
 from airclass.domain.orders import OrderComposer
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
 from airclass.domain.users import Role, User
@@ -171,6 +172,7 @@ async def build(
         prober=Prober(client, clock, settings.health_interval_s),
         ingest=MediaMtxApi(settings, client, clock, notifier),
         metrics=MasterMetrics(),
+        devices=DeviceCookies(secret, older),
         epoch_writer=EpochWriter(store, cluster.epochs, notifier, clock),
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
