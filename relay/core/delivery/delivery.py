@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from relay.core.delivery.response import CorsHeaders
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
     from relay.core.stream.window import Window
     from relay.core.viewers.admission import Admission
 
@@ -78,7 +79,7 @@ class Delivery:
         cors: CorsHeaders,
         new_body: Callable[[], Body],
         *,
-        max_stream_bytes: int,
+        budget: MemoryBudget,
         strip_audio_independent: bool = True,
         answer_at_hold_limit: bool = True,
         salt: str = "",
@@ -91,7 +92,7 @@ class Delivery:
         self._playlist_caches: dict[str, PlaylistCache] = {}
         self._media_responses = response.MediaResponses()
         self._new_body = new_body
-        self._max_stream_bytes = max_stream_bytes
+        self._budget = budget
         self._strip = strip_audio_independent
         self._answer_at_limit = answer_at_hold_limit
         self._salt = salt
@@ -106,7 +107,7 @@ class Delivery:
             stream = Stream(
                 name,
                 self._new_body,
-                max_bytes=self._max_stream_bytes,
+                budget=self._budget,
                 strip_audio_independent=self._strip,
                 salt=self._salt,
             )
@@ -120,6 +121,8 @@ class Delivery:
         if stream is None:
             return []
         stream.refused = True
+        for window in stream.windows.values():
+            window.release()
         waited = self.everyone(stream)
         del self._playlist_caches[name]
         self._ended_s.pop(name, None)

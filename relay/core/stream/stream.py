@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
 
 MAX_RENDITIONS = 16
 VERSION = 10
@@ -53,7 +54,7 @@ class Stream:
         name: str,
         new_body: Callable[[], Body],
         *,
-        max_bytes: int,
+        budget: MemoryBudget,
         strip_audio_independent: bool = True,
         salt: str = "",
     ) -> None:
@@ -71,7 +72,7 @@ class Stream:
         self.ended = False
         self.refused = False
         self._new_body = new_body
-        self._max_bytes = max_bytes
+        self._budget = budget
         self._strip = strip_audio_independent
         self._multivariant = pl.MultivariantPlaylist()
 
@@ -127,7 +128,7 @@ class Stream:
                     source.id,
                     self.timeline,
                     self._new_body,
-                    max_bytes=self._max_bytes,
+                    budget=self._budget,
                     audio_only=source.audio,
                     strip_audio_independent=self._strip,
                 )
@@ -141,9 +142,17 @@ class Stream:
 
     def forget_media(self) -> None:
         """Drop what is held, keep the numbers: nobody watches, pulling stops for a while."""
+        for window in self.windows.values():
+            window.release()
         self.windows.clear()
         self.sources = ()
         self.session_lost = True
+
+    def is_idle(self, now_s: float, keep_s: float) -> bool:
+        """Tell whether media is held for nobody: its session is over, and for so long nobody has watched."""
+        if not self.session_lost or self.ended or now_s - self.asked_s < keep_s:
+            return False
+        return self.lag_s(now_s) >= keep_s
 
     # -- to viewers -----------------------------------------------------------------------
 

@@ -155,7 +155,7 @@ class ClusterAgent:
             fresh = newest is None or base.discontinuity_seq > newest.discontinuity_seq
             if fresh and stream.timeline.known(base.key) is None:
                 stream.timeline.adopt(base)
-        self._streams.follow(order.stream, order.origins, bearer=bearer)
+        self._streams.follow(order.stream, order.origins, bearer=bearer, publishing=order.publishing)
         if order.ended and not stream.ended:
             log.info("stream.ended stream=%s reason=the class was ended", order.stream)
             self._edge.end_stream(order.stream, trio.current_time())

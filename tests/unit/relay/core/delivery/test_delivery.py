@@ -16,6 +16,7 @@ from relay.core.delivery.delivery import Delivery, HeldRequest
 from relay.core.delivery.request import Request, RequestHeaders
 from relay.core.delivery.response import CorsHeaders, Response
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import Viewer, ViewerRegistry
 from tests.harness.builders import MemoryBody, begin, data, fetch_all, ll, opened, parts, playlist, segment
@@ -54,7 +55,7 @@ class Rig:
             self.admission,
             CorsHeaders(("*",)),
             MemoryBody,
-            max_stream_bytes=1_000_000,
+            budget=MemoryBudget(1_000_000),
             **options,  # type: ignore[arg-type]
         )
         self.stream: Stream = self.delivery.open_stream("class1")

@@ -19,6 +19,7 @@ from relay.core.playlist import (
     parse,
     render,
 )
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.stream import MAX_RENDITIONS, Stream
 from tests.harness.builders import MemoryBody, begin, fetch_all, ll, opened, parts, playlist, segment
 
@@ -44,7 +45,7 @@ PIECES = ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2)), hint="p1.2.m
 
 
 def stream(index: MultivariantPlaylist | MediaPlaylist = INDEX, **options: bool) -> Stream:
-    made = Stream("class1", MemoryBody, max_bytes=1_000_000, **options)
+    made = Stream("class1", MemoryBody, budget=MemoryBudget(1_000_000), **options)
     made.describe(index, "http://origin.example/live/index.m3u8")
     return made
 
@@ -315,7 +316,7 @@ def test_states_of_a_stream() -> None:
 
 
 def test_a_stream_is_ready_when_all_renditions_are() -> None:
-    assert not Stream("class1", MemoryBody, max_bytes=1).ready
+    assert not Stream("class1", MemoryBody, budget=MemoryBudget(1)).ready
     one = stream()
     fill(one, PIECES, 100.0, "v0")
     assert not one.ready
@@ -329,6 +330,19 @@ def test_up_to_when_viewers_have_seen_any_rendition() -> None:
     fill(one)
     dates_s = [window.seen_until_s for window in one.windows.values()]
     assert one.seen_until_s == max(date_s for date_s in dates_s if date_s is not None)
+
+
+def test_a_stream_is_idle_when_its_session_is_over_and_nobody_watches() -> None:
+    one = stream()
+    assert not one.is_idle(1000.0, 60.0), "it holds nothing"
+    fill(one, now_s=100.0)
+    assert (one.is_idle(159.0, 60.0), one.is_idle(160.0, 60.0)) == (False, True)
+    one.asked_s = 130.0
+    assert (one.is_idle(189.0, 60.0), one.is_idle(190.0, 60.0)) == (False, True)
+    one.session_lost = False
+    assert not one.is_idle(1000.0, 60.0), "its session goes on"
+    one.session_lost, one.ended = True, True
+    assert not one.is_idle(1000.0, 60.0), "it is served to its end"
 
 
 def test_media_can_be_dropped_while_numbers_stay() -> None:

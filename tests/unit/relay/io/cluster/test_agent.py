@@ -279,3 +279,13 @@ async def test_waiting_for_the_last_viewer(autojump_clock: trio.testing.MockCloc
             await trio.sleep(5)
             rig.delivery.sweep(1e9)
     rig.reactor._epoll.close()
+
+
+async def test_the_masters_word_that_somebody_publishes_starts_the_pull() -> None:
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        rig.node.obey(orders(1, order(origin, publishing=False)))
+        await rig.until(lambda: rig.delivery.streams["class1"].problem == "nobody is publishing")
+        assert not origin.server.requests
+        rig.node.obey(orders(2, order(origin, publishing=True)))
+        await rig.until(lambda: rig.ready("class1"))
