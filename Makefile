@@ -91,6 +91,7 @@ lint: setup frontend/node_modules/.installed ## style, layers and types of Pytho
 	ruff format --check .
 	lint-imports
 	mypy
+	npm --prefix frontend run lint
 	npm --prefix frontend run check
 	test -z "$$(gofmt -l $(ORIGIN))" || { gofmt -d $(ORIGIN); exit 1; }
 	(cd $(ORIGIN) && go vet ./...)
@@ -100,10 +101,11 @@ lint: setup frontend/node_modules/.installed ## style, layers and types of Pytho
 types: setup ## the types of Python alone
 	@mypy
 
-format: setup ## rewrite Python and Go in the house style
-	@deploy/setup/need.sh go
+format: setup frontend/node_modules/.installed ## rewrite Python, pages and Go in the house style
+	@deploy/setup/need.sh node go
 	ruff check --fix .
 	ruff format .
+	npm --prefix frontend run format
 	gofmt -w $(ORIGIN)
 
 docs: setup ## check the documents: links resolve, settings and interfaces are described as they are
