@@ -182,6 +182,11 @@ class Stream:
         dates = (window.seen_until_s for window in self.windows.values())
         return max((date_s for date_s in dates if date_s is not None), default=None)
 
+    @property
+    def longest_listed_s(self) -> float:
+        """The longest segment that any rendition lists, in seconds."""
+        return max((window.longest_listed_s for window in self.windows.values()), default=0.0)
+
     def window_of(self, name: str) -> Window | None:
         """Return the window to which a playlist or object name belongs."""
         rendition = name.partition("-")[0] if "-" in name else name.removesuffix(".m3u8")
@@ -197,7 +202,7 @@ class Stream:
 
     def media_playlist(self, window: Window) -> pl.MediaPlaylist:
         """Return one rendition's playlist as a value."""
-        pins = self.timeline.pins
+        pins = window.pins or self.timeline.pins
         assert pins is not None
         low_latency = pins.part_target_s > 0
         listed = window.listed

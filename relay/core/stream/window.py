@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relay.core.stream.media import Body, Media
     from relay.core.stream.memory_budget import MemoryBudget
     from relay.core.stream.segment import Fetch, WindowPart, WindowSegment
-    from relay.core.stream.timeline import Epoch, Timeline
+    from relay.core.stream.timeline import Epoch, PinnedDurations, Timeline
 
 NEWEST_SEGMENTS = 3
 # Segments stay fetchable for another whole window after they left the list (RFC 8216bis §6.2.2).
@@ -95,6 +95,17 @@ class Window:
         """The longest of the newest segments of this session, in seconds; 0.0 before there is one."""
         newest = self.listed[-NEWEST_SEGMENTS:]
         return max((e.duration_s for e in newest if e.epoch is self._epoch and not e.gap), default=0.0)
+
+    @property
+    def longest_listed_s(self) -> float:
+        """The longest listed segment, of whatever session, in seconds."""
+        return max((e.duration_s for e in self.listed), default=0.0)
+
+    @property
+    def pins(self) -> PinnedDurations | None:
+        """The durations of the newest session that is listed: they change with its first segment."""
+        newest = self.open_entry or (self._entries[self._end - 1] if self._end else None)
+        return newest.epoch.pins if newest is not None else None
 
     @property
     def open_entry(self) -> WindowSegment | None:

@@ -286,7 +286,8 @@ class Puller:
                 return known
             self._end_session()
             first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
-            base = await self._decide(timeline.ask(key, first, playlist))
+            longest_s = self.stream.longest_listed_s
+            base = await self._decide(timeline.ask(key, first, playlist, longest_listed_s=longest_s))
             epoch = timeline.adopt(base)
             self._figures.epochs += 1
             self._refused.clear()

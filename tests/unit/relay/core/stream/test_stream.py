@@ -270,6 +270,35 @@ def test_a_restart_in_text() -> None:
     assert not any(s.discontinuity for s in listed.segments)
 
 
+def test_no_segment_exceeds_the_target_duration_when_an_encoder_changes_between_sessions() -> None:
+    """The real sequence of an encoder that gets B-frames and loses them again (RFC 8216bis §4.4.3.1)."""
+    one, msn, seen = stream(), 0, list[list[int]]()
+    for key, durations in (
+        ("zerolatency", [2.0] * 6),
+        ("b-frames", [3.96674, 4.0, 4.0, 4.0, 4.0, 4.0]),
+        ("fixed", [2.00024, 1.99976, 2.0, 2.0, 2.0, 2.0]),
+        ("fixed later", [2.0] * 6),
+    ):
+        one.end_session()
+        segments = [segment(n, duration_s=s) for n, s in enumerate(durations)]
+        lists = [playlist(round(durations[0]), *segments[:count]) for count in range(1, len(segments) + 1)]
+        longest_s = one.longest_listed_s
+        ask = one.timeline.ask(key, 0, lists[0], longest_listed_s=longest_s)
+        one.timeline.adopt(one.timeline.decide_alone(ask))
+        if seen:
+            assert text_of(one).target_duration_s == seen[-1][-1], "until its first segment is listed"
+        targets = []
+        for listed in lists:
+            fill(one, listed, 100.0 + msn)
+            shown = text_of(one)
+            targets.append(shown.target_duration_s)
+            assert all(round(s.duration_s) <= shown.target_duration_s for s in shown.segments)
+            assert shown.server_control.hold_back_s == 3 * shown.target_duration_s
+            msn += 1
+        seen.append(targets)
+    assert seen == [[3] * 6, [6] * 6, [4] * 6, [3] * 6]
+
+
 def test_the_tag_at_the_head_of_the_list_is_not_counted_yet() -> None:
     one = stream()
     fill(one, playlist(2, segment(0), segment(1), segment(2)))
