@@ -14,6 +14,13 @@ const BEHIND_LIVE_S = 6;
 const NEAR_LIVE_S = 1;
 const RELOAD_FIRST_MS = 300;
 const RELOAD_SPREAD_MS = 3_000;
+/** After this time without a picture the page says what to do. A key frame may be 10 s away at the start. */
+const NO_PICTURE_MS = 30_000;
+/** The teacher may choose another codec meanwhile. */
+const CODEC_RETRY_MS = 20_000;
+
+/** Why there is no picture: the browser cannot decode it, or it does not come for another reason. */
+export type PictureProblem = 'none' | 'codec' | 'no-picture';
 
 export interface PlaybackOptions {
   video: HTMLVideoElement;
@@ -33,6 +40,7 @@ export class Playback {
   /** The autoplay policy requires a tap before the browser plays sound, or before it plays at all. */
   needsTap = $state<'no' | 'sound' | 'play'>('no');
   stalled = $state(false);
+  pictureProblem = $state<PictureProblem>('none');
   latency_s = $state<number | null>(null);
   window_s = $state.raw<{ start_s: number; end_s: number } | null>(null);
   position_s = $state(0);
@@ -48,6 +56,8 @@ export class Playback {
   #player: Player | null = null;
   #recovery = new Recovery();
   #live = false;
+  /** Samples without a picture in a row; samples, because a suspended tab takes none. */
+  #samplesWithoutPicture = 0;
   #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -81,7 +91,7 @@ export class Playback {
     const returned = live && !this.#live;
     this.#live = live;
     if (!returned) return;
-    if (this.#player === null) await this.#createPlayer();
+    if (this.#player === null || this.pictureProblem === 'codec') await this.#createPlayer();
     else if (this.last !== null && this.last.buffer_s < 0.5) this.#player.startLoad();
   }
 
@@ -184,6 +194,7 @@ export class Playback {
   readonly #onPlaying = (): void => {
     this.started = true;
     this.playing = true;
+    if (this.pictureProblem === 'codec') this.pictureProblem = 'none';
   };
 
   readonly #onPlay = (): void => {
@@ -215,6 +226,8 @@ export class Playback {
     if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
       this.following = true;
     this.#publish(sample);
+    this.#watchPicture();
+    if (this.pictureProblem === 'codec') return;
     // The recovery also watches the start, before the first frame.
     this.#act(
       this.#recovery.sampled(
@@ -223,6 +236,15 @@ export class Playback {
         this.following && this.started,
       ),
     );
+  }
+
+  /** A stream with broken timestamps loads and never plays, without any error: only time tells. */
+  #watchPicture(): void {
+    const without = this.#live && this.needsTap !== 'play' && (this.stalled || !this.started);
+    this.#samplesWithoutPicture = without ? this.#samplesWithoutPicture + 1 : 0;
+    if (this.pictureProblem === 'codec') return;
+    const late = this.#samplesWithoutPicture * SAMPLE_MS >= NO_PICTURE_MS;
+    this.pictureProblem = late ? 'no-picture' : 'none';
   }
 
   /** Expose figures as data attributes of the video element, for tests and support. */
@@ -237,6 +259,11 @@ export class Playback {
   }
 
   #fault(kind: FaultKind): void {
+    if (kind === 'codec') {
+      this.pictureProblem = 'codec';
+      this.#reloadLater('rebuild', CODEC_RETRY_MS);
+      return;
+    }
     this.#act(this.#recovery.fault(kind, Date.now()));
   }
 
@@ -259,7 +286,7 @@ export class Playback {
   }
 
   /** Reload after a random delay, because after the loss of a relay a whole class reloads. */
-  #reloadLater(action: 'reload' | 'rebuild'): void {
+  #reloadLater(action: 'reload' | 'rebuild', after_ms = RELOAD_FIRST_MS): void {
     clearTimeout(this.#reload);
     this.#reload = setTimeout(
       async () => {
@@ -269,7 +296,7 @@ export class Playback {
         this.#player?.load(this.options.url());
         await this.play();
       },
-      RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS,
+      after_ms + Math.random() * RELOAD_SPREAD_MS,
     );
   }
 }

@@ -2,7 +2,7 @@
 import { joinPreview } from '../api/classrooms';
 import type { JoinResponse, Point } from '../api/types';
 import { classifyLoudness, SoundMeter, type Loudness } from '../player/soundMeter';
-import { Playback } from './playback.svelte';
+import { Playback, type PictureProblem } from './playback.svelte';
 
 const PEAK_HOLD_S = 4;
 const MEASURE_EVERY_MS = 100;
@@ -34,6 +34,10 @@ export class PreviewSession {
       token: () => this.#join?.token ?? '',
       refresh: () => this.#refresh(),
     });
+  }
+
+  get pictureProblem(): PictureProblem {
+    return this.#playback.pictureProblem;
   }
 
   async setLive(live: boolean): Promise<void> {
