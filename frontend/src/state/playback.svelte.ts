@@ -2,6 +2,7 @@
 // holds the state that the controls show.
 import type { Quality } from '../api/types';
 import { createPlayer } from '../player/createPlayer';
+import { PictureWatch, type PictureProblem } from '../player/pictureWatch';
 import { Recovery, type RecoveryAction } from '../player/recovery';
 import { PlaybackStats, type Cause } from '../player/playbackStats';
 import type { FaultKind, CreatePlayer, Player, Sample } from '../player/types';
@@ -14,13 +15,8 @@ const BEHIND_LIVE_S = 6;
 const NEAR_LIVE_S = 1;
 const RELOAD_FIRST_MS = 300;
 const RELOAD_SPREAD_MS = 3_000;
-/** After this time without a picture the page says what to do. A key frame may be 10 s away at the start. */
-const NO_PICTURE_MS = 30_000;
 /** The teacher may choose another codec meanwhile. */
 const CODEC_RETRY_MS = 20_000;
-
-/** Why there is no picture: the browser cannot decode it, or it does not come for another reason. */
-export type PictureProblem = 'none' | 'codec' | 'no-picture';
 
 export interface PlaybackOptions {
   video: HTMLVideoElement;
@@ -56,8 +52,7 @@ export class Playback {
   #player: Player | null = null;
   #recovery = new Recovery();
   #live = false;
-  /** Samples without a picture in a row; samples, because a suspended tab takes none. */
-  #samplesWithoutPicture = 0;
+  readonly #pictureWatch = new PictureWatch();
   #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -226,8 +221,10 @@ export class Playback {
     if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
       this.following = true;
     this.#publish(sample);
-    this.#watchPicture();
+    const isMissing = this.#live && this.needsTap !== 'play' && (this.stalled || !this.started);
+    const late = this.#pictureWatch.isLate(isMissing, SAMPLE_MS);
     if (this.pictureProblem === 'codec') return;
+    this.pictureProblem = late ? 'no-picture' : 'none';
     // The recovery also watches the start, before the first frame.
     this.#act(
       this.#recovery.sampled(
@@ -236,15 +233,6 @@ export class Playback {
         this.following && this.started,
       ),
     );
-  }
-
-  /** A stream with broken timestamps loads and never plays, without any error: only time tells. */
-  #watchPicture(): void {
-    const without = this.#live && this.needsTap !== 'play' && (this.stalled || !this.started);
-    this.#samplesWithoutPicture = without ? this.#samplesWithoutPicture + 1 : 0;
-    if (this.pictureProblem === 'codec') return;
-    const late = this.#samplesWithoutPicture * SAMPLE_MS >= NO_PICTURE_MS;
-    this.pictureProblem = late ? 'no-picture' : 'none';
   }
 
   /** Expose figures as data attributes of the video element, for tests and support. */

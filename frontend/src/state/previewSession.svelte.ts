@@ -1,8 +1,9 @@
 // The teacher's preview: a player that is not counted as a viewer, and the sound level.
 import { joinPreview } from '../api/classrooms';
 import type { JoinResponse, Point } from '../api/types';
+import type { PictureProblem } from '../player/pictureWatch';
 import { classifyLoudness, SoundMeter, type Loudness } from '../player/soundMeter';
-import { Playback, type PictureProblem } from './playback.svelte';
+import { Playback } from './playback.svelte';
 
 const PEAK_HOLD_S = 4;
 const MEASURE_EVERY_MS = 100;
