@@ -194,6 +194,7 @@ class Delivery:
         self, request: Request, viewer: Viewer, stream: Stream, name: str, query: bytes, now_s: float
     ) -> Response | HeldRequest:
         if self.admission.draining:
+            viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
             raise RequestError(410, "the class is over")
@@ -318,6 +319,7 @@ class Delivery:
         if held_request.viewer.refused is not None:
             raise held_request.viewer.refused
         if held_request.stream.refused or self.admission.draining:
+            held_request.viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if not held_request.stream.ready:
             why = (

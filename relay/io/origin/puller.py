@@ -423,13 +423,14 @@ class Puller:
     def _lost(self, problem: OriginError) -> None:
         """Note why an origin does not serve; said once, however often it is tried.
 
-        When a teacher stops, MediaMTX answers 500 to what was waiting and 404 from then on. So a refusal that
-        ends a session is said together with the next one: an ordinary stop is one line and no warning.
+        When a teacher stops, MediaMTX answers 500 to what was waiting and 404 from then on. So a refusal is
+        said only when the next try does not succeed either: an ordinary stop is one line and no warning.
         """
         stream, server = self.stream, server_of(self._origins.current)
         before = self._problems.get(server)
         was_live = not stream.session_lost
-        is_new = was_live or before is None or before.reason != problem.reason
+        still_nobody = isinstance(problem, _NobodyPublishes) and isinstance(before, _NobodyPublishes)
+        is_new = was_live or before is None or (before.reason != problem.reason and not still_nobody)
         self._problems[server] = problem
         stream.fault_kind = problem.kind
         stream.session_lost = True
@@ -439,10 +440,11 @@ class Puller:
         # one that works and has nothing to follow is enough
         stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())
         if isinstance(problem, _NobodyPublishes):
-            self._unsaid = None
+            if self._unsaid is not None and self._unsaid[0] == server:
+                self._unsaid = None
             if is_new:
                 log.info("stream.idle stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
-        elif was_live and isinstance(problem, _Refused):
+        elif is_new and self._unsaid is None and isinstance(problem, _Refused):
             self._unsaid = (server, problem)
         else:
             self._say_unsaid()
