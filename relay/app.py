@@ -43,7 +43,6 @@ BACKLOG = 4096
 SOCKETS_PER_VIEWER = 6
 SPARE_DESCRIPTORS = 512
 MIN_BODIES = 256
-DRAIN_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
