@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STOPPED_S = 15.0
 
 
-class Holder(Protocol):
+class BudgetMember(Protocol):
     """A window, as far as the budget deals with it."""
 
     newest_at_s: float | None
@@ -37,18 +37,18 @@ class MemoryBudget:
         self.used_bodies = 0
         self._max_bytes = max_bytes
         self._max_bodies = max_bodies
-        self._holders: list[Holder] = []
+        self._holders: list[BudgetMember] = []
 
     @property
     def full(self) -> bool:
         """Whether nothing more fits."""
         return self.used_bytes >= self._max_bytes or self.used_bodies >= self._max_bodies
 
-    def join(self, holder: Holder) -> None:
+    def join(self, holder: BudgetMember) -> None:
         """Let a window share it."""
         self._holders.append(holder)
 
-    def leave(self, holder: Holder) -> None:
+    def leave(self, holder: BudgetMember) -> None:
         """Take out a window that is given up; what it keeps is given back by its cache."""
         self._holders = [one for one in self._holders if one is not holder]
 
@@ -63,8 +63,8 @@ class MemoryBudget:
             if not any(holder.drop_oldest() for holder in self._by_turn(now_s)):
                 return
 
-    def _by_turn(self, now_s: float) -> Iterator[Holder]:
-        def turn(holder: Holder) -> tuple[float, int]:
+    def _by_turn(self, now_s: float) -> Iterator[BudgetMember]:
+        def turn(holder: BudgetMember) -> tuple[float, int]:
             newest_at_s = -math.inf if holder.newest_at_s is None else holder.newest_at_s
             stopped = now_s - newest_at_s >= STOPPED_S and holder.newest_at_s is not None
             return (newest_at_s if stopped else math.inf, -holder.size_bytes)
