@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,13 +67,16 @@ class HeldRequest:
         return self.window.rendition if self.window is not None else ""
 
 
+_Version = tuple["weakref.ref[Window]", int, bool]
+
+
 class PlaylistCache:
     """The finished playlists of one stream: made once a version."""
 
     __slots__ = ("index", "index_text", "made", "waiting")
 
     def __init__(self) -> None:
-        self.made: dict[str, tuple[tuple[Window, int, bool], bytes, Response, Response]] = {}
+        self.made: dict[str, tuple[_Version, bytes, Response, Response]] = {}
         self.waiting: dict[str, HeldRequests[Hashable]] = {}
         self.index: tuple[Response, Response] | None = None
         self.index_text = ""
@@ -360,7 +364,7 @@ class Delivery:
 
     def _current(self, request: Request, stream: Stream, window: Window) -> Response:
         cache = self._playlist_caches[stream.name]
-        version = (window, window.version, stream.ended)
+        version = (weakref.ref(window), window.version, stream.ended)  # it may be given back
         made = cache.made.get(window.rendition)
         if made is None or made[0] != version:
             text = stream.media_text(window)
