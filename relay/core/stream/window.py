@@ -354,7 +354,10 @@ class Window:
         return False
 
     def release(self) -> None:
-        """Give back what is kept: the window is not used any more."""
+        """Give back what is kept, at once also where something still refers to the window."""
+        self._sequence.cut(0, len(self._entries))
+        self._first = self._end = self._parts_shown = 0
+        self._fetching.forget()
         self._budget.leave(self)
         self._cache.release()
 
