@@ -283,8 +283,8 @@ def test_no_segment_exceeds_the_target_duration_when_an_encoder_changes_between_
         segments = [segment(n, duration_s=s) for n, s in enumerate(durations)]
         lists = [playlist(round(durations[0]), *segments[:count]) for count in range(1, len(segments) + 1)]
         longest_s = one.longest_listed_s
-        ask = one.timeline.ask(key, 0, lists[0], longest_listed_s=longest_s)
-        one.timeline.adopt(one.timeline.decide_alone(ask))
+        request = one.timeline.request(key, 0, lists[0], longest_listed_s=longest_s)
+        one.timeline.begin(one.timeline.adopt(one.timeline.decide_alone(request)))
         if seen:
             assert text_of(one).target_duration_s == seen[-1][-1], "until its first segment is listed"
         targets = []

@@ -685,9 +685,7 @@ async def test_what_an_interrupted_class_holds_is_given_back_when_nobody_watches
         assert rig.stream.windows
         await trio.sleep(module.IDLE_LOOK_S + 2)
         assert (rig.state, rig.stream.windows) == ("waiting", {})
-        assert [one() for one in kept] == [None] * len(kept), (
-            "free without a garbage collection"
-        )
+        assert [one() for one in kept] == [None] * len(kept), "free without a garbage collection"
         origin.publish("bbbbbbbbbbbb")
         await rig.until(lambda: rig.state == "live")
         assert rig.text().media_sequence > last_msn
