@@ -170,7 +170,7 @@ async def build(
         passwords=Passwords(derive(secret, "airclass shared passwords")),
         verifier=Verifier(cluster_secret),
         prober=Prober(client, clock, settings.health_interval_s),
-        ingest=MediaMtxApi(settings, client, clock, notifier),
+        ingest=MediaMtxApi(settings, client, clock, notifier, cluster),
         metrics=MasterMetrics(),
         devices=DeviceCookies(secret, older),
         epoch_writer=EpochWriter(store, cluster.epochs, notifier, clock),

@@ -27,7 +27,7 @@ class CallFailed(Exception):  # noqa: N818  says what happened
 
 
 class HttpClient:
-    """Calls with answers of bounded size; follows no redirects, uses no proxy from the environment."""
+    """Requests without a body, answers of bounded size; no redirects, no proxy from the environment."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
