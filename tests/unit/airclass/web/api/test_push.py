@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -84,11 +85,11 @@ async def test_a_student_sees_the_class_begin_and_end(tmp_path: Path) -> None:
             first = await p.next()
             assert first["type"] == "snapshot"
             assert first["classroom"] == {"id": made["id"], "name": "Math"}
-            assert first["state"] == "waiting"
-            assert first["priority"] == ["slave-1"]
+            assert (first["state"], first["full"]) == ("waiting", False)
+            assert "priority" not in first, "it holds no seat yet"
             relay.states[made["id"]] = "live"
             await relay.beat()
-            await p.until(state="live")
+            await p.until(state="live", priority=["slave-1"])
             await joined(control, made, "Lee")
             await p.until(viewers=2)
             assert p.seqs == list(range(1, len(p.seqs) + 1))
@@ -123,6 +124,7 @@ async def test_students_are_moved_within_a_second_when_their_node_drains(tmp_pat
         made = await control.classroom()
         await control.node("slave-1")
         await control.node("slave-2")
+        await control.begin(made)
         body = await joined(control, made)
         async with page(control, student(body)) as p:
             home = (await p.next())["priority"][0]
@@ -134,23 +136,45 @@ async def test_students_are_moved_within_a_second_when_their_node_drains(tmp_pat
             assert trio.current_time() - began_s < 1.5
 
 
-async def test_a_waiting_student_keeps_the_seat_while_the_page_is_open(
+async def test_a_waiting_student_keeps_their_place_while_the_page_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airclass.domain.routing.LEASE_S", 1.0)
+    monkeypatch.setattr("airclass.domain.waiting_queue.PLACE_S", 1.0)
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         await control.node()
         body = await joined(control, made)
-        seats = control.services.cluster.nodes.seating.seat_of
+        await joined(control, made, "Lee, who has closed the page")
+        queue = control.services.cluster.ledger(made["id"]).queue
         async with page(control, student(body)) as p:
             await p.next()
-            with trio.move_on_after(3):
-                while True:
-                    await p.ws.send_message("{}")
-                    await p.next()
-                    await trio.sleep(0.3)
-            assert len(seats) == 1
+            while len(queue) == 2:
+                await p.ws.send_message("{}")
+                await p.next()
+            await p.ws.send_message("{}")
+            await p.until(viewers=1)
+        assert control.services.cluster.nodes.seat_book.seat_of == {}
+
+
+async def test_a_class_that_begins_gives_open_pages_their_seats_and_says_when_there_are_none(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node(capacity=1)
+        first, second = [await joined(control, made, name) for name in ("Kim", "Lee")]
+        async with page(control, student(first)) as p, page(control, student(second)) as q:
+            await p.next()
+            await q.next()
+            await control.begin(made)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(p.until, state="live", full=False))
+                nursery.start_soon(partial(q.until, state="live", full=True))
+            assert p.state["priority"] == ["slave-1"]
+            assert "priority" not in q.state
+            (seated,) = control.services.cluster.nodes.seat_book.seat_of
+            control.services.cluster.nodes.seat_book.release(seated)
+            await q.until(full=False, priority=["slave-1"])
 
 
 async def test_a_silent_page_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
