@@ -17,6 +17,7 @@ from relay.core.delivery.blocking_reload import HeldRequests
 from relay.core.delivery.request import NO_DIRECTIVES, Directives, Request, byte_range, directives
 from relay.core.delivery.response import Response
 from relay.core.stream.live_edge import ReloadDecision
+from relay.core.stream.segment import is_init_name
 from relay.core.stream.stream import Stream
 from relay.core.viewers.registry import GONE_TARGETS, Viewer, ViewerRegistry
 
@@ -237,7 +238,7 @@ class Delivery:
             found = byte_range(request.headers.range, media.size_bytes)
             if found is not None:
                 return response.range_response(media, kind, *found)
-        return self._media_responses.get(media, kind)
+        return self._media_responses.get(media, kind, is_init=is_init_name(name))
 
     def _hold(
         self,

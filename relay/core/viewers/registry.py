@@ -20,7 +20,7 @@ GONE_TARGETS = 3.0
 MAX_ADDRESSES_NOTED = 64
 # Token ids that left, kept for the next heartbeat; without a master nobody ever asks for them.
 MAX_LEFT_NOTED = 10_000
-# So much media is delivered before a viewer counts as playing: more than an initialization section.
+# A viewer plays once a whole segment or part was delivered, or byte ranges of this size together.
 PLAYING_BYTES = 4096
 
 

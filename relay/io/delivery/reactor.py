@@ -356,8 +356,8 @@ class Reactor:
             counters.sent_bytes += reply.size_bytes
             if connection.viewer is not None:
                 connection.viewer.sent_bytes += reply.size_bytes
-                if reply.body is not None and not connection.viewer.has_media:
-                    connection.media_bytes = reply.size_bytes
+                if not connection.viewer.has_media:
+                    connection.media_bytes = reply.media_bytes
         if connection.start(reply, tail, head_only=bare):
             self._sent(connection)
         else:
