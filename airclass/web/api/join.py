@@ -199,7 +199,7 @@ def _no_place(services: Services, classroom: Classroom, subject: str, placement:
         return ApiProblem(503, text, "cluster-full", retry_after_s=max(1, round(pause_s)))
     return ApiProblem(
         503,
-        "All places are taken: you are in the waiting room and will be let in by itself."
+        "All seats are taken. Keep this page open: you join automatically when a seat is free."
         if capacity
         else "No relay is ready yet: try again in a moment.",
         "cluster-full",

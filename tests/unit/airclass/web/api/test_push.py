@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio_websocket import ConnectionClosed, open_websocket_url
 
+from airclass.domain.waiting_queue import PLACE_S
 from airclass.web.api import push
 from airclass.web.server import websocket
 from tests.harness.master_in_process import running_master
@@ -70,6 +71,11 @@ async def page(
 
 async def joined(control: InProcessMaster, made: dict[str, Any], name: str = "Kim") -> dict[str, Any]:
     return dict((await control.join(made["code"], name)).json())
+
+
+def subject_of(control: InProcessMaster, body: dict[str, Any]) -> str:
+    services = control.services
+    return services.tokens.read_viewer(body["token"], services.clock.wall_s()).subject
 
 
 def student(body: dict[str, Any]) -> str:
@@ -136,23 +142,22 @@ async def test_students_are_moved_within_a_second_when_their_node_drains(tmp_pat
             assert trio.current_time() - began_s < 1.5
 
 
-async def test_a_waiting_student_keeps_their_place_while_the_page_is_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("airclass.domain.waiting_queue.PLACE_S", 1.0)
+async def test_a_waiting_student_keeps_their_place_while_the_page_is_open(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         await control.node()
-        body = await joined(control, made)
-        await joined(control, made, "Lee, who has closed the page")
+        waiting, gone = await joined(control, made, "Kim"), await joined(control, made, "Lee")
         queue = control.services.cluster.ledger(made["id"]).queue
-        async with page(control, student(body)) as p:
+        async with page(control, student(waiting)) as p:
             await p.next()
-            while len(queue) == 2:
-                await p.ws.send_message("{}")
-                await p.next()
+            now_s = control.services.clock.now_s()
+            for subject in list(queue):
+                queue.enter(subject, now_s - 20.0)
             await p.ws.send_message("{}")
-            await p.until(viewers=1)
+            while (await p.next())["type"] != "pong":  # the pong: the master has read the ping
+                pass
+            assert queue.expire(now_s + PLACE_S - 10.0) == [subject_of(control, gone)]
+            assert list(queue) == [subject_of(control, waiting)]
         assert control.services.cluster.nodes.seat_book.seat_of == {}
 
 
