@@ -289,9 +289,7 @@ class SeatBook:
     def add(self, node: NodeSeats) -> None:
         """Take in a node; seats on it that were recalled count from now on."""
         self.nodes[node.id] = node
-        for subject, seat in self._recalled.pop(node.id, {}).items():
-            if subject not in node.present:
-                node.reserved[subject] = seat
+        node.reserved |= self._recalled.pop(node.id, {})
 
     def remove(self, node_id: str) -> None:
         """Forget a node; its students lose their seats unless they play elsewhere too."""
@@ -332,7 +330,7 @@ class SeatBook:
         self.seat_of[subject] = node_id
 
     def _book(self, node: NodeSeats, subject: str, seat: Reservation) -> None:
-        if subject not in node.present:
+        if subject not in node.present:  # who plays there already has the seat
             node.reserved[subject] = seat
             self._unconfirmed[seat.network] += 1
         self._sit(subject, node.id)

@@ -543,6 +543,13 @@ def test_history_grows_and_old_guests_go() -> None:
     assert w.cluster.ledger("c1").tokens == {}
 
 
+def test_a_student_whose_token_is_not_known_keeps_their_seat() -> None:
+    w = World()
+    nameless = Student("a", "c1", "", 1000.0, 9000.0)
+    assert w.cluster.admit(nameless, None, 0.0) is Placement.SEATED
+    assert w.cluster.ledger("c1").tokens == {}
+
+
 def test_the_number_of_guests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_GUESTS", 1)
     w = World()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airclass.domain.routing import (
     FIRST_PAUSE_S,
+    FORGET_LAPSE_S,
     MAX_PATHWAYS,
     MAX_PAUSE_S,
     MAX_RETRY_S,
@@ -205,6 +206,8 @@ def test_the_number_of_addresses_that_were_turned_away_is_bounded(monkeypatch: p
     assert s.reserve("a", HOME[0], 0.0) is None
     assert s.reserve("b", HOME[1], 0.0) is None
     assert list(s.turned_away) == [str(HOME[0])]
+    s.expire(TURNED_AWAY_S)
+    assert s.turned_away == {}
 
 
 def test_one_household_is_one_network() -> None:
@@ -280,6 +283,25 @@ def test_moved_students_stay_in_their_zone_while_it_has_room() -> None:
         s.reserve(f"s{n}", read_address("10.0.0.9"), 0.0)
     s.nodes["n0"].takes_students = False
     assert set(s.move("n0", 1.0).values()) == {"n1"}
+
+
+def test_a_student_who_is_moved_to_where_they_play_needs_no_reservation() -> None:
+    s = seating(2)
+    s.confirm("a", "n1", 0.0)
+    s.confirm("a", "n0", 1.0)
+    s.nodes["n0"].takes_students = False
+    assert s.move("n0", 2.0) == {"a": "n1"}
+    assert s.nodes["n1"].reserved == {}
+
+
+def test_a_lapse_is_forgotten_after_a_while() -> None:
+    s = seating(1, 10)
+    s.reserve("a", None, 0.0)
+    s.expire(RESERVED_S)
+    s.expire(RESERVED_S + FIRST_PAUSE_S + FORGET_LAPSE_S)
+    s.reserve("a", None, 700.0)
+    s.expire(700.0 + RESERVED_S)
+    assert s.pause_s("a", 700.0 + RESERVED_S) == FIRST_PAUSE_S
 
 
 def test_a_move_prolongs_no_reservation() -> None:
