@@ -43,7 +43,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(slots=True)
-class Reservation:
+class SeatReservation:
     """A seat whose student has not got media there yet.
 
     `played`: the student has got media from another node, so the short limit does not apply. `recalled`: the
@@ -75,7 +75,7 @@ class NodeSeats:
     connections: int = 0
     egress_bps: int = 0
     present: dict[str, float] = field(default_factory=dict)
-    reserved: dict[str, Reservation] = field(default_factory=dict)
+    reserved: dict[str, SeatReservation] = field(default_factory=dict)
 
     @property
     def occupied(self) -> int:
@@ -143,7 +143,7 @@ class SeatBook:
         self._address_of: dict[str, Address] = {}
         self._unconfirmed: Counter[str] = Counter()  # reservations of each network
         self._lapses: dict[str, tuple[int, float]] = {}
-        self._recalled: dict[str, dict[str, Reservation]] = {}
+        self._recalled: dict[str, dict[str, SeatReservation]] = {}
 
     # -- students ask ---------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ class SeatBook:
         self.release(subject)
         if address is not None:
             self._address_of[subject] = address
-        self._book(node, subject, Reservation(now_s, network, played))
+        self._book(node, subject, SeatReservation(now_s, network, played))
         return node
 
     def pause_s(self, subject: str, now_s: float) -> float:
@@ -278,7 +278,7 @@ class SeatBook:
                 break
             seat = source.reserved.get(subject)
             if seat is None or seat.recalled:  # otherwise it keeps its age, so that no move prolongs it
-                seat = Reservation(now_s, network_of(address), played=True)
+                seat = SeatReservation(now_s, network_of(address), played=True)
             self._unbook(node_id, subject)
             self._book(node, subject, seat)
             moved[subject] = node.id
@@ -301,7 +301,7 @@ class SeatBook:
 
     def recall(self, subject: str, node_id: str, since_s: float) -> None:
         """Hold a student's seat from before the master was restarted, on a node that is not back yet."""
-        self._recalled.setdefault(node_id, {})[subject] = Reservation(since_s, played=True, recalled=True)
+        self._recalled.setdefault(node_id, {})[subject] = SeatReservation(since_s, played=True, recalled=True)
         self.seat_of[subject] = node_id
 
     def is_recalled(self, subject: str) -> bool:
@@ -329,7 +329,7 @@ class SeatBook:
             self.changed[subject] = node_id
         self.seat_of[subject] = node_id
 
-    def _book(self, node: NodeSeats, subject: str, seat: Reservation) -> None:
+    def _book(self, node: NodeSeats, subject: str, seat: SeatReservation) -> None:
         if subject not in node.present:  # who plays there already has the seat
             node.reserved[subject] = seat
             self._unconfirmed[seat.network] += 1
@@ -352,7 +352,7 @@ class SeatBook:
         else:
             self.release(subject)
 
-    def _lapsed(self, subject: str, seat: Reservation, now_s: float) -> None:
+    def _lapsed(self, subject: str, seat: SeatReservation, now_s: float) -> None:
         if seat.recalled:
             return
         count = self._lapses.pop(subject, (0, 0.0))[0]
