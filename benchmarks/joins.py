@@ -56,8 +56,9 @@ async def join(master: MasterProcess, number: int, due_s: float, seen: JoinResul
     seen.statuses[answer.status] += 1
     if answer.status == 200:
         joined = json.loads(answer.body)
-        seen.seats[joined["priority"][0]] += 1
-        master.watch(joined["priority"][0], joined["token"])
+        seat = next(iter(joined["priority"]), "")  # none: every node was silent for too long
+        seen.seats[seat] += 1
+        master.watch(seat, joined["token"])
 
 
 async def knock(master: MasterProcess, due_s: float, seen: JoinResult) -> None:
