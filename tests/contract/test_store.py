@@ -256,6 +256,34 @@ async def test_visits_are_kept_for_a_day(store: Store) -> None:
     assert await store.visits(0.0) == []
 
 
+async def test_each_students_node_and_the_nodes_of_the_cluster_are_kept(store: Store) -> None:
+    await store.add_visits(
+        [StoredStudent("s1", "c1", "Kim", 1.0, "n1"), StoredStudent("s2", "c1", "Lee", 1.0)]
+    )
+    await store.save_seats({"s1": "", "s2": "n2", "nobody": "n3"})
+    await store.save_seats({})
+    assert {v.subject: v.node_id for v in await store.visits(0.0)} == {"s1": "", "s2": "n2"}
+    assert await store.seen_nodes() == []
+    await store.save_seen_nodes(["n2", "n1"])
+    await store.save_seen_nodes(["n3", "n1"])
+    assert sorted(await store.seen_nodes()) == ["n1", "n3"]
+    await store.save_seen_nodes([])
+    assert await store.seen_nodes() == []
+
+
+async def test_students_of_the_schema_before_have_no_node(settings: MasterSettings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(settings.database)
+    migrate(engine, "0002")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO visits VALUES ('s1', 'c1', '김', 5.0)"))
+    engine.dispose()
+    store = await open_store(settings)
+    assert await store.visits(0.0) == [StoredStudent("s1", "c1", "김", 5.0)]
+    assert await store.seen_nodes() == []
+    await store.close()
+
+
 async def test_the_first_offset_of_an_epoch_stays_and_the_oldest_epochs_go(store: Store) -> None:
     offset = EpochOffset("c1", "k", 5, 1, 2, 0.5, 1)
     assert await store.add_epoch(offset, 1.0) == offset
