@@ -62,6 +62,7 @@ class FakeRelay:
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, tuple[int, int]] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
     epochs: tuple[EpochOffset, ...] = ()
@@ -176,15 +177,15 @@ class FakeRelay:
             fault = self.faults.get(order.stream, "")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
+            next_msn, next_discontinuity_seq = self.shown.get(order.stream, (0, 0))
             reports.append(
                 StreamReport(
-                    order.stream,
-                    state,
-                    count,
-                    1.2,
+                    *(order.stream, state, count, 1.2),
                     "the origin refuses the connection" if fault else "",
                     *shape,
                     self.segment_s,
+                    next_msn=next_msn,
+                    next_discontinuity_seq=next_discontinuity_seq,
                     origin="failed" if fault else "served",
                     fault=fault,
                 )

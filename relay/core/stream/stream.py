@@ -293,6 +293,8 @@ class Stream:
             origin_age_s=self.origin.age_s(now_s),
             origin_quiet_s=self.origin.quiet_s(now_s),
             fault=self.origin.kind,
+            next_msn=self.timeline.next_msn,
+            next_discontinuity_seq=self.timeline.next_discontinuity_seq,
         )
 
 
