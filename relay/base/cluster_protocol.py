@@ -22,8 +22,8 @@ SUCCESSOR = "+"
 class EpochOffset(msgspec.Struct, frozen=True):
     """The numbers of one epoch: viewers' media sequence number = the origin's + `offset`.
 
-    `target_duration_s` and `part_target_s` are what the first request of the stream proposed: they
-    stay for the life of the stream (0: not known). `order` counts the epochs of a stream from 1, so
+    `target_duration_s` and `part_target_s` are the most that a relay proposed: they stay for the life of
+    the epoch (0: not known). `order` counts the epochs of a stream from 1, so
     the highest is the newest one; 0 comes from an older version, which orders by discontinuity.
     """
 
@@ -107,12 +107,12 @@ class StreamReport(msgspec.Struct, frozen=True):
     variants: tuple[ReportedVariant, ...] = ()
     renditions: tuple[ReportedRendition, ...] = ()
     segment_s: float = 0.0
+    next_msn: int = 0
+    next_discontinuity_seq: int = 0
     origin: str = ""
     origin_age_s: float = 0.0
     origin_quiet_s: float = 0.0
     fault: str = ""
-    next_msn: int = 0
-    next_discontinuity_seq: int = 0
 
 
 class ViewerReport(msgspec.Struct, frozen=True):
@@ -165,6 +165,9 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 class StreamOrder(msgspec.Struct, frozen=True):
     """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty.
 
+    `publishing` tells whether an encoder is there: a relay does not ask an origin for a stream that nobody
+    publishes. None: the master does not know (as from an older one).
+
     `next_msn` and `next_discontinuity_seq` are above all numbers that the stream's viewers have been
     shown anywhere, as of the relay's registration: a relay that must number alone goes on from there.
     """
@@ -174,6 +177,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     bearer: str = ""
     ended: bool = False
     epochs: tuple[EpochOffset, ...] = ()
+    publishing: bool | None = None
     next_msn: int = 0
     next_discontinuity_seq: int = 0
 

@@ -569,3 +569,17 @@ def test_whoever_plays_elsewhere_has_not_left_the_class() -> None:
     w.beat(0, full=True)
     assert w.cluster.viewers("c1") == 1
     assert w.cluster.nodes.seating.seat_of == {"a": "n1"}
+
+
+def test_who_publishes_is_news_for_the_relays_once() -> None:
+    told: list[str] = []
+    cluster = Cluster(1000.0, told.append)
+    assert cluster.has_publisher("c1") is None, "no ingest was asked yet"
+    cluster.publishing_now({"c1"}, complete=True)
+    assert (cluster.has_publisher("c1"), cluster.has_publisher("c2")) == (True, False)
+    version = cluster.version
+    cluster.publishing_now({"c1"}, complete=True)
+    assert (cluster.version, told) == (version, ["orders"])
+    cluster.publishing_now((), complete=False)
+    assert cluster.has_publisher("c1") is None
+    assert cluster.version == version + 1

@@ -98,3 +98,15 @@ def test_who_is_not_known_has_to_register() -> None:
     office = Office()
     orders = office.orders_composer.orders(office.cluster, None)
     assert (orders.known, orders.version, orders.streams) == (False, 0, ())
+
+
+def test_relays_are_told_which_streams_somebody_publishes() -> None:
+    office = Office()
+
+    def publishing() -> dict[str, bool | None]:
+        orders = office.orders_composer.orders(office.cluster, office.cluster.nodes.all["n1"])
+        return {stream.stream: stream.publishing for stream in orders.streams}
+
+    assert publishing() == {"c1": None, "c2": None}
+    office.cluster.publishing_now({"c2"}, complete=True)
+    assert publishing() == {"c1": False, "c2": True}
