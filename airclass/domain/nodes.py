@@ -15,7 +15,7 @@ import msgspec
 
 from airclass.domain.advice import ClusterSummary, NodeFigures, summarize
 from airclass.domain.cluster_health import OVERDUE_S, ClusterHealth, Member, code_of
-from airclass.domain.health import SILENT_S, Health, NodeStatus, ReasonCode
+from airclass.domain.health import SILENT_S, WORKING, Health, NodeStatus, ReasonCode
 from airclass.domain.node_url import read_url
 from airclass.domain.routing import MAX_ZONES, Network, NodeSeats, SeatBook, read_address, read_zone
 from airclass.domain.stream_health import ServiceState, StreamHealth, read_report
@@ -316,7 +316,7 @@ class Nodes:
         return {
             n.id: n.streams[stream]
             for n in self.all.values()
-            if n.health.status in (NodeStatus.ACTIVE, NodeStatus.DRAINING) and stream in n.streams
+            if n.health.status in WORKING and stream in n.streams
         }
 
     def summary(self) -> ClusterSummary:
