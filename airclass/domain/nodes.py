@@ -49,6 +49,7 @@ class Node:
     needs_full: bool = True
     miscounts: int = 0
     previews: int = 0
+    protocol: int = 0
 
     @property
     def students(self) -> int:
@@ -115,6 +116,7 @@ class Nodes:
             started_at_s=record.started_at_s,
             health=health,
             site=self._site(record, zone, old),
+            protocol=record.protocol,
         )
         if old is not None:
             self._forget_viewers(old)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
     from airclass.io.clock import Clock
+    from airclass.io.keyring import Keyring, OrderSealer
     from airclass.io.mediamtx import MediaMtxApi
     from airclass.io.notifier import Notifier
     from airclass.io.passwords import Passwords
@@ -56,6 +57,8 @@ class Services:
     tokens: TokenIssuer
     passwords: Passwords
     verifier: Verifier
+    keyring: Keyring
+    sealer: OrderSealer
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics

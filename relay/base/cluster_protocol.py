@@ -1,11 +1,12 @@
 """Records that relays and master exchange (JSON by msgspec; unknown fields are ignored).
 
-Each call is a signed POST (`relay.base.signing`) with one record in and one record out:
+Each call is a signed POST with one record in and one signed record out (`relay.base.signing`):
 
-    /cluster/register   Register   -> Orders
-    /cluster/heartbeat  Heartbeat  -> Orders
-    /cluster/watch      Watch      -> Orders    held until something changes, at most WATCH_S
-    /cluster/epoch      EpochAsk   -> EpochBase
+    /cluster/enrol      Enrolment     -> Enrolled    signed with a join token or CLUSTER_SECRET
+    /cluster/register   Registration  -> Orders
+    /cluster/heartbeat  Heartbeat     -> Orders
+    /cluster/watch      OrdersPoll    -> Orders      held until something changes, at most WATCH_S
+    /cluster/epoch      EpochRequest  -> EpochOffset
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import msgspec
 
 WATCH_S = 20.0
+PROTOCOL = 1  # 1: StreamOrder.min_generation and StreamOrder.refused, signed answers, keys of the nodes' own
 
 
 class EpochOffset(msgspec.Struct, frozen=True):
@@ -47,8 +49,27 @@ class EpochRequest(msgspec.Struct, frozen=True):
     part_target_s: float = 0.0
 
 
+class Enrolment(msgspec.Struct, frozen=True):
+    """A node asks for its key to be kept; `key` is sealed with what signs the call.
+
+    With a join token the master knows the node's id, and `node_id` is not looked at.
+    """
+
+    key: str
+    node_id: str = ""
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """The key is kept; from now on the node signs with it, as `node_id`."""
+
+    node_id: str
+
+
 class Registration(msgspec.Struct, frozen=True):
-    """A relay introduces itself; `admin_url` is where the master probes `/readyz`."""
+    """A relay introduces itself; `admin_url` is where the master probes `/readyz`.
+
+    `protocol` is PROTOCOL of the relay's version; 0 stands for every version before it was introduced.
+    """
 
     node_id: str
     public_url: str
@@ -59,6 +80,7 @@ class Registration(msgspec.Struct, frozen=True):
     version: str
     started_at_s: float
     epochs: tuple[EpochOffset, ...] = ()
+    protocol: int = 0
 
 
 class ReportedVariant(msgspec.Struct, frozen=True):
@@ -143,23 +165,32 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
-    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty."""
+    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty.
+
+    Viewer tokens of a generation below `min_generation` are refused, and so are all tokens of the
+    subjects in `refused`.
+    """
 
     stream: str
     origins: tuple[str, ...]
     bearer: str = ""
     ended: bool = False
     epochs: tuple[EpochOffset, ...] = ()
+    min_generation: int = 0
+    refused: tuple[str, ...] = ()
 
 
 class Orders(msgspec.Struct, frozen=True):
     """All that a relay must know, complete; `version` grows with every change.
 
-    `viewer_keys` are sealed, current first; `viewer_jwks`, sealed too, stands in their place when
-    relays are to check tokens and not be able to make any. `revoked` holds token ids, `revoked_subjects`
-    subjects; `closed` the streams whose viewers are refused. `resync` asks for a full viewer
-    list, `warning` is for the relay's log ("the master cannot reach your address"), and `cause` is
-    the id of the request that changed them last, for the same.
+    A heartbeat that names the current version is answered without the part that has not changed: such an
+    answer holds no keys and no streams, and a relay obeys only a version above its own.
+
+    `viewer_keys` are sealed, current first; `viewer_jwks`, sealed too, replaces them when relays may check
+    tokens but not make any. `revoked` holds subjects and token ids that are refused whatever the stream;
+    relays of protocol 1 find most of it in each StreamOrder. `closed` names the streams whose viewers are
+    refused. `resync` asks for a full viewer list, `warning` is a sentence for the relay's log, and `cause`
+    is the id of the request that changed the orders last, for the log as well.
     """
 
     version: int

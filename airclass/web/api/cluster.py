@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 import trio
 
-from airclass.domain.epochs import MAX_KEY_CHARS
-from airclass.domain.health import NodeStatus
+from airclass.domain import node_claims, node_keys
+from airclass.domain.cluster import SETTLE_S
+from airclass.domain.health import SILENT_S, NodeStatus
+from airclass.domain.node_keys import NodeRecord
 from airclass.domain.rate_limits import RateLimit
 from airclass.io.backup_record import read_record
+from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
 from airclass.web.api.schemas import BackupOut, EventOut, EventsOut, NodesOut, SettingsOut
 from airclass.web.http import route
@@ -21,6 +25,8 @@ from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 from relay.base import settings as base
 from relay.base.cluster_protocol import (
     WATCH_S,
+    Enrolled,
+    Enrolment,
     EpochOffset,
     EpochRequest,
     Heartbeat,
@@ -28,9 +34,13 @@ from relay.base.cluster_protocol import (
     OrdersPoll,
     Registration,
 )
+from relay.base.enrolment import JOIN_MARK, KEY_BYTES
 from relay.base.errors import ClusterError
+from relay.base.signing import SignedCall, read_call, sign_answer, unseal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airclass.domain.nodes import Node
     from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
@@ -39,33 +49,117 @@ log = logging.getLogger(__name__)
 
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
-MAX_ABS_NUMBER = 2**53
 REFUSALS = RateLimit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
 R = TypeVar("R")
 _NUMBER = re.compile(r"\d+")
 _NOTES = trio.CapacityLimiter(2)
 
 
+@dataclass(frozen=True, slots=True)
+class NodeCall(Generic[R]):
+    """A call whose signature is right: `key` signed it and signs the answer."""
+
+    node_id: str
+    record: R
+    signed: SignedCall
+    key: bytes
+
+
+async def enrol(call: RequestContext) -> ApiResponse:
+    """Keep the key that a node has made for itself; signed with a join token or CLUSTER_SECRET."""
+    services, view = call.services, call.services.cluster.view
+    signed = _read_call(call)
+    if signed.node.startswith(JOIN_MARK):
+        old = view.by_join_id.get(signed.node.removeprefix(JOIN_MARK))
+        keys = () if old is None else (_open(call, old.join_key),)
+    else:
+        old = view.node_keys.get(signed.node)
+        keys = (_shared_secret(services),)
+    entitles = _verify(call, signed, keys)
+    asked = _record(call, Enrolment)
+    try:
+        key = unseal(entitles, asked.key)
+    except ClusterError as exc:
+        raise ApiProblem(400, exc.reason) from None
+    if len(key) != KEY_BYTES:
+        raise ApiProblem(400, f"A node's key has {KEY_BYTES} bytes.")
+    same_key = old is not None and bool(old.key) and _open(call, old.key) == key
+    if signed.node.startswith(JOIN_MARK):
+        assert old is not None  # its key signed the call
+        node_keys.check_enrolment_by_token(old, services.clock.wall_s(), same_key=same_key)
+        node_id, how = old.node_id, "join token"
+    else:
+        node_id, how = asked.node_id, "CLUSTER_SECRET"
+        _same(signed.node, node_id)
+        node_keys.check_enrolment_by_secret(
+            node_id, old, same_key=same_key, at_work=_at_work(services, node_id), settling=_settling(services)
+        )
+    if not same_key:
+        await _keep_key(call, node_id, old, key, how)
+    return _packed(NodeCall(signed.node, asked, signed, entitles), call, Enrolled(node_id))
+
+
+async def _keep_key(call: RequestContext, node_id: str, old: NodeRecord | None, key: bytes, how: str) -> None:
+    services, wall_s = call.services, call.services.clock.wall_s()
+    at_work = frozenset(services.cluster.nodes.all)
+    unused = node_keys.spare(services.cluster.view.node_keys, at_work, wall_s)
+    if unused and node_id not in unused:
+        await services.store.forget_node_keys(unused)
+    kept = replace(
+        old or NodeRecord(node_id),
+        key=services.keyring.seal(key),
+        created_at_s=wall_s,
+        join_used=old is not None and bool(old.join_id),
+    )
+    event = services.event("node", "node.enrol", node_id, f"by {how} from {call.address}")
+    try:
+        await services.store.save_node_key(kept, event, instead_of=old)
+    except WriteConflict as exc:
+        raise ApiProblem(409, exc.reason) from None
+    await services.reload()
+
+
 async def register(call: RequestContext) -> ApiResponse:
     """Take a relay in, try its address, and give it its orders."""
-    node_id, record = _signed(call, Registration)
-    _same(node_id, record.node_id)
+    caller = _signed(call, Registration, registers=True)
+    _same(caller.node_id, caller.record.node_id)
     services = call.services
+    view = services.cluster.view
+    await _drop_key_of_older_relay(call, caller)
+    record = node_claims.bounded(
+        caller.record, view.node_keys.get(caller.node_id), trust_zone=services.settings.trust_node_zone
+    )
     node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
     log.info("node.registered node=%s url=%s version=%s", node.id, node.public_url, node.version)
+    if (record.zone, record.max_connections) != (caller.record.zone, caller.record.max_connections):
+        log.info(
+            "node.claim_cut node=%s zone=%s max_connections=%d hint=airclass node add --zone --max",
+            *(node.id, ",".join(record.zone) or "-", record.max_connections),
+        )
     for epoch in record.epochs[-100:]:
-        if epoch.stream in services.cluster.view.classrooms and services.cluster.epochs.learn(epoch):
+        known = epoch.stream in view.classrooms and node_claims.is_sane_offset(epoch)
+        if known and services.cluster.epochs.learn(epoch):
             await services.store.add_epoch(epoch, services.clock.wall_s())
     with trio.move_on_after(PROBE_AT_REGISTER_S):
         await services.prober.probe(node)
     services.notifier.notify("nodes")
-    return _orders(services, node)
+    return _orders(caller, call, node)
+
+
+async def _drop_key_of_older_relay(call: RequestContext, caller: NodeCall[Registration]) -> None:
+    """Forget the key of a node whose relay is older than keys (`node_keys.signing_keys`)."""
+    services = call.services
+    if caller.key == _shared_secret(services) and caller.node_id in services.cluster.view.node_keys:
+        log.warning("node.key_dropped node=%s reason=a relay of an older version registered", caller.node_id)
+        await services.store.forget_node_keys([caller.node_id])
+        await services.reload()
 
 
 async def heartbeat(call: RequestContext) -> ApiResponse:
-    """Take in a relay's state and answer with its orders."""
-    node_id, beat = _signed(call, Heartbeat)
-    _same(node_id, beat.node_id)
+    """Take in a relay's state and answer with its orders, or what of them has changed."""
+    caller = _signed(call, Heartbeat)
+    beat = caller.record
+    _same(caller.node_id, beat.node_id)
     services = call.services
     node = services.cluster.nodes.beat(beat, services.clock.now_s())
     if node is not None:
@@ -73,12 +167,13 @@ async def heartbeat(call: RequestContext) -> ApiResponse:
         if node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE):
             services.judge()
         services.notifier.notify("nodes")
-    return _orders(services, node)
+    return _orders(caller, call, node, has_version=beat.orders_version)
 
 
 async def watch(call: RequestContext) -> ApiResponse:
     """Answer with new orders as soon as there are some, at the latest after WATCH_S."""
-    node_id, record = _signed(call, OrdersPoll)
+    caller = _signed(call, OrdersPoll)
+    node_id, record = caller.node_id, caller.record
     _same(node_id, record.node_id)
     services = call.services
     with services.notifier.listen("orders", "stop") as waker, trio.move_on_after(WATCH_S):
@@ -88,17 +183,18 @@ async def watch(call: RequestContext) -> ApiResponse:
             and not services.stopping.is_set()
         ):
             await waker.wait()
-    return _orders(services, services.cluster.nodes.all.get(node_id))
+    return _orders(caller, call, services.cluster.nodes.all.get(node_id), has_version=record.orders_version)
 
 
 async def epoch(call: RequestContext) -> ApiResponse:
     """Give the numbers of a new origin session, the same to every relay."""
-    node_id, ask = _signed(call, EpochRequest)
+    caller = _signed(call, EpochRequest)
+    node_id, ask = caller.node_id, caller.record
     services = call.services
     cluster, clock = services.cluster, services.clock
     if ask.stream not in cluster.view.classrooms:
         raise ApiProblem(404, "There is no such stream.")
-    if not 0 < len(ask.key) <= MAX_KEY_CHARS or not _sane(ask):
+    if not node_claims.is_sane_request(ask):
         raise ApiProblem(400, "The epoch's key or numbers are out of range.")
     carriers = cluster.nodes.carriers(ask.stream)
     answer = cluster.epochs.ask(node_id, ask, carriers, clock.now_s())
@@ -116,7 +212,7 @@ async def epoch(call: RequestContext) -> ApiResponse:
     if kept != answer:
         cluster.epochs.replace(kept)  # another master was first
     log.info("epoch.begun stream=%s node=%s offset=%d", kept.stream, node_id, kept.offset)
-    return _packed(kept)
+    return _packed(caller, call, kept)
 
 
 async def list_nodes(call: RequestContext) -> NodesOut:
@@ -135,7 +231,7 @@ async def undrain(call: RequestContext) -> ApiResponse:
 
 
 async def remove(call: RequestContext) -> ApiResponse:
-    """Forget a relay that is gone; one at work must be drained and stopped first."""
+    """Forget a relay that is gone, and its key; one at work must be drained and stopped first."""
     node = _node(call)
     if node.health.status is NodeStatus.ACTIVE:
         raise ApiProblem(409, f"{node.id} is at work: drain it, stop it, then remove it.", "node-at-work")
@@ -143,6 +239,8 @@ async def remove(call: RequestContext) -> ApiResponse:
     await services.store.set_drained(
         node.id, drained=False, event=services.event(call.who, "node.remove", node.id)
     )
+    removed = NodeRecord(node.id, removed=True, created_at_s=services.clock.wall_s())
+    await services.store.save_node_key(removed, None, instead_of=services.cluster.view.node_keys.get(node.id))
     services.cluster.nodes.remove(node.id)
     await services.reload()
     services.notifier.notify("nodes")
@@ -182,22 +280,77 @@ def _node(call: RequestContext) -> Node:
     return node
 
 
-def _signed(call: RequestContext, record: type[R]) -> tuple[str, R]:
+def _signed(call: RequestContext, record: type[R], *, registers: bool = False) -> NodeCall[R]:
+    """Return a node's call once its signature is checked against the keys that may speak for the node."""
     services = call.services
+    signed = _read_call(call)
     try:
-        node_id = services.verifier.verify(
-            dict(call.request.headers), "POST", call.request.path, call.raw, wall_s=services.clock.wall_s()
+        keys = node_keys.signing_keys(
+            services.cluster.view.node_keys.get(signed.node),
+            _shared_secret(services),
+            services.keyring.unseal,
+            at_work=_at_work(services, signed.node),
+            registers=registers and not _settling(services),
         )
     except ClusterError as exc:
-        services.metrics.error("bad-signature")
-        kind = _NUMBER.sub("", exc.reason)  # a wrong clock is one thing, however wrong it is each second
-        if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
-            log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
-        raise ApiProblem(401, exc.reason, "bad-signature") from None
+        raise _refused(call, exc) from None
+    key = _verify(call, signed, keys)
+    return NodeCall(signed.node, _record(call, record), signed, key)
+
+
+def _read_call(call: RequestContext) -> SignedCall:
     try:
-        return node_id, msgspec.json.decode(call.raw, type=record)
+        return read_call(dict(call.request.headers), wall_s=call.services.clock.wall_s())
+    except ClusterError as exc:
+        raise _refused(call, exc) from None
+
+
+def _verify(call: RequestContext, signed: SignedCall, keys: Sequence[bytes]) -> bytes:
+    services, path = call.services, call.request.path
+    try:
+        return services.verifier.verify(signed, keys, "POST", path, call.raw, wall_s=services.clock.wall_s())
+    except ClusterError as exc:
+        raise _refused(call, exc) from None
+
+
+def _open(call: RequestContext, sealed: str) -> bytes:
+    try:
+        return call.services.keyring.unseal(sealed)
+    except ClusterError as exc:
+        raise _refused(call, exc) from None
+
+
+def _refused(call: RequestContext, exc: ClusterError) -> ApiProblem:
+    services = call.services
+    services.metrics.error(exc.kind)
+    kind = _NUMBER.sub("", exc.reason)  # a wrong clock is one thing, however wrong it is each second
+    if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
+        log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
+    return ApiProblem(401, exc.reason, exc.kind)
+
+
+def _record(call: RequestContext, record: type[R]) -> R:
+    try:
+        return msgspec.json.decode(call.raw, type=record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ApiProblem(400, f"The record cannot be read: {exc}") from None
+
+
+def _shared_secret(services: Services) -> bytes:
+    return services.settings.cluster_secret.get_secret_value().encode()
+
+
+def _at_work(services: Services, node_id: str) -> bool:
+    """Whether a process works under this id, and is not on its way out: then no other may take it over."""
+    node = services.cluster.nodes.all.get(node_id)
+    if node is None or node.health.draining:
+        return False
+    return node.health.silent_s(services.clock.now_s()) < SILENT_S
+
+
+def _settling(services: Services) -> bool:
+    """Whether the master has just started and cannot know yet who is at work."""
+    return services.clock.wall_s() < services.cluster.began_wall_s + SETTLE_S
 
 
 def _same(signer: str, named: str) -> None:
@@ -205,17 +358,20 @@ def _same(signer: str, named: str) -> None:
         raise ApiProblem(403, "A node may only speak for itself.")
 
 
-def _sane(ask: EpochRequest) -> bool:
-    numbers = (ask.first_msn, ask.next_msn, ask.next_discontinuity_seq, ask.target_duration_s)
-    return all(0 <= n < MAX_ABS_NUMBER for n in numbers) and 0 <= ask.part_target_s < 1000
+def _orders(
+    caller: NodeCall[Any], call: RequestContext, node: Node | None, *, has_version: int = -1
+) -> ApiResponse:
+    services = call.services
+    secrets = services.sealer.sealed(caller.key)
+    orders = services.orders_composer.orders(services.cluster, node, secrets, has_version=has_version)
+    return _packed(caller, call, orders)
 
 
-def _orders(services: Services, node: Node | None) -> ApiResponse:
-    return _packed(services.orders_composer.orders(services.cluster, node))
-
-
-def _packed(record: Orders | EpochOffset) -> ApiResponse:
-    return ApiResponse(msgspec.json.encode(record), headers={"Content-Type": "application/json"})
+def _packed(caller: NodeCall[Any], call: RequestContext, record: msgspec.Struct) -> ApiResponse:
+    """Return a record as an answer that is good for this call alone."""
+    body, signed = msgspec.json.encode(record), caller.signed
+    headers = sign_answer(caller.key, signed.node, call.request.path, signed.nonce, body)
+    return ApiResponse(body, headers={"Content-Type": "application/json", **headers})
 
 
 _machine = route.family(
@@ -229,6 +385,7 @@ _office = route.family(access=route.ADMIN, limit=route.OFFICE, max_bytes=0, cors
 _look = route.family(access=route.WATCHERS, limit=route.OFFICE, max_bytes=0, cors=CorsRule.NONE)
 
 ROUTES = (
+    _machine("POST", "/cluster/enrol", enrol, "A node gets a key.", body=Enrolment, answer=Enrolled),
     _machine(
         "POST", "/cluster/register", register, "A relay introduces itself.", body=Registration, answer=Orders
     ),

@@ -15,7 +15,6 @@ from airclass.domain.tokens import (
     is_preview,
     preview_subject,
     student_subject,
-    viewer_token_id,
 )
 from airclass.domain.users import Role, clean_name
 from airclass.io.store import StoredStudent
@@ -27,6 +26,7 @@ from airclass.web.http.auth import read_viewer
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, CorsRule
 from airclass.web.services import MAX_WAITING_VISITS
+from relay.base.tokens import viewer_token_id
 
 if TYPE_CHECKING:
     from airclass.web.http.context import RequestContext
@@ -53,9 +53,10 @@ async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     if not on_roster(classroom, name):
         raise ApiProblem(403, "This class has a list of names and yours is not on it: ask your teacher.")
     await _check_class_password(call, classroom, form.password)
-    subject = _earlier_subject(services, form.rejoin, classroom) or student_subject(services.token_id())
+    subject, token_id = _earlier_claims(services, form.rejoin, classroom)
+    subject = subject or student_subject(services.token_id())
     _check_room(services, classroom, subject)
-    return admit(call, classroom, subject, name)
+    return admit(call, classroom, subject, name, token_id=token_id)
 
 
 def admit(
@@ -69,7 +70,7 @@ def admit(
 ) -> JoinOut:
     """Seat somebody and return all that a player needs; 503 when the cluster is full.
 
-    A renewal keeps its `token_id`: relays count by it, so that nobody takes two seats.
+    A renewal and a rejoin keep their `token_id`: relays count by it, so that nobody takes two seats.
     """
     services = call.services
     now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
@@ -78,7 +79,7 @@ def admit(
     known = services.cluster.guests.get(subject)
     joined_at_s = known.joined_at_s if known is not None else wall_s
     guest = Student(subject, classroom.id, name, joined_at_s, until_s, preview)
-    if services.cluster.admit(guest, token_id, read_address(call.address), now_s) is None:
+    if services.cluster.admit(guest, read_address(call.address), now_s) is None:
         services.metrics.error("cluster-full")
         capacity = services.cluster.nodes.summary().total_capacity
         raise ApiProblem(
@@ -167,14 +168,15 @@ async def _check_class_password(call: RequestContext, classroom: Classroom, give
     forgive()
 
 
-def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> str:
+def _earlier_claims(services: Services, rejoin: str, classroom: Classroom) -> tuple[str, str]:
+    """Return subject and token id of the token that a student still holds; empty when it does not count."""
     if not rejoin:
-        return ""
+        return "", ""
     try:
         claims, _ = read_viewer(services, rejoin, classroom.id)
     except ApiProblem:
-        return ""
-    return "" if is_preview(claims.subject) else claims.subject
+        return "", ""
+    return ("", "") if is_preview(claims.subject) else (claims.subject, claims.token_id)
 
 
 def _check_room(services: Services, classroom: Classroom, subject: str) -> None:
