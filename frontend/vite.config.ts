@@ -5,8 +5,8 @@ import { defineConfig } from 'vitest/config';
 const page = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const master = process.env.AIRCLASS_MASTER ?? 'http://127.0.0.1:8000';
 
-// Four pages, one entry each: a student's browser never downloads a byte of the teacher's or the
-// operator's code. The master serves index.html for `/` and `/join/<code>`, so the base is absolute.
+// Four pages with one entry each, so that a student's browser does not download the code of the other pages.
+// The master serves index.html for `/` and `/join/<code>`, so the base is absolute.
 export default defineConfig({
   base: '/',
   plugins: [svelte()],
@@ -14,7 +14,7 @@ export default defineConfig({
   build: {
     outDir: '../airclass/_pages',
     emptyOutDir: true,
-    manifest: true, // tests ask it what each page loads
+    manifest: true, // tests read which files each page loads
     target: 'es2022',
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // CSP has no data: for scripts and styles
@@ -30,7 +30,10 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries(
-      ['/api', '/cluster', '/live', '/steering', '/ws'].map((path) => [path, { target: master, ws: path === '/ws' }]),
+      ['/api', '/cluster', '/live', '/steering', '/ws'].map((path) => [
+        path,
+        { target: master, ws: path === '/ws' },
+      ]),
     ),
   },
   test: {

@@ -60,7 +60,10 @@ class MediaMtxApi:
         while True:
             problem = await self._poll()
             if problem != self.problem:
-                log.warning("ingest.api url=%s problem=%s", self._url, problem or "none any more")
+                if problem:
+                    log.warning("ingest.lost url=%s reason=%s", self._url, problem)
+                else:
+                    log.info("ingest.recovered url=%s", self._url)
                 self.problem = problem
             await trio.sleep(POLL_S)
 

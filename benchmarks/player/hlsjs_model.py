@@ -2,7 +2,7 @@
 
 Feed it answers with the time of their arrival; it returns what to get next. `now_s` is Unix time in
 seconds, so that latency can be read from EXT-X-PROGRAM-DATE-TIME. Where several pathways are listed it
-moves between them as hls.js does with the page's settings (frontend/src/player/settings.ts). Does not
+moves between them as hls.js does with the page's settings (frontend/src/player/hlsConfig.ts). Does not
 decode, does not change quality, hears nothing by socket; the picture itself is `benchmarks.player.playback`.
 """
 

@@ -1,15 +1,20 @@
-// Numbers and times as people read them, in the language of the page.
+// Numbers and times in the language of the page.
 import { locale } from './i18n/locale.svelte';
 
 export function clock(at: string | number | Date): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return '–';
-  return new Intl.DateTimeFormat(locale.lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
+  return new Intl.DateTimeFormat(locale.lang, {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+  }).format(date);
 }
 
 export const hourAndMinute = (at: string | number | Date): string => clock(at).slice(0, 5);
 
-/** Times below a chart: with seconds where the next one may be less than a minute on. */
+/** Labels of a time axis, with seconds if the marks are less than a minute apart. */
 export function clockMarks(at_s: number[], every_s: number): string[] {
   return at_s.map((s) => (every_s < 60 ? clock(s * 1000) : hourAndMinute(s * 1000)));
 }
@@ -17,7 +22,13 @@ export function clockMarks(at_s: number[], every_s: number): string[] {
 export function dayAndClock(at: string): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return '–';
-  return new Intl.DateTimeFormat(locale.lang, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(date);
+  return new Intl.DateTimeFormat(locale.lang, {
+    month: 'short',
+    day: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+  }).format(date);
 }
 
 export function whole(value: number): string {
@@ -25,14 +36,16 @@ export function whole(value: number): string {
 }
 
 export function tenth(value: number): string {
-  return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(value);
+  return new Intl.NumberFormat(locale.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 }).format(
+    value,
+  );
 }
 
-/** An address in pieces: one too long for its line breaks between them, where people would break it. */
-export const pieces = (address: string): string[] => address.match(/:?[^/:.?=&]+[/.?=&]*|[/:.?=&]+/g) ?? [];
+/** Split a URL at the places where a long line may break. */
+export const splitAtBreaks = (url: string): string[] => url.match(/:?[^/:.?=&]+[/.?=&]*|[/:.?=&]+/g) ?? [];
 
-/** A size on disk in MB, with one decimal. */
+/** Bytes as MB with one decimal. */
 export const megabytes = (bytes: number): string => tenth(bytes / 1_000_000);
 
-/** Bits a second as Mbit/s with one decimal. */
+/** Bits per second as Mbit/s with one decimal. */
 export const mbps = (bps: number): string => tenth(bps / 1_000_000);

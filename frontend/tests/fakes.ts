@@ -1,13 +1,13 @@
-// A WebSocket, a fetch and a player that the test is the other end of.
+// Fakes of WebSocket, fetch and the player.
 import { vi } from 'vitest';
-import type { MakePlayer, Player, PlayerOptions, Sample } from '../src/player/types';
+import type { CreatePlayer, Player, PlayerOptions, Sample } from '../src/player/types';
 import { sample } from './builders';
 
 export class FakeSocket {
   static readonly OPEN = 1;
   static all: FakeSocket[] = [];
-  /** Answers pings, as a living master does. */
-  static answers = true;
+  /** Whether pings are answered. */
+  static answersPings = true;
   readyState = 0;
   sent: string[] = [];
   onopen: (() => void) | null = null;
@@ -20,7 +20,7 @@ export class FakeSocket {
 
   static install(): void {
     FakeSocket.all = [];
-    FakeSocket.answers = true;
+    FakeSocket.answersPings = true;
     vi.stubGlobal('WebSocket', FakeSocket);
   }
 
@@ -36,7 +36,7 @@ export class FakeSocket {
     return this;
   }
 
-  says(message: unknown): this {
+  receive(message: unknown): this {
     this.onmessage?.({ data: typeof message === 'string' ? message : JSON.stringify(message) });
     return this;
   }
@@ -48,7 +48,7 @@ export class FakeSocket {
 
   send(text: string): void {
     this.sent.push(text);
-    if (FakeSocket.answers) this.says({ type: 'pong' });
+    if (FakeSocket.answersPings) this.receive({ type: 'pong' });
   }
 
   close(): void {
@@ -56,34 +56,43 @@ export class FakeSocket {
   }
 }
 
-export interface Asked {
+export interface FakeRequest {
   method: string;
   path: string;
   body: unknown;
   token: string | null;
 }
 
-/** Answer the pages' calls: by `METHOD path`, with JSON or [status, problem slug, seconds]. */
+/** Responses of the master by `METHOD path`: JSON, or [status, problem slug, seconds]. */
 export class FakeMaster {
-  asked: Asked[] = [];
-  answers: Record<string, unknown> = {};
+  requests: FakeRequest[] = [];
+  responses: Record<string, unknown> = {};
 
   constructor() {
     vi.stubGlobal('fetch', (path: string, init: RequestInit) => {
       const method = init.method ?? 'GET';
       const headers = init.headers as Record<string, string>;
       const body: unknown = typeof init.body === 'string' ? JSON.parse(init.body) : null;
-      this.asked.push({ method, path, body, token: headers['Authorization']?.slice(7) ?? null });
-      const answer = this.answers[`${method} ${path}`];
-      if (answer === undefined) return Promise.reject(new TypeError('failed to fetch'));
-      if (!Array.isArray(answer)) return Promise.resolve(new Response(answer === null ? null : JSON.stringify(answer), { status: answer === null ? 204 : 200 }));
-      const [status, slug, retry_after_s] = answer as [number, string, number?];
-      return Promise.resolve(new Response(JSON.stringify({ type: `urn:airclass:problem:${slug}`, detail: slug, retry_after_s }), { status }));
+      this.requests.push({ method, path, body, token: headers['Authorization']?.slice(7) ?? null });
+      const response = this.responses[`${method} ${path}`];
+      if (response === undefined) return Promise.reject(new TypeError('failed to fetch'));
+      if (!Array.isArray(response))
+        return Promise.resolve(
+          new Response(response === null ? null : JSON.stringify(response), {
+            status: response === null ? 204 : 200,
+          }),
+        );
+      const [status, slug, retry_after_s] = response as [number, string, number?];
+      return Promise.resolve(
+        new Response(JSON.stringify({ type: `urn:airclass:problem:${slug}`, detail: slug, retry_after_s }), {
+          status,
+        }),
+      );
     });
   }
 
   get calls(): string[] {
-    return this.asked.map(({ method, path }) => `${method} ${path}`);
+    return this.requests.map(({ method, path }) => `${method} ${path}`);
   }
 }
 
@@ -112,8 +121,8 @@ export class FakePlayer implements Player {
     this.did.push(`prefer ${priority.join()}`);
   }
 
-  catchUp(allowed: boolean): void {
-    this.did.push(allowed ? 'catchUp' : 'evenPace');
+  setCatchUp(allowed: boolean): void {
+    this.did.push(allowed ? 'allowCatchUp' : 'blockCatchUp');
   }
 
   startLoad(): void {
@@ -129,7 +138,7 @@ export class FakePlayer implements Player {
   }
 }
 
-export const makeFake: MakePlayer = (options) => Promise.resolve(new FakePlayer(options));
+export const createFakePlayer: CreatePlayer = (options) => Promise.resolve(new FakePlayer(options));
 
-/** Let promises and due timers of the fake clock run. */
+/** Advance the fake clock, and run due timers and promises. */
 export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);

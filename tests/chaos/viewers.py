@@ -24,7 +24,7 @@ AIM_S = 1.75  # how far behind live our page plays parts of half a second
 LOOK_S = 0.25
 STARTED_S = 40.0
 END_S, ENDS = 1.0, 5  # the picture must move within five seconds at the end
-CURES = "() => document.querySelector('video')?.dataset.cures ?? ''"
+CURES = "() => document.querySelector('video')?.dataset.recoveryActions ?? ''"
 PATHWAY = "() => document.querySelector('video')?.dataset.pathway ?? ''"
 
 

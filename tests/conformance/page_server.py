@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 FRONTEND = HERE.parents[1] / "frontend"
 TRANSPILE = """
 const ts = require('typescript');
-const text = require('fs').readFileSync('src/player/settings.ts', 'utf8');
+const text = require('fs').readFileSync('src/player/hlsConfig.ts', 'utf8');
 const compilerOptions = {module: 'esnext', target: 'es2022'};
 process.stdout.write(ts.transpileModule(text, {compilerOptions}).outputText);
 """

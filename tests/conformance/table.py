@@ -35,7 +35,7 @@ The tables are written by `make conformance`. Runs of {date}, {cpu}, {cores} cor
 
 The origin is [tests/origin](../tests/origin/main.go) (gohlslib, the muxer of MediaMTX): segments of
 2 s, parts of 0.5 s, a key frame every 2 s. Browsers run without sound and without a screen; hls.js
-has the settings of [our pages](../frontend/src/player/settings.ts), unless a row says otherwise. A
+has the settings of [our pages](../frontend/src/player/hlsConfig.ts), unless a row says otherwise. A
 stall counts from 0.1 s on; for VLC, which tells its pictures four times a second, from 0.8 s; for
 FFmpeg, which decodes a segment whenever one is there, from 3 s.
 

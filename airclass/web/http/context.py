@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airclass.domain.classrooms import Classroom, may_manage
 from airclass.web.http.auth import bearer, host, read_viewer, scheme
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from airclass.web.http.asgi_request import AsgiRequest
     from airclass.web.services import Services
     from relay.base.tokens import ViewerClaims
-
-B = TypeVar("B")
 
 
 @dataclass(slots=True)

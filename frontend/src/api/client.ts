@@ -1,6 +1,6 @@
 import type { StreamState } from './types';
 
-/** Why the master refused, as the last word of the problem's `type` (RFC 9457). */
+/** The last segment of the `type` of a problem document (RFC 9457). */
 export type Slug =
   | 'unknown-code'
   | 'wrong-password'
@@ -19,7 +19,7 @@ export type Slug =
   | 'offline'
   | 'failed';
 
-/** An answer that is not the wanted one; `offline` means that no answer came at all. */
+/** A failed request; `offline` means that no response arrived. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
 
@@ -27,7 +27,7 @@ export class ApiError extends Error {
     readonly slug: Slug,
     readonly status: number,
     detail: string,
-    /** Seconds after which a new try makes sense, where the master named them. */
+    /** Seconds to wait before the next attempt, if the response names them. */
     readonly retryAfterS: number | null = null,
   ) {
     super(detail);
@@ -35,12 +35,31 @@ export class ApiError extends Error {
 }
 
 const SLUGS = new Set<string>([
-  'unknown-code', 'wrong-password', 'class-closed', 'class-ended', 'cluster-full', 'class-full',
-  'too-many-tries', 'not-signed-in', 'forbidden', 'not-found', 'invalid', 'conflict', 'last-admin', 'node-at-work',
+  'unknown-code',
+  'wrong-password',
+  'class-closed',
+  'class-ended',
+  'cluster-full',
+  'class-full',
+  'too-many-tries',
+  'not-signed-in',
+  'forbidden',
+  'not-found',
+  'invalid',
+  'conflict',
+  'last-admin',
+  'node-at-work',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {
-  400: 'invalid', 401: 'not-signed-in', 403: 'forbidden', 404: 'not-found', 409: 'conflict', 413: 'invalid', 415: 'invalid', 429: 'too-many-tries',
+  400: 'invalid',
+  401: 'not-signed-in',
+  403: 'forbidden',
+  404: 'not-found',
+  409: 'conflict',
+  413: 'invalid',
+  415: 'invalid',
+  429: 'too-many-tries',
 };
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -51,8 +70,12 @@ export interface CallOptions {
   timeoutMs?: number;
 }
 
-/** Call the master and return its JSON answer; throws ApiError for everything else. */
-export async function call<T>(method: string, path: string, { body, token, timeoutMs }: CallOptions = {}): Promise<T> {
+/** Send a request to the master and return the JSON of its response. Throws ApiError on any failure. */
+export async function call<T>(
+  method: string,
+  path: string,
+  { body, token, timeoutMs }: CallOptions = {},
+): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
@@ -69,31 +92,37 @@ export async function call<T>(method: string, path: string, { body, token, timeo
     });
     text = await response.text();
   } catch (error) {
-    throw new ApiError('offline', 0, error instanceof Error ? error.message : 'no answer');
+    throw new ApiError('offline', 0, error instanceof Error ? error.message : 'no response');
   }
-  if (!response.ok) throw problem(response.status, text, response.headers.get('Retry-After'));
+  if (!response.ok) throw parseProblem(response.status, text, response.headers.get('Retry-After'));
   if (text === '') return undefined as T;
   try {
     return JSON.parse(text) as T;
   } catch {
-    throw new ApiError('failed', response.status, 'The answer was not JSON.');
+    throw new ApiError('failed', response.status, 'The response was not JSON.');
   }
 }
 
-/** Turn a refusal into an ApiError, whether or not its body is a problem document. */
-export function problem(status: number, text: string, retryAfter: string | null): ApiError {
+/** Make an ApiError of an error response, also if its body is not a problem document. */
+export function parseProblem(status: number, text: string, retryAfter: string | null): ApiError {
   let document: { type?: unknown; detail?: unknown; title?: unknown; retry_after_s?: unknown } = {};
   try {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed === 'object' && parsed !== null) document = parsed;
   } catch {
-    // A proxy in between may answer with HTML: the status alone decides then.
+    // A proxy may respond with HTML. Only the status counts then.
   }
   const named = typeof document.type === 'string' ? (document.type.split(/[/#:]/).pop() ?? '') : '';
   const slug = SLUGS.has(named) ? (named as Slug) : (BY_STATUS[status] ?? 'failed');
-  const wait = typeof document.retry_after_s === 'number' ? document.retry_after_s : Number(retryAfter ?? NaN);
+  const wait =
+    typeof document.retry_after_s === 'number' ? document.retry_after_s : Number(retryAfter ?? NaN);
   const detail = [document.detail, document.title].find((part) => typeof part === 'string');
-  return new ApiError(slug, status, typeof detail === 'string' ? detail : `HTTP ${status}`, Number.isFinite(wait) ? wait : null);
+  return new ApiError(
+    slug,
+    status,
+    typeof detail === 'string' ? detail : `HTTP ${status}`,
+    Number.isFinite(wait) ? wait : null,
+  );
 }
 
 export function isStreamState(value: unknown): value is StreamState {

@@ -15,7 +15,8 @@ export const actOnNode = (id: string, action: NodeAction): Promise<void> =>
     ? call('DELETE', `/cluster/nodes/${encodeURIComponent(id)}`)
     : call('POST', `/cluster/${action}/${encodeURIComponent(id)}`);
 
-export const listEvents = async (): Promise<AuditEvent[]> => (await call<{ events: AuditEvent[] }>('GET', '/api/events')).events;
+export const listEvents = async (): Promise<AuditEvent[]> =>
+  (await call<{ events: AuditEvent[] }>('GET', '/api/events')).events;
 
 export const getSettings = async (): Promise<Record<string, string>> =>
   (await call<{ settings: Record<string, string> }>('GET', '/api/settings')).settings;

@@ -1,15 +1,16 @@
 import { call } from './client';
-import type { Joined } from './types';
+import type { JoinResponse } from './types';
 
 export interface JoinRequest {
   code: string;
   name: string;
   password?: string;
-  /** The token of an earlier visit: the master keeps the same relay for it. */
+  /** The token of an earlier join. The master keeps its seat and relay. */
   rejoin?: string;
 }
 
-export const join = (request: JoinRequest): Promise<Joined> => call('POST', '/api/join', { body: request });
+export const join = (request: JoinRequest): Promise<JoinResponse> =>
+  call('POST', '/api/join', { body: request });
 
-/** The same answer as join's with a new token, for one that still holds a valid token. */
-export const renew = (token: string): Promise<Joined> => call('POST', '/api/renew', { token });
+/** Exchange a valid token for a new one; the response is that of a join. */
+export const renew = (token: string): Promise<JoinResponse> => call('POST', '/api/renew', { token });

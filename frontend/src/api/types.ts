@@ -1,10 +1,20 @@
-// What the master says, word for word. Field names are the contract; nothing here has behaviour.
+// The JSON of the master's API and WebSockets, with its field names.
 
 export type StreamState = 'waiting' | 'live' | 'reconnecting' | 'ended';
 export type ClassStatus = 'open' | 'closed' | 'ended';
-/** Why a node is not at work; and what the operator should do next. */
+/** Why a node gets no students, and what the operator should do next. */
 export type ReasonCode =
-  | '' | 'new' | 'silent' | 'unreachable' | 'not-ready' | 'no-ingest' | 'slow-ingest' | 'bad-ingest' | 'watched' | 'returning' | 'draining';
+  | ''
+  | 'new'
+  | 'silent'
+  | 'unreachable'
+  | 'not-ready'
+  | 'no-ingest'
+  | 'slow-ingest'
+  | 'bad-ingest'
+  | 'watched'
+  | 'returning'
+  | 'draining';
 export type NextStep = 'start-node' | 'check-node' | 'add-node' | 'scale-down' | 'balanced';
 export type NodeStatus = 'active' | 'draining' | 'unhealthy' | 'offline';
 export type Role = 'student' | 'teacher' | 'monitor' | 'admin';
@@ -15,7 +25,7 @@ export interface Pathway {
   url: string;
 }
 
-export interface Joined {
+export interface JoinResponse {
   token: string;
   expires_at: string;
   classroom: { id: string; name: string; language?: string };
@@ -44,13 +54,13 @@ export interface Classroom {
   status: ClassStatus;
   state: StreamState;
   viewers: number;
-  /** 0 means no limit of its own. */
+  /** 0: this classroom has no limit. */
   capacity: number;
   has_password: boolean;
   language: string;
   owner: string;
   created_at: string;
-  /** Ids of accounts that may manage this class beside its owner. */
+  /** Ids of the accounts that may manage this classroom besides its owner. */
   co_teachers: string[];
   join_url: string;
   rtmp_server?: string;
@@ -59,7 +69,7 @@ export interface Classroom {
   stream_key?: string;
 }
 
-export interface Facts {
+export interface StreamInfo {
   bitrate_bps: number | null;
   width: number | null;
   height: number | null;
@@ -67,7 +77,7 @@ export interface Facts {
   keyframe_s: number | null;
   video_codec: string;
   audio_codec: string;
-  /** The address of another encoder that took the class over lately; empty: none did. */
+  /** The address of another encoder that took over recently, or an empty string. */
   taken_over_by: string;
   advice: string[];
 }
@@ -78,11 +88,11 @@ export interface Viewer {
   joined_at: string;
   node: string;
   quality: Quality;
-  /** -1 when the player told nothing. */
+  /** -1 while the player has reported none. */
   latency_ms: number;
 }
 
-/** One point of a history: [seconds since 1970, value, or null where nothing is known]. */
+/** One point of a history: [Unix time in seconds, value or null if unknown]. */
 export type Point = [number, number | null];
 
 export interface ClusterNode {
@@ -97,9 +107,9 @@ export interface ClusterNode {
   egress_mbps: number;
   last_seen_s: number;
   version: string;
-  /** Seconds behind the ingest; null while unknown. */
+  /** Seconds behind the ingest; null if unknown. */
   lag_s: number | null;
-  /** Why it is not active: in English, and as a code with the figures in it. */
+  /** Why it is not active: an English sentence, and a code with its figures. */
   reason?: string;
   reason_code?: ReasonCode;
   reason_figures?: Record<string, number>;
@@ -113,7 +123,7 @@ export interface ClusterSummary {
   average_load: number;
   recommendation: string;
   recommendation_code: NextStep;
-  /** With check-node: `node`, and how many `others` there are. */
+  /** With check-node: `node` and the number of `others`. */
   recommendation_figures: Record<string, string | number>;
 }
 
@@ -125,19 +135,19 @@ export interface AuditEvent {
   detail: string;
 }
 
-/** The last backup; `at` is empty when there was none. */
+/** The last backup; `at` is empty if there is none. */
 export interface Backup {
   at: string;
   size_bytes: number;
 }
 
-/** A one-time link that signs somebody in. */
+/** A one-time sign-in link. */
 export interface LoginLink {
   url: string;
   expires_at: string;
 }
 
-export interface StudentNews {
+export interface StudentMessage {
   type: 'snapshot' | 'change' | 'kicked' | 'closed' | 'ended' | 'refused' | 'pong';
   seq?: number;
   classroom?: { id: string; name: string };
@@ -147,16 +157,16 @@ export interface StudentNews {
   viewers?: number;
 }
 
-export interface TeacherNews {
+export interface TeacherMessage {
   type: 'snapshot' | 'change' | 'refused' | 'pong';
   classroom?: Classroom;
   state?: StreamState;
-  facts?: Facts | null;
+  facts?: StreamInfo | null;
   viewers?: Viewer[];
   history?: Point[];
 }
 
-export interface MonitorNews {
+export interface MonitorMessage {
   type: 'snapshot' | 'change' | 'refused' | 'pong';
   nodes?: ClusterNode[];
   summary?: ClusterSummary;

@@ -13,14 +13,16 @@ export interface UserChange {
   disabled?: boolean;
 }
 
-const at = (id: string): string => `/api/users/${encodeURIComponent(id)}`;
+const path = (id: string): string => `/api/users/${encodeURIComponent(id)}`;
 
-export const listUsers = async (): Promise<User[]> => (await call<{ users: User[] }>('GET', '/api/users')).users;
+export const listUsers = async (): Promise<User[]> =>
+  (await call<{ users: User[] }>('GET', '/api/users')).users;
 
 export const createUser = (user: NewUser): Promise<User> => call('POST', '/api/users', { body: user });
 
-export const changeUser = (id: string, change: UserChange): Promise<User> => call('PATCH', at(id), { body: change });
+export const changeUser = (id: string, change: UserChange): Promise<User> =>
+  call('PATCH', path(id), { body: change });
 
-export const deleteUser = (id: string): Promise<void> => call('DELETE', at(id));
+export const deleteUser = (id: string): Promise<void> => call('DELETE', path(id));
 
-export const makeLink = (id: string): Promise<LoginLink> => call('POST', `${at(id)}/link`);
+export const createLoginLink = (id: string): Promise<LoginLink> => call('POST', `${path(id)}/link`);

@@ -1,6 +1,6 @@
 import '../styles/base.css';
 import { mount } from 'svelte';
-import Watch from '../pages/Watch.svelte';
-import { codeFromPath } from '../state/address';
+import Student from '../pages/Student.svelte';
+import { codeFromPath } from '../state/classroomCode';
 
-mount(Watch, { target: document.getElementById('app')!, props: { code: codeFromPath(location.pathname) } });
+mount(Student, { target: document.getElementById('app')!, props: { code: codeFromPath(location.pathname) } });

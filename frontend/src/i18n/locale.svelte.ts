@@ -1,8 +1,9 @@
-// Korean and English, chosen by the browser, changed by one button, remembered on the device.
+// The language of the page, Korean or English: by default that of the browser, stored when the user
+// changes it.
 export type Lang = 'ko' | 'en';
 export type Values = Record<string, string | number>;
 
-const STORED = 'airclass.lang';
+const STORAGE_KEY = 'airclass.lang';
 
 function firstChoice(): Lang {
   const asked = new URLSearchParams(location.search).get('lang');
@@ -16,9 +17,9 @@ function firstChoice(): Lang {
 
 function stored(): string | null {
   try {
-    return localStorage.getItem(STORED);
+    return localStorage.getItem(STORAGE_KEY);
   } catch {
-    return null; // storage can be forbidden; the language then lasts as long as the page
+    return null; // storage is disabled; the choice lasts until the page is closed
   }
 }
 
@@ -33,26 +34,29 @@ class Locale {
     this.lang = lang;
     document.documentElement.lang = lang;
     try {
-      localStorage.setItem(STORED, lang);
+      localStorage.setItem(STORAGE_KEY, lang);
     } catch {
-      // see stored()
+      // storage is disabled
     }
   }
 }
 
 export const locale = new Locale();
 
-/** Fill `{name}` with a value, and `{n|one|many}` with the word that fits the number. */
+/** Replace `{name}` by a value, and `{n|one|many}` by the singular or the plural. */
 export function fill(text: string, values: Values): string {
-  return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (whole, name: string, one?: string, many?: string) => {
-    const value = values[name];
-    if (value === undefined) return whole;
-    if (one === undefined || many === undefined) return String(value);
-    return value === 1 ? one : many;
-  });
+  return text.replace(
+    /\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g,
+    (whole, name: string, one?: string, many?: string) => {
+      const value = values[name];
+      if (value === undefined) return whole;
+      if (one === undefined || many === undefined) return String(value);
+      return value === 1 ? one : many;
+    },
+  );
 }
 
-/** A translate function for one page's words; a key missing in either language does not compile. */
+/** The translate function of one page. A key missing in one language is a type error. */
 export function translator<Key extends string>(
   en: Record<Key, string>,
   ko: Record<Key, string>,

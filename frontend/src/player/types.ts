@@ -1,23 +1,23 @@
-// What the pages may ask of a player and what it tells, whichever engine plays.
+// The interface between the pages and a player, for every engine.
 
 export type FaultKind = 'network' | 'media' | 'other';
 
-/** One look at the player. Seconds of media time unless the name says otherwise. */
+/** The state of the player at one moment, in seconds of media time unless a name says otherwise. */
 export interface Sample {
   at_ms: number;
   position_s: number;
   paused: boolean;
   seeking: boolean;
   rate: number;
-  /** Media loaded ahead of the position. */
+  /** Media buffered ahead of the position. */
   buffer_s: number;
-  /** Distance behind the newest picture that the relay offers; null while unknown. */
+  /** Distance behind the live edge; null if unknown. */
   latency_s: number | null;
   target_s: number | null;
   window: { start_s: number; end_s: number } | null;
-  /** Seconds since the playlist last grew, and since any playlist arrived. */
-  edge_age_s: number | null;
-  answer_age_s: number | null;
+  /** Seconds since the playlist last grew, and since the last playlist response. */
+  live_edge_age_s: number | null;
+  response_age_s: number | null;
   throughput_bps: number | null;
   bitrate_bps: number | null;
   pathway: string | null;
@@ -26,12 +26,12 @@ export interface Sample {
 
 export interface PlayerOptions {
   video: HTMLVideoElement;
-  /** The viewer's token of this moment: it is renewed while the player runs. */
+  /** The viewer's current token; it is renewed while the player runs. */
   token: () => string;
-  /** CMCD session and content id; neither names a person. */
+  /** CMCD session id and content id; neither identifies a person. */
   sessionId: string;
   contentId: string;
-  /** Playback cannot go on without a cure. */
+  /** Called on a fatal error: playback stops until a recovery action. */
   fault: (kind: FaultKind, detail: string) => void;
 }
 
@@ -39,13 +39,13 @@ export interface Player {
   load(url: string): void;
   sample(): Sample;
   goLive(): void;
-  /** Relays in the order in which this viewer should use them. */
+  /** Pathway ids in the order in which this viewer should use them. */
   prefer(priority: string[]): void;
-  /** Whether it may play a little faster while it is late. It may, until it is told otherwise. */
-  catchUp(allowed: boolean): void;
+  /** Whether the player may raise its playback rate to catch up; allowed by default. */
+  setCatchUp(allowed: boolean): void;
   startLoad(): void;
   recoverMedia(): void;
   destroy(): void;
 }
 
-export type MakePlayer = (options: PlayerOptions) => Promise<Player>;
+export type CreatePlayer = (options: PlayerOptions) => Promise<Player>;

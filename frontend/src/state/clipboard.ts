@@ -1,4 +1,4 @@
-/** Copy a text; works without HTTPS too, where the browser hides its clipboard from scripts. */
+/** Copy text. Without HTTPS the clipboard API is not available, so fall back to a selection. */
 export async function copyText(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
@@ -13,7 +13,7 @@ function copyBySelection(text: string): boolean {
   area.value = text;
   area.setAttribute('readonly', '');
   area.className = 'visually-hidden';
-  // Inside an open dialog only its own content can be focused.
+  // While a modal dialog is open, only elements inside it can be focused.
   (document.querySelector('dialog[open]') ?? document.body).append(area);
   area.select();
   const done = document.execCommand('copy');

@@ -1,4 +1,4 @@
-/** Seconds left until something is tried again, for the eye and for the machine alike. */
+/** Runs `done` after some seconds and shows the seconds that are left. */
 export class Countdown {
   left_s = $state(0);
   #timer: ReturnType<typeof setInterval> | undefined;

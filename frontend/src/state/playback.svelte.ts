@@ -1,28 +1,28 @@
-// The player on the page: starts it when there is something to play, samples it, cures it, and keeps
-// the words and numbers that the controls show.
+// Runs the player of a page: starts it when the stream is live, samples it, applies recovery actions, and
+// holds the state that the controls show.
 import type { Quality } from '../api/types';
-import { makePlayer } from '../player';
-import { Recovery, type Cure } from '../player/recovery';
-import { PlaybackStats, type Cause } from '../player/stats';
-import type { FaultKind, MakePlayer, Player, Sample } from '../player/types';
+import { createPlayer } from '../player/createPlayer';
+import { Recovery, type RecoveryAction } from '../player/recovery';
+import { PlaybackStats, type Cause } from '../player/playbackStats';
+import type { FaultKind, CreatePlayer, Player, Sample } from '../player/types';
 
-export { warmUp } from '../player';
+export { preloadPlayer } from '../player/createPlayer';
 
 const SAMPLE_MS = 250;
 const BEHIND_LIVE_S = 6;
-/** Whoever is nearer to the newest playable picture has not rewound, or has caught up again. */
+/** A viewer this close to the live position has not rewound, or has caught up again. */
 const NEAR_LIVE_S = 1;
 const RELOAD_FIRST_MS = 300;
 const RELOAD_SPREAD_MS = 3_000;
 
 export interface PlaybackOptions {
   video: HTMLVideoElement;
-  /** Only tests play with something else. */
-  make?: MakePlayer;
+  /** Replaced by tests. */
+  create?: CreatePlayer;
   contentId: string;
   url: () => string;
   token: () => string;
-  /** Ask the master for relays again; false when it did not answer. */
+  /** Get the current relays from the master; false if it does not respond. */
   refresh: () => Promise<boolean>;
 }
 
@@ -30,17 +30,17 @@ export class Playback {
   playing = $state(false);
   started = $state(false);
   broken = $state(false);
-  /** The browser insists on silence until it is touched; or does not even play then. */
+  /** The autoplay policy requires a tap before the browser plays sound, or before it plays at all. */
   needsTap = $state<'no' | 'sound' | 'play'>('no');
   stalled = $state(false);
   latency_s = $state<number | null>(null);
   window_s = $state.raw<{ start_s: number; end_s: number } | null>(null);
   position_s = $state(0);
-  /** The newest position that playing can go on from: beyond it nothing is loaded yet. */
+  /** The newest position that can be played without waiting for media. */
   live_s = $state(0);
   quality = $state<Quality>('unknown');
   cause = $state<Cause | null>(null);
-  /** The student did not rewind: new pictures are followed as they come. */
+  /** The student has not rewound: playback stays at the live edge. */
   following = $state(true);
   readonly stats = new PlaybackStats();
   last: Sample | null = null;
@@ -59,8 +59,8 @@ export class Playback {
     return this.options.video;
   }
 
-  /** The newest pictures are on the screen. */
-  get atEdge(): boolean {
+  /** Playing at the live edge. */
+  get atLiveEdge(): boolean {
     return this.playing && this.following;
   }
 
@@ -73,15 +73,15 @@ export class Playback {
     video.addEventListener('playing', this.#onPlaying);
     video.addEventListener('play', this.#onPlay);
     video.addEventListener('pause', this.#onPause);
-    this.#timer = setInterval(() => this.#look(), SAMPLE_MS);
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
   }
 
-  /** Tell whether pictures can be expected now; the first time starts the player. */
+  /** Set whether the stream is live. The first time it is, the player is created. */
   async setLive(live: boolean): Promise<void> {
     const returned = live && !this.#live;
     this.#live = live;
     if (!returned) return;
-    if (this.#player === null) await this.#build();
+    if (this.#player === null) await this.#createPlayer();
     else if (this.last !== null && this.last.buffer_s < 0.5) this.#player.startLoad();
   }
 
@@ -107,12 +107,12 @@ export class Playback {
     else this.options.video.pause();
   }
 
-  /** After a short pause the player catches up by itself; after a long one the student decides. */
+  /** After a short pause the player catches up automatically; after a long one it stays where it is. */
   #resumed(): void {
     if (this.latency_s !== null && this.latency_s > BEHIND_LIVE_S) this.following = false;
   }
 
-  /** Play with sound; where the browser forbids that, silently; where even that, ask for a tap. */
+  /** Play with sound. If the autoplay policy forbids that, play muted; if that fails too, ask for a tap. */
   async play(): Promise<void> {
     const { video } = this.options;
     try {
@@ -130,18 +130,19 @@ export class Playback {
     }
   }
 
-  /** The student touched the big button: now everything is allowed. */
+  /** The student tapped the button, so the autoplay policy allows sound now. */
   tapped(): void {
     this.needsTap = 'no';
     this.options.video.muted = false;
     void this.play();
   }
 
-  /** The network or the tab came back. */
+  /** The tab is visible again, or the network is back. */
   wake(): void {
     if (this.#live) this.#player?.startLoad();
-    if (this.following && this.last !== null && (this.latency_s ?? 0) > BEHIND_LIVE_S * 2) this.#player?.goLive();
-    // A phone that paused the hidden tab does not always let it go on.
+    if (this.following && this.last !== null && (this.latency_s ?? 0) > BEHIND_LIVE_S * 2)
+      this.#player?.goLive();
+    // A phone that paused a hidden tab does not always resume it.
     if (this.started && this.options.video.paused && !this.#pausedByHand) void this.play();
   }
 
@@ -157,15 +158,21 @@ export class Playback {
     this.#player = null;
   }
 
-  async #build(): Promise<void> {
-    const { video, make = makePlayer, contentId, token, url } = this.options;
+  async #createPlayer(): Promise<void> {
+    const { video, create = createPlayer, contentId, token, url } = this.options;
     try {
-      const player = await make({ video, token, contentId, sessionId: this.#sessionId, fault: (kind) => this.#fault(kind) });
+      const player = await create({
+        video,
+        token,
+        contentId,
+        sessionId: this.#sessionId,
+        fault: (kind) => this.#fault(kind),
+      });
       if (this.#destroyed) return player.destroy();
       this.#player?.destroy();
       this.#player = player;
       player.prefer(this.#priority);
-      if (this.#recovery.evenPace) player.catchUp(false);
+      if (this.#recovery.catchUpBlocked) player.setCatchUp(false);
       player.load(url());
     } catch {
       this.broken = true;
@@ -186,31 +193,39 @@ export class Playback {
 
   readonly #onPause = (): void => {
     this.playing = false;
-    // Phones pause a hidden tab by themselves: that is not a wish to stay behind.
+    // Phones pause hidden tabs: that is not a pause by the student.
     this.#pausedByHand = document.visibilityState === 'visible';
   };
 
-  #look(): void {
+  #sample(): void {
     if (this.#player === null) return;
     const sample = this.#player.sample();
     this.last = sample;
     const wanted = this.#live && this.started && !sample.paused;
     this.stats.add(sample, wanted);
-    this.stalled = this.#live && !sample.paused && this.stats.standing;
-    // Until the first picture the position is 0, far from where playing will begin.
+    this.stalled = this.#live && !sample.paused && this.stats.stalledNow;
+    // Before the first frame the position is 0, so the latency means nothing.
     this.latency_s = this.started ? sample.latency_s : null;
     this.window_s = sample.window;
     this.position_s = sample.position_s;
-    if (sample.window !== null) this.live_s = Math.max(sample.position_s, sample.window.end_s - (sample.target_s ?? 0));
-    ({ quality: this.quality, cause: this.cause } = this.stats.verdict());
-    // Not by the engine's latency: just after a seek that is still the one before it, and would undo the seek.
-    if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S) this.following = true;
+    if (sample.window !== null)
+      this.live_s = Math.max(sample.position_s, sample.window.end_s - (sample.target_s ?? 0));
+    ({ quality: this.quality, cause: this.cause } = this.stats.assess());
+    // Do not use the engine's latency: just after a seek it is still that of the old position.
+    if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
+      this.following = true;
     this.#publish(sample);
-    // Before the first picture the watchdog guards the start as well.
-    this.#cure(this.#recovery.sampled(sample, this.#live && (wanted || !this.started) && this.needsTap !== 'play', this.following && this.started));
+    // The recovery also watches the start, before the first frame.
+    this.#act(
+      this.#recovery.sampled(
+        sample,
+        this.#live && (wanted || !this.started) && this.needsTap !== 'play',
+        this.following && this.started,
+      ),
+    );
   }
 
-  /** For whoever measures from outside: tests and support read these from the video element. */
+  /** Expose figures as data attributes of the video element, for tests and support. */
   #publish(sample: Sample): void {
     const { dataset } = this.options.video;
     dataset.latencyS = sample.latency_s?.toFixed(2) ?? '';
@@ -222,36 +237,44 @@ export class Playback {
   }
 
   #fault(kind: FaultKind): void {
-    this.#cure(this.#recovery.fault(kind, Date.now()));
+    this.#act(this.#recovery.fault(kind, Date.now()));
   }
 
-  #cure(cure: Cure): void {
+  #act(action: RecoveryAction): void {
     const player = this.#player;
-    if (cure === 'none' || player === null) return;
+    if (action === 'none' || player === null) return;
     const { video } = this.options;
-    video.dataset.cures = `${video.dataset.cures ?? ''} ${cure}`.trim().split(' ').slice(-20).join(' ');
-    // Not from inside the engine's own event: it finishes its error handling first.
-    if (cure === 'start-load') setTimeout(() => this.#player?.startLoad(), 0);
-    else if (cure === 'recover-media') setTimeout(() => this.#player?.recoverMedia(), 0);
-    else if (cure === 'go-live') player.goLive();
-    else if (cure === 'even-pace' || cure === 'catch-up') player.catchUp(cure === 'catch-up');
-    else this.#later(cure);
+    video.dataset.recoveryActions = `${video.dataset.recoveryActions ?? ''} ${action}`
+      .trim()
+      .split(' ')
+      .slice(-20)
+      .join(' ');
+    // Deferred, because the engine finishes its error handling first.
+    if (action === 'start-load') setTimeout(() => this.#player?.startLoad(), 0);
+    else if (action === 'recover-media') setTimeout(() => this.#player?.recoverMedia(), 0);
+    else if (action === 'go-live') player.goLive();
+    else if (action === 'block-catch-up' || action === 'allow-catch-up')
+      player.setCatchUp(action === 'allow-catch-up');
+    else this.#reloadLater(action);
   }
 
-  /** Reloads are spread over seconds: a relay that died leaves a whole class asking at once. */
-  #later(cure: 'reload' | 'rebuild'): void {
+  /** Reload after a random delay, because after the loss of a relay a whole class reloads. */
+  #reloadLater(action: 'reload' | 'rebuild'): void {
     clearTimeout(this.#reload);
-    this.#reload = setTimeout(async () => {
-      await this.options.refresh();
-      if (this.#destroyed || !this.#live) return;
-      if (cure === 'rebuild') return this.#build();
-      this.#player?.load(this.options.url());
-      await this.play();
-    }, RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS);
+    this.#reload = setTimeout(
+      async () => {
+        await this.options.refresh();
+        if (this.#destroyed || !this.#live) return;
+        if (action === 'rebuild') return this.#createPlayer();
+        this.#player?.load(this.options.url());
+        await this.play();
+      },
+      RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS,
+    );
   }
 }
 
-/** A random id for CMCD: it groups one tab's requests and names nobody. */
+/** A random CMCD session id: it groups the requests of one tab and does not identify a person. */
 function sessionId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -49,7 +49,7 @@ def data(page: Page, name: str) -> str:
     return page.locator("video").get_attribute(f"data-{name}") or ""
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page("/")
@@ -59,7 +59,7 @@ def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMasterProc
     harness.moving(page, 6)
     assert float(data(page, "latency-s")) <= 4
     assert data(page, "stalls") == "0"
-    assert data(page, "cures") == ""
+    assert data(page, "recovery-actions") == ""
     expect(page.get_by_role("button", name="Live", exact=True)).to_be_visible()
     expect(page.get_by_text("Good connection")).to_be_visible()
     assert not page.evaluate("document.querySelector('video').muted")
@@ -141,7 +141,7 @@ def test_the_end_has_its_own_screen(
     expect(page.locator("video")).to_have_count(0)
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_a_move_to_another_relay_goes_unnoticed(
     watching: Callable[[], Page], master: FakeMasterProcess
 ) -> None:
@@ -151,10 +151,10 @@ def test_a_move_to_another_relay_goes_unnoticed(
     harness.until(page, "document.querySelector('video').dataset.pathway === 'r2'")
     harness.moving(page, 5)  # the two segments in which sound would be missing, and more
     assert data(page, "stalls") == "0"
-    assert data(page, "cures") == ""
+    assert data(page, "recovery-actions") == ""
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_a_drained_relay_is_left_without_a_stall(
     watching: Callable[[], Page], master: FakeMasterProcess
 ) -> None:
@@ -183,7 +183,8 @@ def test_both_relays_gone_and_back_without_a_hand(
 ) -> None:
     page = watching()
     master.set(relays_down=["r1", "r2"])
-    harness.until(page, "(document.querySelector('video').dataset.cures ?? '').includes('reload')", 40)
+    actions = "document.querySelector('video').dataset.recoveryActions ?? ''"
+    harness.until(page, f"({actions}).includes('reload')", 40)
     master.set(relays_down=[])
     at = harness.position_s(page)
     harness.until(page, f"document.querySelector('video').currentTime > {at} + 2", 40)
@@ -210,10 +211,10 @@ def test_a_tab_that_slept_plays_near_the_edge_again(watching: Callable[[], Page]
     harness.until(page, f"(video => {goal})(document.querySelector('video'))", 6)
     at_s = harness.position_s(page)
     harness.until(page, f"document.querySelector('video').currentTime > {at_s} + 1", 4)
-    assert "reload" not in data(page, "cures")
+    assert "reload" not in data(page, "recovery-actions")
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     page = watching()
     page.get_by_role("button", name="Pause").click()
@@ -224,7 +225,7 @@ def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_rewinding_is_no_stall_and_going_live_ends_it(watching: Callable[[], Page]) -> None:
     page = watching()
     slider = page.get_by_role("slider", name="Position in the last minute")
@@ -235,7 +236,7 @@ def test_rewinding_is_no_stall_and_going_live_ends_it(watching: Callable[[], Pag
     expect(page.get_by_role("group", name="Class video").get_by_text(behind_by)).to_be_visible()
     at_s = harness.position_s(page)
     harness.until(page, f"document.querySelector('video').currentTime > {at_s} + 2")
-    assert data(page, "cures") == ""  # nobody who rewound is pulled back
+    assert data(page, "recovery-actions") == ""  # nobody who rewound is pulled back
     page.get_by_role("button", name="Go live").click()
     harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
     expect(page.get_by_role("button", name="Live", exact=True)).to_be_visible()

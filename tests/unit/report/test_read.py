@@ -20,8 +20,8 @@ JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 </testsuite></testsuites>
 """
 VITEST = """<?xml version="1.0" encoding="UTF-8" ?>
-<testsuites><testsuite name="tests/unit/small.test.ts">
-<testcase classname="tests/unit/small.test.ts" name="addresses &gt; [x]" time="0.002"></testcase>
+<testsuites><testsuite name="tests/unit/state/loginUrl.test.ts">
+<testcase classname="tests/unit/state/loginUrl.test.ts" name="sign-in URLs &gt; [x]" time="0.002"></testcase>
 </testsuite></testsuites>
 """
 GO = [
@@ -39,7 +39,7 @@ def test_every_case_of_every_runner_is_read(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("\n".join(map(json.dumps, GO)))
     found = cases(sorted(tmp_path.iterdir()))
     assert found == [
-        Case("frontend/tests/unit/small.test.ts", "addresses > [x]", PASSED, 0.002),
+        Case("frontend/tests/unit/state/loginUrl.test.ts", "sign-in URLs > [x]", PASSED, 0.002),
         Case("tests.unit.a.test_x", "test_b[1-x]", PASSED, 0.5),
         Case("tests.unit.a.test_x", "test_b[2]", FAILED, 0.25, "no\nwhy"),
         Case("tests.unit.a.test_x", "test_c", SKIPPED, 1.0),
@@ -47,4 +47,4 @@ def test_every_case_of_every_runner_is_read(tmp_path: Path) -> None:
         Case("tests/origin", "TestA", FAILED, 0.5, "it broke\n"),
         Case("tests/origin", "TestB", PASSED, 0.1),
     ]
-    assert [case.function for case in found[:3]] == ["addresses > [x]", "test_b", "test_b"]
+    assert [case.function for case in found[:3]] == ["sign-in URLs > [x]", "test_b", "test_b"]

@@ -85,6 +85,7 @@ async def test_odd_answers_are_survived(tmp_path: Path, autojump_clock: object, 
 async def test_trouble_is_said_once_and_then_that_it_is_over(
     tmp_path: Path, autojump_clock: object, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     up = False
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -101,7 +102,10 @@ async def test_trouble_is_said_once_and_then_that_it_is_over(
         await trio.sleep(5)
         nursery.cancel_scope.cancel()
     assert it.problem == ""
-    assert len([r for r in caplog.records if r.name == "airclass.io.mediamtx"]) == 2
+    lines = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "airclass.io.mediamtx"]
+    assert [level for level, _ in lines] == ["WARNING", "INFO"]
+    assert lines[0][1].startswith("ingest.lost url=http://mtx:9997 reason=MediaMTX's API does not answer")
+    assert lines[1][1] == "ingest.recovered url=http://mtx:9997"
 
 
 async def test_without_an_address_there_is_nothing_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,9 @@
+/** An action that the user has to confirm. */
+export interface Confirmation {
+  title: string;
+  text: string;
+  /** Label of the button that confirms. */
+  action: string;
+  danger?: boolean;
+  onConfirm: () => void;
+}

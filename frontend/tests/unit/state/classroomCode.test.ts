@@ -1,0 +1,19 @@
+import { describe, expect, it } from 'vitest';
+import { codeFromPath, normalizeCode } from '../../../src/state/classroomCode';
+
+describe('a classroom code', () => {
+  it.each([
+    ['/join/K7QF', 'K7QF'],
+    ['/join/K7QF/', 'K7QF'],
+    ['/', ''],
+    ['/join/', ''],
+    ['/join/a/b', ''],
+    ['/join/%zz', ''],
+    ['/join/%3Cb%3E', '<b>'],
+  ])('is read from %s', (path, code) => expect(codeFromPath(path)).toBe(code));
+
+  it('ignores case, spaces and dashes', () => {
+    expect(normalizeCode(' k7qf-m2xp ')).toBe('K7QFM2XP');
+    expect(normalizeCode('ㅋㅋ')).toBe('');
+  });
+});
