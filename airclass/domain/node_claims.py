@@ -14,6 +14,8 @@ import msgspec
 from airclass.domain.epochs import MAX_KEY_CHARS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airclass.domain.node_keys import NodeRecord
     from relay.base.cluster_protocol import EpochOffset, EpochRequest, Registration
 
@@ -25,6 +27,7 @@ MAX_DISCONTINUITIES_AHEAD = 1_000
 SEGMENTS_PER_S = 4  # more than any ingest makes
 MAX_AHEAD_S = 3_600
 MAX_AHEAD = MAX_AHEAD_S * SEGMENTS_PER_S
+MAX_EPOCH = 31 * 86_400 * SEGMENTS_PER_S  # no origin runs for longer than a month without a restart
 
 
 def bounded(claim: Registration, record: NodeRecord | None, *, trust_zone: bool) -> Registration:
@@ -61,6 +64,15 @@ def is_sane_request(ask: EpochRequest) -> bool:
         and ask.target_duration_s <= MAX_TARGET_DURATION_S
         and 0 <= ask.part_target_s < MAX_PART_TARGET_S
     )
+
+
+def within_epoch(ask: EpochRequest, earlier: Sequence[EpochOffset]) -> EpochRequest:
+    """Return the question with numbers that a month of segments since the newest number line can explain."""
+    if not earlier:
+        return ask
+    highest = max(0, *(epoch.offset for epoch in earlier)) + MAX_EPOCH + ask.first_msn
+    discontinuities = max(epoch.discontinuity_seq for epoch in earlier)
+    return near(ask, highest - MAX_AHEAD, discontinuities)
 
 
 def near(ask: EpochRequest, next_msn: int | None, next_discontinuity_seq: int | None) -> EpochRequest:

@@ -196,6 +196,7 @@ async def epoch(call: RequestContext) -> ApiResponse:
         raise ApiProblem(404, "There is no such stream.")
     if not node_claims.is_sane_request(ask):
         raise ApiProblem(400, "The epoch's key or numbers are out of range.")
+    ask = node_claims.within_epoch(ask, cluster.epochs.of(ask.stream))
     carriers = cluster.nodes.carriers(ask.stream)
     answer = cluster.epochs.ask(node_id, ask, carriers, clock.now_s())
     topic = f"epoch:{ask.stream}:{ask.key}"

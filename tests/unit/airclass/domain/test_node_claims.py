@@ -9,10 +9,12 @@ from airclass.domain.node_claims import (
     MAX_AHEAD,
     MAX_CLAIMED_CONNECTIONS,
     MAX_DISCONTINUITIES_AHEAD,
+    MAX_EPOCH,
     bounded,
     is_sane_offset,
     is_sane_request,
     near,
+    within_epoch,
 )
 from airclass.domain.node_keys import NodeRecord
 from relay.base.cluster_protocol import EpochOffset, EpochRequest, Registration
@@ -85,3 +87,12 @@ def test_numbers_stay_near_those_that_others_report() -> None:
     assert near(ASK, 100, 3) == ASK
     assert near(absurd, None, None) == absurd, "nobody else has reported anything"
     assert near(absurd, 100, None) == absurd
+
+
+def test_numbers_stay_within_what_a_month_since_the_last_epoch_explains() -> None:
+    absurd = msgspec.structs.replace(ASK, first_msn=0, next_msn=2**53 - 1)
+    assert within_epoch(absurd, ()) == absurd
+    assert within_epoch(absurd, (OFFSET,)).next_msn == OFFSET.offset + MAX_EPOCH
+    assert within_epoch(ASK, (OFFSET,)) == ASK
+    late = msgspec.structs.replace(ASK, first_msn=2_000_000_000, next_msn=2_000_000_100)
+    assert within_epoch(late, (OFFSET,)) == late, "an origin that counts from a date"
