@@ -41,7 +41,7 @@ class OrderComposer:
         self._interval_s = heartbeat_interval_s
         self.cause = ""  # the id of the request that changed the orders last
         self._shared: dict[tuple[SealedSecrets, bool], Orders] = {}
-        self._made_for = (-1, -1)
+        self._made_for = -1
 
     def orders(
         self, cluster: Cluster, node: Node | None, secrets: SealedSecrets, *, has_version: int = -1
@@ -56,8 +56,12 @@ class OrderComposer:
             shared = Orders(version=cluster.version, heartbeat_interval_s=self._interval_s)
         else:
             shared = self._common(cluster, secrets, before_generations=node.protocol < 1)
+        streams = shared.streams
+        if node.needs_full:  # it has just registered: a relay that starts late must not number from 0
+            streams = tuple(_with_numbers(stream, cluster) for stream in streams)
         return msgspec.structs.replace(
             shared,
+            streams=streams,
             drain=node.id in cluster.view.drained,
             resync=node.needs_full,
             warning=node.warning,
@@ -65,10 +69,9 @@ class OrderComposer:
         )
 
     def _common(self, cluster: Cluster, secrets: SealedSecrets, *, before_generations: bool) -> Orders:
-        now = (cluster.version, cluster.epochs.changes)
-        if self._made_for != now:
+        if self._made_for != cluster.version:
             self._shared.clear()
-            self._made_for = now
+            self._made_for = cluster.version
         place = (secrets, before_generations)
         if place not in self._shared:
             self._shared[place] = self._compose(cluster, secrets, before_generations=before_generations)
@@ -112,3 +115,10 @@ class OrderComposer:
 def _has_ended(cluster: Cluster, stream: str) -> bool:
     classroom = cluster.view.classrooms.get(stream)
     return classroom is None or classroom.status is ClassStatus.ENDED
+
+
+def _with_numbers(order: StreamOrder, cluster: Cluster) -> StreamOrder:
+    numbers = cluster.epochs.numbers(order.stream)
+    return msgspec.structs.replace(
+        order, next_msn=numbers.next_msn, next_discontinuity_seq=numbers.next_discontinuity_seq
+    )

@@ -12,6 +12,7 @@ import trio
 
 from airclass.domain import node_claims, node_keys
 from airclass.domain.cluster import SETTLE_S
+from airclass.domain.epochs import MAX_KEY_CHARS, MAX_NUMBER
 from airclass.domain.health import SILENT_S, NodeStatus
 from airclass.domain.node_keys import NodeRecord
 from airclass.domain.rate_limits import RateLimit
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
+MAX_TARGET_S = 1000
+MAX_EPOCHS_TAKEN = 100  # of one registration
 REFUSALS = RateLimit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
 R = TypeVar("R")
 _NUMBER = re.compile(r"\d+")
@@ -129,17 +132,19 @@ async def register(call: RequestContext) -> ApiResponse:
     record = node_claims.bounded(
         caller.record, view.node_keys.get(caller.node_id), trust_zone=services.settings.trust_node_zone
     )
+    before = services.cluster.nodes.all.get(record.node_id)
     node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
+    if before is not None and before.started_at_s != node.started_at_s:
+        services.cluster.epochs.lost(before.streams.values())
     log.info("node.registered node=%s url=%s version=%s", node.id, node.public_url, node.version)
     if (record.zone, record.max_connections) != (caller.record.zone, caller.record.max_connections):
         log.info(
             "node.claim_cut node=%s zone=%s max_connections=%d hint=airclass node add --zone --max",
             *(node.id, ",".join(record.zone) or "-", record.max_connections),
         )
-    for epoch in record.epochs[-100:]:
-        known = epoch.stream in view.classrooms and node_claims.is_sane_offset(epoch)
-        if known and services.cluster.epochs.learn(epoch):
-            await services.store.add_epoch(epoch, services.clock.wall_s())
+    for offset in record.epochs[-MAX_EPOCHS_TAKEN:]:
+        if offset.stream in services.cluster.view.classrooms and _is_sane(offset):
+            services.cluster.epochs.learn(offset)
     with trio.move_on_after(PROBE_AT_REGISTER_S):
         await services.prober.probe(node)
     services.notifier.notify("nodes")
@@ -187,33 +192,34 @@ async def watch(call: RequestContext) -> ApiResponse:
 
 
 async def epoch(call: RequestContext) -> ApiResponse:
-    """Give the numbers of a new origin session, the same to every relay."""
+    """Give the numbers of a new epoch, the same to every relay."""
     caller = _signed(call, EpochRequest)
-    node_id, ask = caller.node_id, caller.record
+    node_id, request = caller.node_id, caller.record
     services = call.services
     cluster, clock = services.cluster, services.clock
-    if ask.stream not in cluster.view.classrooms:
+    if request.stream not in cluster.view.classrooms:
         raise ApiProblem(404, "There is no such stream.")
-    if not node_claims.is_sane_request(ask):
+    if not _is_sane(request):
         raise ApiProblem(400, "The epoch's key or numbers are out of range.")
-    ask = node_claims.within_epoch(ask, cluster.epochs.of(ask.stream))
-    carriers = cluster.nodes.carriers(ask.stream)
-    answer = cluster.epochs.ask(node_id, ask, carriers, clock.now_s())
-    topic = f"epoch:{ask.stream}:{ask.key}"
+    reports = cluster.nodes.reports(request.stream)
+    answer = cluster.epochs.ask(node_id, request, reports, clock.now_s())
+    topic = f"epoch:{request.stream}:{request.key}"
     if answer is None:
         with services.notifier.listen(topic) as waker:
-            due_s = cluster.epochs.due_s(ask.stream, ask.key) or clock.now_s()
+            due_s = cluster.epochs.due_s(request.stream, request.key) or clock.now_s()
             with trio.move_on_after(max(0.0, due_s - clock.now_s())):
                 await waker.wait()
-        answer = cluster.epochs.answer(ask.stream, ask.key, clock.now_s() + 0.001)
+        answer = cluster.epochs.answer(request.stream, request.key, clock.now_s() + 0.001)
     if answer is None:
         raise ApiProblem(503, "Ask again.", retry_after_s=1)
     services.notifier.notify(topic)
-    kept = await services.store.add_epoch(answer, clock.wall_s())
-    if kept != answer:
-        cluster.epochs.replace(kept)  # another master was first
-    log.info("epoch.begun stream=%s node=%s offset=%d", kept.stream, node_id, kept.offset)
-    return _packed(caller, call, kept)
+    answer = await services.epoch_writer.saved(answer)
+    log.info(
+        "epoch.numbered stream=%s node=%s offset=%d discontinuity=%d order=%d%s",
+        *(answer.stream, node_id, answer.offset, answer.discontinuity_seq, answer.order),
+        f" refused={request.refused}" if request.refused else "",
+    )
+    return _packed(caller, call, answer)
 
 
 async def list_nodes(call: RequestContext) -> NodesOut:
@@ -359,6 +365,21 @@ def _same(signer: str, named: str) -> None:
         raise ApiProblem(403, "A node may only speak for itself.")
 
 
+def _is_sane(record: EpochRequest | EpochOffset) -> bool:
+    """Tell whether an epoch's key and numbers can be kept, and counted by players."""
+    numbers = [record.target_duration_s]
+    if isinstance(record, EpochRequest):
+        numbers += [record.first_msn, record.next_msn, record.next_discontinuity_seq]
+    else:
+        numbers += [abs(record.offset), record.discontinuity_seq, record.order]
+    return (
+        0 < len(record.key) <= MAX_KEY_CHARS
+        and all(0 <= n < MAX_NUMBER for n in numbers)
+        and record.target_duration_s < MAX_TARGET_S
+        and 0 <= record.part_target_s < MAX_TARGET_S
+    )
+
+
 def _orders(
     caller: NodeCall[Any], call: RequestContext, node: Node | None, *, has_version: int = -1
 ) -> ApiResponse:
@@ -398,7 +419,7 @@ ROUTES = (
         "POST",
         "/cluster/epoch",
         epoch,
-        "The numbers of a new origin session.",
+        "The numbers of a new epoch.",
         body=EpochRequest,
         answer=EpochOffset,
     ),

@@ -52,7 +52,11 @@ def test_open_classes_are_followed_from_every_origin() -> None:
     orders = world.orders()
     first = orders.streams[0]
     assert first.origins == ("http://o:1/live/c1/index.m3u8", "http://o:2/live/c1/index.m3u8")
-    assert (first.bearer, first.ended, first.epochs) == ("bearer", False, (EpochOffset("c1", "k", 5, 1),))
+    assert (first.bearer, first.ended, first.epochs) == (
+        "bearer",
+        False,
+        (EpochOffset("c1", "k", 5, 1, order=1000),),
+    )
     assert (orders.viewer_keys, orders.heartbeat_interval_s, orders.known) == (("key",), 2.0, True)
 
 
@@ -71,6 +75,7 @@ def test_a_class_that_ended_is_named_for_a_while_and_one_that_closed_too() -> No
 def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None:
     world = World()
     node = world.cluster.nodes.all["n1"]
+    node.needs_full = False
     before = world.orders()
     node.warning = "unreachable"
     after = world.orders()
@@ -82,6 +87,22 @@ def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None
     ] * 2
     world.see(MATH, ART, drained=frozenset(["n1"]))
     assert world.orders().drain
+
+
+def test_an_epoch_that_is_learned_reaches_relays_at_once() -> None:
+    """They watch for another version of the orders."""
+    world = World()
+    before = world.cluster.version
+    world.cluster.epochs.learn(EpochOffset("c1", "k", 5, 1))
+    assert world.cluster.version > before
+
+
+def test_a_relay_that_has_just_registered_is_told_how_far_the_numbers_are() -> None:
+    world = World()
+    world.orders()
+    world.cluster.epochs.report("c1", 31, 2)
+    first = world.orders().streams[0]
+    assert (first.next_msn, first.next_discontinuity_seq) == (31, 2)
 
 
 def test_who_is_not_known_has_to_register() -> None:
