@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from airclass.domain.classrooms import make_id
 from airclass.domain.cluster import Cluster, Student
+from airclass.domain.device_cookies import DeviceCookies
 from airclass.domain.node_keys import spare
 from airclass.domain.orders import OrderComposer
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
@@ -171,8 +172,9 @@ async def build(
         keyring=open_keyring(settings),
         sealer=sealer,
         prober=Prober(client, clock, settings.health_interval_s),
-        ingest=MediaMtxApi(settings, client, clock, notifier),
+        ingest=MediaMtxApi(settings, client, clock, notifier, cluster),
         metrics=MasterMetrics(),
+        devices=DeviceCookies(secret, older),
         epoch_writer=EpochWriter(store, cluster.epochs, notifier, clock),
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))

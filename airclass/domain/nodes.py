@@ -7,13 +7,16 @@ Takes in wire records and keeps the seats true to them. Does not compose what re
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airclass.domain.advice import ClusterSummary, NodeFigures, summarize
-from airclass.domain.health import SILENT_S, Health, NodeStatus, blames_ingest
+from airclass.domain.cluster_health import OVERDUE_S, ClusterHealth, Member, code_of
+from airclass.domain.health import SILENT_S, Health, NodeStatus, ReasonCode
+from airclass.domain.node_url import read_url
 from airclass.domain.routing import MAX_ZONES, Network, NodeSeats, SeatBook, read_address, read_zone
+from airclass.domain.stream_health import ServiceState, StreamHealth, read_report
 from airclass.domain.tokens import is_preview
 from relay.base.errors import RequestError
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_NODES = 500
 MAX_NODE_CAPACITY = 100_000
-MAX_URL_CHARS = 300
 MAX_REASON_CHARS = 200
 MISCOUNTS_BEFORE_RESYNC = 3
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -32,19 +34,25 @@ _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(slots=True)
 class Node:
-    """One relay as the master knows it."""
+    """One relay as the master knows it.
+
+    `drains_now` is what its orders say: an operator wants it empty, and everyone here has a seat elsewhere.
+    """
 
     id: str
     public_url: str
     admin_url: str
     version: str
     started_at_s: float
+    peer: str
     health: Health
     site: NodeSeats
     streams: dict[str, StreamReport] = field(default_factory=dict)
+    stream_health: dict[str, StreamHealth] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     tokens_of: dict[str, set[str]] = field(default_factory=dict)
     orders_version: int = 0
+    drains_now: bool = False
     warning: str = ""
     needs_full: bool = True
     miscounts: int = 0
@@ -76,23 +84,36 @@ class StatusChange:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamFact:
+    """One stream at one node as operators see it; `avoided`: its students do not use this node."""
+
+    stream: str
+    state: ServiceState
+    age_s: float
+    reason: str
+    code: ReasonCode
+    avoided: bool
+
+
 class Nodes:
     """All relays, and the seats on them."""
 
     def __init__(self, on_viewer: Callable[[Node, ViewerReport, bool], None]) -> None:
         self.all: dict[str, Node] = {}
         self.seating = SeatBook()
+        self._health = ClusterHealth()
         self._on_viewer = on_viewer
 
     def register(self, record: Registration, peer: str, now_s: float) -> Node:
         """Take a relay in, or raise RequestError with what is wrong with its record."""
         if not _NODE_ID.fullmatch(record.node_id):
             raise RequestError(400, "NODE_ID must be 1 to 63 letters, digits, dots, dashes or underscores.")
-        check_url(record.public_url, "NODE_PUBLIC_URL", peer)
+        public_url = read_url(record.public_url, "NODE_PUBLIC_URL", peer)
         # A relay's own port is on loopback by default: from another machine it is simply not there.
         admin_url = record.admin_url if _is_reachable(record.admin_url, peer) else ""
         if admin_url:
-            check_url(admin_url, "the admin address", peer)
+            admin_url = read_url(admin_url, "the admin address", peer)
         if len(record.zone) > MAX_ZONES:
             raise RequestError(400, f"NODE_ZONE lists more than {MAX_ZONES} networks.")
         try:
@@ -102,7 +123,7 @@ class Nodes:
         old = self.all.get(record.node_id)
         if old is None and len(self.all) >= MAX_NODES:
             raise RequestError(503, f"The cluster already has {MAX_NODES} nodes: remove one first.")
-        if old is not None and self._is_another(old, record, now_s):
+        if old is not None and self._is_another(old, record, public_url, now_s):
             raise RequestError(
                 409, f"Another node with the id {record.node_id} is at work: choose another NODE_ID."
             )
@@ -110,8 +131,9 @@ class Nodes:
         health.registered_at_s = now_s
         node = Node(
             id=record.node_id,
-            public_url=record.public_url.rstrip("/"),
-            admin_url=admin_url.rstrip("/"),
+            public_url=public_url,
+            admin_url=admin_url,
+            peer=peer,
             version=record.version[:40],
             started_at_s=record.started_at_s,
             health=health,
@@ -128,13 +150,11 @@ class Nodes:
         node = self.all.get(beat.node_id)
         if node is None:
             return None
-        reason = beat.reason[:MAX_REASON_CHARS]
-        node.health.beat(now_s, ready=beat.ready, reason=reason, draining=beat.draining, fault=beat.fault)
+        self._take_streams(node, beat, now_s)
         node.site.connections = min(max(beat.connections, 0), MAX_NODE_CAPACITY)
         node.site.egress_bps = max(beat.egress_bps, 0)
         node.version = beat.version[:40]
         node.orders_version = beat.orders_version
-        node.streams = {report.stream: report for report in beat.streams}
         self._take_viewers(node, beat)
         counted = len(node.viewers) == beat.connections
         node.miscounts = 0 if counted else node.miscounts + 1
@@ -146,19 +166,81 @@ class Nodes:
 
     def judge(self, now_s: float, drained: frozenset[str]) -> list[StatusChange]:
         """Bring every node's status up to date; returns the changes."""
+        before = {node.id: node.health.status for node in self.all.values()}
+        self._health.judge(
+            [
+                Member(n.id, n.health, n.site.capacity, n.id in drained, n.stream_health)
+                for n in self.all.values()
+            ],
+            now_s,
+        )
         changes = []
-        healths = [n.health for n in self.all.values()]
         for node in self.all.values():
-            before = node.health.status
-            excused = blames_ingest(node.health, [h for h in healths if h is not node.health])
-            after = node.health.judge(now_s, excused=excused, ordered_drain=node.id in drained)
+            after = node.health.status
             node.site.takes_students = after is NodeStatus.ACTIVE
-            if after is not before:
-                changes.append(StatusChange(node.id, before, after, node.health.reason.text))
+            if after is not before[node.id]:
+                changes.append(StatusChange(node.id, before[node.id], after, node.health.reason.text))
             if after is NodeStatus.OFFLINE and node.viewers:
                 self._forget_viewers(node)
                 node.site.connections = node.site.egress_bps = 0
         return changes
+
+    def avoided(self, stream: str) -> frozenset[str]:
+        """Return the nodes that a stream's students avoid: they fail it, and other nodes serve it."""
+        return self._health.avoided(stream)
+
+    def stream_facts(self, node: Node, now_s: float) -> list[StreamFact]:
+        """Return what a node reports of its streams, and what the other nodes make of it.
+
+        What a node reported before it fell silent is not known any more.
+        """
+        faults = self._health.faults.get(node.id, {})
+        facts = []
+        for stream, health in sorted(node.stream_health.items()):
+            state, since_s, fault = health.state, health.since_s, faults.get(stream)
+            if not node.health.beats(now_s):
+                state, since_s, fault = ServiceState.UNKNOWN, node.health.last_beat_s, None
+            elif fault is not None:
+                state = ServiceState.FAILED
+            kind = fault.kind if fault is not None else health.kind
+            facts.append(
+                StreamFact(
+                    stream=stream,
+                    state=state,
+                    age_s=max(0.0, now_s - since_s),
+                    reason=fault.reason if fault is not None else health.reason,
+                    code=code_of(kind) if state is ServiceState.FAILED else ReasonCode.NOTHING,
+                    avoided=node.id in self.avoided(stream),
+                )
+            )
+        return facts
+
+    def is_avoided(self, node_id: str) -> bool:
+        """Tell whether the students of any stream avoid a node."""
+        return any(node_id in self.avoided(stream) for stream in self._health.faults.get(node_id, ()))
+
+    def unfit_for_move(self, stream: str, node_id: str, now_s: float) -> frozenset[str]:
+        """Return the nodes to which no student of this stream moves from a node.
+
+        Besides those that the stream avoids: nodes that are late with their heartbeats, and nodes that fail
+        the stream while this one still serves it.
+        """
+        health = self.all[node_id].stream_health.get(stream)
+        serves = health is not None and health.state is ServiceState.SERVED
+        unfit = set(self.avoided(stream))
+        for node in self.all.values():
+            theirs = node.stream_health.get(stream)
+            fails = serves and theirs is not None and theirs.state is ServiceState.FAILED
+            if fails or node.health.silent_s(now_s) >= OVERDUE_S:
+                unfit.add(node.id)
+        return frozenset(unfit)
+
+    def is_last_taker(self, node_id: str) -> bool:
+        """Tell whether no other node takes students; a node that is offline takes none in any case."""
+        others = (n for n in self.all.values() if n.id != node_id and n.site.capacity > 0)
+        return self.all[node_id].health.status is not NodeStatus.OFFLINE and not any(
+            n.site.takes_students for n in others
+        )
 
     def dismiss(self, subject: str) -> None:
         """Count somebody no more who was taken out: their relay turns them away and says so when it beats."""
@@ -171,6 +253,10 @@ class Nodes:
         """Do not hold seconds against the nodes in which the master was too busy to listen."""
         for node in self.all.values():
             node.health.pardon(deaf_s)
+            node.stream_health = {
+                stream: replace(health, heard_s=health.heard_s + deaf_s)
+                for stream, health in node.stream_health.items()
+            }
 
     def remove(self, node_id: str) -> None:
         """Forget a node until it registers again."""
@@ -201,13 +287,9 @@ class Nodes:
             ]
         )
 
-    def _is_another(self, old: Node, record: Registration, now_s: float) -> bool:
+    def _is_another(self, old: Node, record: Registration, public_url: str, now_s: float) -> bool:
         at_work = old.health.silent_s(now_s) < SILENT_S
-        return (
-            at_work
-            and record.started_at_s != old.started_at_s
-            and record.public_url.rstrip("/") != old.public_url
-        )
+        return at_work and record.started_at_s != old.started_at_s and public_url != old.public_url
 
     def _site(self, record: Registration, zone: tuple[Network, ...], old: Node | None) -> NodeSeats:
         site = old.site if old is not None else NodeSeats(record.node_id, 0)
@@ -216,6 +298,19 @@ class Nodes:
         site.zone = zone
         self.seating.sites[site.id] = site
         return site
+
+    def _take_streams(self, node: Node, beat: Heartbeat, now_s: float) -> None:
+        before = node.stream_health
+        node.streams = {report.stream: report for report in beat.streams}
+        node.stream_health = {
+            stream: read_report(report, beat, before.get(stream), now_s)
+            for stream, report in node.streams.items()
+        }
+        failing = any(h.state is ServiceState.FAILED for h in node.stream_health.values())
+        not_ready = ""
+        if not (beat.ready or beat.draining or failing):
+            not_ready = beat.reason[:MAX_REASON_CHARS] or "says that it is not ready"
+        node.health.beat(now_s, draining=beat.draining, not_ready=not_ready)
 
     def _take_viewers(self, node: Node, beat: Heartbeat) -> None:
         if beat.full:
@@ -257,36 +352,11 @@ class Nodes:
         self._drop(node, list(node.viewers))
 
 
-def check_url(url: str, what: str, peer: str) -> None:
-    """Refuse an address that the master must not call: not HTTP, link-local, or foreign loopback.
-
-    Loopback is fine for a relay that itself calls from loopback.
-    """
-    parts, host = urlsplit(""), None
-    try:
-        if len(url) <= MAX_URL_CHARS and url.isprintable():
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query:
-        raise RequestError(400, f"{what} is not an address of the form http://host:port.")
-    if re.search(r'[\s"<>\\]', url):
-        raise RequestError(400, f"{what} holds signs that no address has.")
-    address, caller = read_address(host), read_address(peer)
-    if address is None:
-        return
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        raise RequestError(400, f"{what} is {host}, which is no address that students can reach.")
-    if address.is_loopback and not (caller is not None and caller.is_loopback):
-        raise RequestError(400, f"{what} is {host}, but the node calls from another machine: set its own.")
-
-
 def _is_reachable(url: str, peer: str) -> bool:
     try:
         address, caller = read_address(urlsplit(url).hostname or ""), read_address(peer)
     except ValueError:
-        return True  # check_url says what is wrong
+        return True  # read_url says what is wrong
     if address is None or not address.is_loopback:
         return True
     return caller is not None and caller.is_loopback

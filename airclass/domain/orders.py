@@ -62,7 +62,7 @@ class OrderComposer:
         return msgspec.structs.replace(
             shared,
             streams=streams,
-            drain=node.id in cluster.view.drained,
+            drain=node.drains_now,
             resync=node.needs_full,
             warning=node.warning,
             cause=self.cause,
@@ -107,6 +107,7 @@ class OrderComposer:
             bearer,
             ended=ended,
             epochs=cluster.epochs.of(stream),
+            publishing=cluster.has_publisher(stream),
             min_generation=0 if classroom is None else classroom.generation,
             refused=cluster.view.kicked.get(stream, ()),
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 LEASE_S = 20.0
 MAX_PATHWAYS = 6
@@ -93,26 +93,44 @@ class SeatBook:
         self.sites: dict[str, NodeSeats] = {}
         self.seat_of: dict[str, str] = {}
 
-    def choose(self, address: Address | None, *, kept: str = "") -> NodeSeats | None:
+    def choose(
+        self, address: Address | None, *, kept: str = "", avoid: Collection[str] = ()
+    ) -> NodeSeats | None:
         """Return the site for one more student, or None when the cluster is full.
 
-        Nearest first, then least loaded; `kept` (an earlier node) wins while it takes students.
+        Nearest first, then least loaded; `kept` (an earlier node) wins while it takes students. Sites to
+        `avoid` come last.
         """
         old = self.sites.get(kept)
-        if old is not None and old.has_room:
+        if old is not None and old.has_room and old.id not in avoid:
             return old
         free = [site for site in self.sites.values() if site.has_room]
-        return min(free, key=lambda s: (-s.nearness(address), s.load, s.occupied, s.id), default=None)
+        return min(
+            free,
+            key=lambda s: (s.id in avoid, -s.nearness(address), s.load, s.occupied, s.id),
+            default=None,
+        )
 
     def reserve(
-        self, subject: str, address: Address | None, now_s: float, *, lease_s: float = LEASE_S
+        self,
+        subject: str,
+        address: Address | None,
+        now_s: float,
+        *,
+        lease_s: float = LEASE_S,
+        avoid: Collection[str] = (),
     ) -> NodeSeats | None:
-        """Give a student a seat (or keep the one they have), or return None when all are full."""
+        """Give a student a seat (or keep the one they have), or return None when all are full.
+
+        A seat at a site to `avoid` is kept only while no other site has room.
+        """
         held = self.sites.get(self.seat_of.get(subject, ""))
-        if held is not None and held.takes_students:
+        site = None
+        if held is None or not held.takes_students or held.id in avoid:
+            site = self.choose(address, avoid=avoid)
+        if held is not None and held.takes_students and (site is None or site.id in avoid):
             self._lease(held, subject, now_s + lease_s)
             return held
-        site = self.choose(address)
         if site is None:
             return None
         self.release(subject)
@@ -167,30 +185,54 @@ class SeatBook:
         for subject in [s for s, where in self.seat_of.items() if where == site_id]:
             del self.seat_of[subject]
 
-    def move(self, site_id: str, now_s: float) -> dict[str, str]:
-        """Give everyone of a site that takes no students a seat elsewhere; returns who goes where.
+    def move(
+        self,
+        site_id: str,
+        now_s: float,
+        *,
+        avoid: Callable[[str], Collection[str]] = lambda _: (),
+        moves: Callable[[str], bool] = lambda _: True,
+    ) -> dict[str, str]:
+        """Give the students of a site a seat elsewhere; returns who goes where.
 
-        Whoever finds no room stays: a full cluster is no reason to send a playing student away.
+        `moves` selects the students, all by default; `avoid` returns the sites to which one of them must
+        not go. A student for whom there is no room stays: a full cluster is no reason to send a playing
+        student away.
         """
         moved = {}
-        for subject in [s for s, where in self.seat_of.items() if where == site_id]:
-            site = self.choose(None)
+        for subject in [s for s, where in self.seat_of.items() if where == site_id and moves(s)]:
+            shunned = {site_id, *avoid(subject)}
+            site = self.choose(None, avoid=shunned)
             if site is None:
                 break
+            if site.id in shunned:
+                continue
             self.sites[site_id].leases.pop(subject, None)
             self._lease(site, subject, now_s + LEASE_S)
             moved[subject] = site.id
         return moved
 
-    def pathways(self, subject: str, address: Address | None = None) -> list[str]:
-        """Return the sites a player may use, its own seat first, then the best others."""
+    def pathways(
+        self, subject: str, address: Address | None = None, *, avoid: Collection[str] = ()
+    ) -> list[str]:
+        """Return the sites a player may use, its own seat first, then the best others.
+
+        Sites to `avoid` are left out; they come last while no other site has room.
+        """
         mine = self.seat_of.get(subject, "")
         sites = [s for s in self.sites.values() if s.takes_students or s.id == mine]
+        if avoid and any(s.has_room for s in sites if s.id not in avoid):
+            sites = [s for s in sites if s.id not in avoid]
         sites.sort(
             key=lambda s: (
-                s.id != mine or not s.takes_students, not s.has_room, -s.nearness(address), s.load, s.id
+                s.id in avoid,
+                s.id != mine or not s.takes_students,
+                not s.has_room,
+                -s.nearness(address),
+                s.load,
+                s.id,
             )
-        )  # fmt: skip
+        )
         return [site.id for site in sites[:MAX_PATHWAYS]]
 
     def _lease(self, site: NodeSeats, subject: str, until_s: float) -> None:

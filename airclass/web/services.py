@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from airclass.domain.body_budget import BodyBudget
 from airclass.domain.load_log import LoadLog
-from airclass.domain.rate_limits import LoginThrottle, RateLimiter
+from airclass.domain.publish_auth import rules_changed
+from airclass.domain.rate_limits import CodeThrottle, LoginThrottle, RateLimiter
 from airclass.io.store import AuditEvent
 from relay.base import logs
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
+    from airclass.domain.device_cookies import DeviceCookies
     from airclass.domain.orders import OrderComposer
     from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
@@ -63,10 +66,13 @@ class Services:
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics
+    devices: DeviceCookies
     epoch_writer: EpochWriter
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    bodies: BodyBudget = field(default_factory=BodyBudget)
+    code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
     visits: list[StoredStudent] = field(default_factory=list)
@@ -78,7 +84,11 @@ class Services:
         view = await self.store.load(self.clock.wall_s())
         if view.revision > self.cluster.view.revision:
             self.orders_composer.cause = logs.request_id()
+            before = self.cluster.view
             self.cluster.see(view, self.clock.now_s())
+            changed = rules_changed(before, view)
+            if changed:
+                self.ingest.cut(changed)
 
     def judge(self) -> None:
         """Bring the nodes' status up to date and tell the log what changed."""

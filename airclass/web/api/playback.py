@@ -31,7 +31,8 @@ async def multivariant(call: RequestContext) -> ApiResponse:
     token = call.arg("token")
     address, now_s = read_address(call.address), services.clock.now_s()
     if not services.cluster.is_unaccounted(claims.subject, services.clock.wall_s()):
-        services.cluster.nodes.seating.reserve(claims.subject, address, now_s)
+        nodes = services.cluster.nodes
+        nodes.seating.reserve(claims.subject, address, now_s, avoid=nodes.avoided(stream))
     paths = presenters.pathways(services, claims.subject, token, stream)
     if not variants or not paths:
         raise ApiProblem(503, "The class has no picture yet.", "no-picture", retry_after_s=1)
@@ -45,7 +46,7 @@ async def manifest(call: RequestContext) -> ApiResponse:
     claims, _ = call.viewer(stream)
     services = call.services
     call.check_accounted(claims.subject)
-    priority = services.cluster.nodes.seating.pathways(claims.subject, read_address(call.address))
+    priority = services.cluster.pathways(claims.subject, stream, read_address(call.address))
     if not priority:
         raise ApiProblem(503, "No relay is ready: keep the one you have.", retry_after_s=2)
     body = steering.manifest(priority, _steering_url(call, stream, call.arg("token")))

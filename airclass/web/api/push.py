@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from airclass.domain.classrooms import Classroom, ClassStatus, may_manage
+from airclass.domain.stream_health import ServiceState
 from airclass.domain.stream_info import gather
 from airclass.domain.users import Caller, Role
 from airclass.web.api import presenters
@@ -139,9 +140,10 @@ def _student_state(services: Services, claims: ViewerClaims, token: str) -> Stat
         raise _Over({"type": "closed"})
     told: State = {
         "classroom": {"id": classroom.id, "name": classroom.name},
-        "state": str(cluster.state(classroom)),
         "viewers": cluster.viewers(classroom.id),
     }
+    if cluster.knows_state(classroom.id):  # else the page keeps the last one: a picture may be running
+        told["state"] = str(cluster.state(classroom))
     if not cluster.is_unaccounted(claims.subject, services.clock.wall_s()):  # else the page keeps its relay
         paths = presenters.pathways(services, claims.subject, token, classroom.id)
         told["pathways"] = [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)]
@@ -175,13 +177,15 @@ def _teacher_state(services: Services, caller: Caller, stream: str, base_url: st
         is_publishing=state == "live",
         taken_over_by=services.ingest.publishers.taken_over_by(stream, services.clock.now_s()),
     )
-    return {
+    told: State = {
         "classroom": msgspec.to_builtins(presenters.class_out(services, classroom, base_url)),
-        "state": str(state),
         "facts": msgspec.to_builtins(facts) if facts is not None else None,
         "viewers": msgspec.to_builtins(presenters.viewers_out(services, stream)),
         "history": list(cluster.ledger(stream).history),
     }
+    if cluster.knows_state(stream):
+        told["state"] = str(state)
+    return told
 
 
 async def _monitor(services: Services, ws: PageSocket) -> None:
@@ -200,6 +204,8 @@ async def _monitor(services: Services, ws: PageSocket) -> None:
 def _monitor_state(services: Services, caller: Caller, base_url: str) -> State:
     _still_allowed(services, caller)
     nodes = msgspec.to_builtins(presenters.nodes_out(services))
+    for node in nodes["nodes"]:  # the usual case, of which the page says nothing, is left out
+        node["streams"] = [s for s in node["streams"] if s["state"] != ServiceState.SERVED]
     classes = [presenters.class_out(services, c, base_url) for c in services.cluster.view.open_classes()]
     for shown in classes:
         shown.stream_key = shown.rtmp_url = shown.rtmp_key = ""

@@ -81,11 +81,11 @@ def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None
     after = world.orders()
     assert after.streams is before.streams
     assert after.warning == "unreachable"
-    other = world.orders(secrets=SealedSecrets("sealed for another node"))
-    assert [s.bearer for s in (*before.streams, *other.streams)] == ["bearer"] * 2 + [
-        "sealed for another node"
-    ] * 2
+    other = world.orders(secrets=SealedSecrets("of another node"))
+    assert [s.bearer for s in (*before.streams, *other.streams)] == ["bearer"] * 2 + ["of another node"] * 2
     world.see(MATH, ART, drained=frozenset(["n1"]))
+    assert not world.orders().drain, "the last node keeps its students"
+    node.drains_now = True
     assert world.orders().drain
 
 
@@ -144,3 +144,15 @@ def test_the_kicked_are_named_in_their_class_while_it_is_open() -> None:
     assert world.orders("old").revoked == ("s1", "s2", "s3")
     world.see(Classroom("c1", "Math", "AAAAAAA", status=ClassStatus.CLOSED), ART, revocations=kicked)
     assert [s.refused for s in world.orders().streams] == [()]
+
+
+def test_relays_are_told_which_streams_somebody_publishes() -> None:
+    world = World()
+
+    def publishing() -> dict[str, bool | None]:
+        orders = world.orders()
+        return {stream.stream: stream.publishing for stream in orders.streams}
+
+    assert publishing() == {"c1": None, "c2": None}
+    world.cluster.publishing_now({"c2"}, complete=True)
+    assert publishing() == {"c1": False, "c2": True}
