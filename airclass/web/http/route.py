@@ -56,7 +56,7 @@ JOINS = RateLimit(rate_per_s=200, burst=2000)
 PLAYERS = RateLimit(rate_per_s=1000, burst=5000)
 OFFICE = RateLimit(rate_per_s=20, burst=100)
 MACHINES = RateLimit(rate_per_s=500, burst=2000)
-LOGINS = RateLimit(rate_per_s=5, burst=50)
+LOGINS = RateLimit(rate_per_s=100, burst=1000)  # passwords have their own limits, see rate_limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def _register(relay: FakeRelay) -> bytes:
 async def test_a_node_speaks_with_its_own_key_and_for_itself_alone(tmp_path: Path) -> None:
     """A relay that was broken into knows CLUSTER_SECRET and its own key; neither speaks for another node."""
     async with running_master(tmp_path) as control:
-        good, evil = control.relay("slave-1"), control.relay("slave-2")
+        good, evil = control.relay("slave-1"), control.relay("slave-2", public_url="http://127.0.0.1:2")
         for relay in (good, evil):
             await relay.enrol()
             await relay.register()
@@ -367,6 +367,7 @@ async def test_the_last_node_is_drained_only_by_force_and_keeps_its_students(tmp
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         relay = await control.node("slave-1")
+        await control.begin(made)
         joined = (await control.join(made["code"])).json()
         relay.take(joined["token"], made["id"])
         await relay.beat()
