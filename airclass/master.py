@@ -167,7 +167,7 @@ async def build(
         passwords=Passwords(derive(secret, "airclass shared passwords")),
         verifier=Verifier(cluster_secret),
         prober=Prober(client, clock, settings.health_interval_s),
-        ingest=MediaMtxApi(settings, client, clock, notifier),
+        ingest=MediaMtxApi(settings, client, clock, notifier, cluster),
         metrics=MasterMetrics(),
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))

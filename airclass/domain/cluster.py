@@ -19,7 +19,7 @@ from airclass.domain.snapshot import Snapshot
 from airclass.domain.tokens import token_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airclass.domain.routing import Address
     from relay.base.cluster_protocol import ReportedRendition, ReportedVariant, ViewerReport
@@ -66,6 +66,8 @@ class Cluster:
         self._began_wall_s = wall_s
         self.left: dict[str, float] = {}
         self.revoked: dict[str, float] = {}
+        self.publishing: frozenset[str] = frozenset()
+        self.publishing_complete = False
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
         self.student_history: deque[tuple[float, int]] = deque(maxlen=HISTORY_POINTS)
         self.waiting: dict[str, float] = {}
@@ -99,6 +101,17 @@ class Cluster:
                     self._take_out(value)
         self._bump()
         self._notify("nodes")
+
+    def publishing_now(self, streams: Iterable[str], *, complete: bool) -> None:
+        """Take in which streams have a publisher; `complete` when all others are known to have none."""
+        now = (frozenset(streams), complete)
+        if now != (self.publishing, self.publishing_complete):
+            self.publishing, self.publishing_complete = now
+            self._bump()
+
+    def has_publisher(self, stream: str) -> bool | None:
+        """Tell whether somebody publishes a stream; None where no ingest can be asked."""
+        return True if stream in self.publishing else False if self.publishing_complete else None
 
     def state(self, classroom: Classroom) -> StreamState:
         """Return what students of the class see now."""

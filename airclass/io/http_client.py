@@ -27,7 +27,7 @@ class CallFailed(Exception):  # noqa: N818  says what happened
 
 
 class HttpClient:
-    """GETs of bounded size; follows no redirects, uses no proxy from the environment."""
+    """Requests without a body, answers of bounded size; no redirects, no proxy from the environment."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -35,8 +35,15 @@ class HttpClient:
 
     async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Return status and body, or raise CallFailed."""
+        return await self._call("GET", url, headers)
+
+    async def post(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        """Return status and body, or raise CallFailed."""
+        return await self._call("POST", url, headers)
+
+    async def _call(self, method: str, url: str, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
         try:
-            async with self._limiter, self._client.stream("GET", url, headers=headers) as response:
+            async with self._limiter, self._client.stream(method, url, headers=headers) as response:
                 body = b""
                 stream = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
                 async with aclosing(stream) as chunks:

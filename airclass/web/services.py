@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from airclass.domain.load_log import LoadLog
+from airclass.domain.publish_auth import rules_changed
 from airclass.domain.rate_limits import LoginThrottle, RateLimiter
 from airclass.io.store import AuditEvent
 from relay.base import logs
@@ -73,7 +74,11 @@ class Services:
         view = await self.store.load(self.clock.wall_s())
         if view.revision > self.cluster.view.revision:
             self.orders_composer.cause = logs.request_id()
+            before = self.cluster.view
             self.cluster.see(view, self.clock.now_s())
+            changed = rules_changed(before, view)
+            if changed:
+                self.ingest.cut(changed)
 
     def judge(self) -> None:
         """Bring the nodes' status up to date and tell the log what changed."""

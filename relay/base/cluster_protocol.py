@@ -143,13 +143,18 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
-    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty."""
+    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty.
+
+    `publishing` tells whether an encoder is there: a relay does not ask an origin for a stream that nobody
+    publishes. None: the master does not know (as from an older one).
+    """
 
     stream: str
     origins: tuple[str, ...]
     bearer: str = ""
     ended: bool = False
     epochs: tuple[EpochOffset, ...] = ()
+    publishing: bool | None = None
 
 
 class Orders(msgspec.Struct, frozen=True):
