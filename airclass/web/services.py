@@ -11,7 +11,7 @@ import trio
 
 from airclass.domain.load_log import LoadLog
 from airclass.domain.publish_auth import rules_changed
-from airclass.domain.rate_limits import LoginThrottle, RateLimiter
+from airclass.domain.rate_limits import CodeThrottle, LoginThrottle, RateLimiter
 from airclass.io.store import AuditEvent
 from relay.base import logs
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
+    from airclass.domain.device_cookies import DeviceCookies
     from airclass.domain.orders import OrderComposer
     from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
@@ -60,9 +61,11 @@ class Services:
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics
+    devices: DeviceCookies
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
     visits: list[StoredStudent] = field(default_factory=list)

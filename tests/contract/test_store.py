@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,13 +86,43 @@ async def test_classes_are_kept_whole(store: Store) -> None:
     with pytest.raises(WriteConflict, match="code"):
         await store.add_classroom(Classroom("c2", "Art", "AAAAAAA"), DID)
     await store.add_classroom(Classroom("c2", "Art", "BBBBBBB"), DID)
-    ended = Classroom("c1", "New", "CCCCCCC", status=ClassStatus.ENDED)
-    await store.save_classroom(ended, DID)
-    assert (await store.load(0.0)).classrooms["c1"] == ended
-    with pytest.raises(WriteConflict):
-        await store.save_classroom(Classroom("c1", "New", "BBBBBBB"), DID)
+    changes = {"name": "New", "code": "CCCCCCC", "roster": frozenset({"lee"}), "co_teachers": frozenset()}
+    await store.change_classroom("c1", changes, DID)
+    assert (await store.load(0.0)).classrooms["c1"] == replace(CLASS, **changes)
+    with pytest.raises(WriteConflict, match="code"):
+        await store.change_classroom("c1", {"code": "BBBBBBB"}, DID)
+    await store.change_classroom("c1", {"co_teachers": frozenset({"u1"})}, DID)
+    assert (await store.load(0.0)).classrooms["c1"].co_teachers == {"u1"}
     await store.delete_classroom("c1", DID)
     assert (await store.load(0.0)).classrooms.keys() == {"c2"}
+
+
+async def test_a_change_writes_its_own_columns_and_only_over_what_it_expects(
+    store: Store, settings: MasterSettings
+) -> None:
+    await store.add_classroom(replace(CLASS, co_teachers=frozenset()), DID)
+    other, before = await open_store(settings), await store.revision()
+    async with trio.open_nursery() as nursery:
+        for which, changes in (
+            (store, {"key_hash": "new"}),
+            (other, {"name": "Art"}),
+            (store, {"capacity": 5}),
+            (other, {"status": ClassStatus.CLOSED}),
+        ):
+            nursery.start_soon(which.change_classroom, "c1", changes, DID)
+        for which in (store, other):
+            nursery.start_soon(partial(which.change_classroom, "c1", {}, DID, new_generation=True))
+    kept = (await store.load(0.0)).classrooms["c1"]
+    assert (kept.key_hash, kept.name, kept.capacity) == ("new", "Art", 5)
+    assert (kept.status, kept.generation) == (ClassStatus.CLOSED, CLASS.generation + 2)
+    assert await store.revision() == before + 6
+    with pytest.raises(WriteConflict, match="meanwhile"):
+        await store.change_classroom("c1", {"key_hash": "newer"}, DID, expected={"key_hash": CLASS.key_hash})
+    with pytest.raises(WriteConflict, match="meanwhile"):
+        await store.change_classroom("gone", {"name": "x"}, DID)
+    assert (await store.load(0.0)).classrooms["c1"] == kept
+    assert await store.revision() == before + 6, "what is refused writes nothing"
+    await other.close()
 
 
 async def test_a_postgresql_without_an_encoding_keeps_korean(postgres: Postgres) -> None:

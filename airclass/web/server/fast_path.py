@@ -2,12 +2,12 @@
 
 The route table, access rules and handlers are those of every other route; only Quart's request, contexts
 and tasks are left out, because they cost more than the response. Joins and renewals queue for one of
-`TURNS` places once their request is complete, so that a slow sender holds none; MediaMTX never queues.
+`TURNS` places once their request is complete, so that a slow sender holds none; a join that waits for a
+password check leaves its place (`RequestContext.outside_queue`); MediaMTX never queues.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -15,7 +15,7 @@ import trio
 from airclass.web.http import policy
 from airclass.web.http.asgi_request import AsgiRequest
 from airclass.web.http.auth import client_address
-from airclass.web.http.context import RequestContext
+from airclass.web.http.context import RequestContext, Turn
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -57,8 +57,14 @@ class FastPath:
             call.raw = await _body(route, ask, receive)
             if route.body is not None:
                 call.body = policy.decode(route, ask.headers.get("Content-Type", ""), call.raw)
-            async with self._turns if route.path in QUEUED else nullcontext():
+            if route.path in QUEUED:
+                call.turn = Turn(self._turns)
+                await call.turn.take()
+            try:
                 reply = policy.as_reply(await route.handler(call), route.status)
+            finally:
+                if call.turn is not None:
+                    call.turn.give_back()
         except Exception as exc:  # noqa: BLE001  the request's error boundary
             reply = policy.refusal(policy.as_problem(services, exc, route.path))
         headers = dict(reply.headers)
