@@ -139,8 +139,14 @@ class Stream:
         for window in self.windows.values():
             window.finish()
 
+    def end(self) -> None:
+        """End the lesson: list EXT-X-ENDLIST. That nothing comes any more is no origin's fault."""
+        self.end_session()
+        self.ended = True
+        self.fault, self.problem = False, "the lesson is over"
+
     def forget_media(self) -> None:
-        """Drop what is held, keep the numbers: nobody watches, pulling stops for a while."""
+        """Drop what is held, keep the numbers: pulling stops for a while."""
         self.windows.clear()
         self.sources = ()
         self.session_lost = True

@@ -74,6 +74,11 @@ class StreamManager:
         self._counters.streams.pop(name, None)
         self._reactor.release(self._edge.close_stream(name))
 
+    def pause(self, name: str) -> None:
+        """Stop pulling a stream and keep what is held of it, until `follow` or `forget`."""
+        self._wanted.pop(name, None)
+        self._stop(name)
+
     def start_over(self, name: str) -> None:
         """Drop a stream's numbers and pull it anew: the cluster counts it differently."""
         wanted = self._wanted.pop(name, None)
