@@ -218,6 +218,7 @@ async def _flush(services: Services) -> str:
     try:
         with trio.fail_after(10):
             await services.store.add_visits(visits)
+            await services.write_lessons()
             for note in notes:
                 await services.store.log(note)
             services.recent_events[:] = await services.store.events(EVENTS_SHOWN)

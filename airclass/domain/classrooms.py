@@ -28,11 +28,11 @@ LANGUAGES = ("ko", "en")
 
 
 class ClassStatus(StrEnum):
-    """Whether students may enter: a closed class can be opened again, an ended one cannot."""
+    """Whether students may enter: a closed class can be opened again, a retired one cannot."""
 
     OPEN = "open"
     CLOSED = "closed"
-    ENDED = "ended"
+    RETIRED = "retired"
 
 
 class StreamState(StrEnum):
@@ -41,12 +41,17 @@ class StreamState(StrEnum):
     WAITING = "waiting"
     LIVE = "live"
     RECONNECTING = "reconnecting"
-    ENDED = "ended"
+    BETWEEN_LESSONS = "between-lessons"
+    ENDED = "ended"  # the class is retired
 
 
 @dataclass(frozen=True, slots=True)
 class Classroom:
-    """One class; `generation` grows with every new code and ends the older viewer tokens."""
+    """One class.
+
+    `generation` grows with every new code and ends the older viewer tokens. With `starts_when_live` an
+    encoder begins the next lesson ("open when I go live"), else only the teacher does.
+    """
 
     id: str
     name: str
@@ -62,6 +67,18 @@ class Classroom:
     created_at_s: float = 0.0
     co_teachers: frozenset[str] = frozenset()
     roster: frozenset[str] = frozenset()
+    starts_when_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedStudent:
+    """A person whom a class does not let in, known by name and by device (empty: unknown)."""
+
+    id: str
+    classroom_id: str
+    name: str
+    device_hash: str
+    blocked_at_s: float
 
 
 def make_code(entropy: bytes) -> str:

@@ -8,12 +8,13 @@ has changed: "orders", "nodes", "class:<id>" (who is in it), "state:<id>" (what 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.epochs import Epochs
 from airclass.domain.health import NodeStatus
+from airclass.domain.lessons import is_between_lessons
 from airclass.domain.nodes import Node, Nodes, StatusChange
 from airclass.domain.snapshot import Snapshot
 from airclass.domain.tokens import token_generation
@@ -21,6 +22,7 @@ from airclass.domain.tokens import token_generation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from airclass.domain.lessons import Lesson
     from airclass.domain.routing import Address
     from relay.base.cluster_protocol import ReportedRendition, ReportedVariant, ViewerReport
 
@@ -43,6 +45,7 @@ class Student:
     joined_at_s: float
     until_s: float
     preview: bool = False
+    device_hash: str = ""
 
 
 @dataclass(slots=True)
@@ -73,19 +76,21 @@ class Cluster:
         self.waiting: dict[str, float] = {}
         self._ledgers: dict[str, ClassroomState] = {}
         self._states: dict[str, StreamState] = {}
+        self._begun: dict[str, Lesson] = {}  # by class; not in the database yet
         self._history_at_s = float("-inf")
         self._notify = notify
 
     def see(self, view: Snapshot, now_s: float) -> None:
         """Take in a new picture of the database and carry out what changed."""
-        before, self.view = self.view, view
+        before = self.view
         if before.revision == view.revision:
             return
+        self.view = view = self._with_begun_lessons(view)
         for old in before.classrooms.values():
             new = view.classrooms.get(old.id)
             if new is None or (old.status is ClassStatus.OPEN and new.status is not ClassStatus.OPEN):
                 self.left[old.id] = now_s + LEFT_KEEP_S
-            if new is None or new.generation != old.generation or new.status is ClassStatus.ENDED:
+            if new is None or new.generation != old.generation or new.status is ClassStatus.RETIRED:
                 self._revoke_tokens(old.id)
             if new is None:
                 self.epochs.forget(old.id)
@@ -95,12 +100,41 @@ class Cluster:
                 if new.status is ClassStatus.OPEN:
                     self.left.pop(new.id, None)
                 self._notify(f"state:{new.id}")
+        for classroom_id in view.lessons.keys() | before.lessons.keys():
+            if view.lessons.get(classroom_id) != before.lessons.get(classroom_id):
+                if is_between_lessons(view, classroom_id):
+                    self._states.pop(classroom_id, None)
+                self._notify(f"state:{classroom_id}")
         if view.revoked != before.revoked:
             for kind, value in view.revoked - before.revoked:
                 if kind == "subject":
                     self._take_out(value)
         self._bump()
         self._notify("nodes")
+
+    def begin_lesson(self, lesson: Lesson) -> None:
+        """Take in a lesson that has begun and is not in the database yet."""
+        self._begun[lesson.classroom_id] = lesson
+        self.view = replace(self.view, lessons={**self.view.lessons, lesson.classroom_id: lesson})
+        self._bump()
+        self._notify(f"state:{lesson.classroom_id}")
+        self._notify("nodes")
+
+    def drop_lesson(self, lesson: Lesson) -> None:
+        """Forget a lesson that was not written, because another master began one first."""
+        self._begun.pop(lesson.classroom_id, None)
+
+    def _with_begun_lessons(self, view: Snapshot) -> Snapshot:
+        for classroom_id, lesson in list(self._begun.items()):
+            known = view.lessons.get(classroom_id)
+            written = known is not None and (known.runs or known.id == lesson.id)
+            if written or classroom_id not in view.classrooms:
+                del self._begun[classroom_id]
+        return replace(view, lessons={**view.lessons, **self._begun}) if self._begun else view
+
+    def live_streams(self) -> list[str]:
+        """Return the streams that relays serve live now."""
+        return [stream for stream, state in self._states.items() if state is StreamState.LIVE]
 
     def publishing_now(self, streams: Iterable[str], *, complete: bool) -> None:
         """Take in which streams have a publisher; `complete` when all others are known to have none."""
@@ -115,8 +149,10 @@ class Cluster:
 
     def state(self, classroom: Classroom) -> StreamState:
         """Return what students of the class see now."""
-        if classroom.status is ClassStatus.ENDED:
+        if classroom.status is ClassStatus.RETIRED:
             return StreamState.ENDED
+        if is_between_lessons(self.view, classroom.id):
+            return StreamState.BETWEEN_LESSONS
         return self._states.get(classroom.id, StreamState.WAITING)
 
     def ledger(self, classroom_id: str) -> ClassroomState:
@@ -146,7 +182,7 @@ class Cluster:
     def is_valid(self, classroom: Classroom, subject: str, token_id: str) -> bool:
         """Tell whether a viewer's token still counts: not revoked, made with today's class code."""
         return (
-            classroom.status is not ClassStatus.ENDED
+            classroom.status is not ClassStatus.RETIRED
             and token_generation(token_id) == classroom.generation
             and token_id not in self.revoked
             and ("subject", subject) not in self.view.revoked

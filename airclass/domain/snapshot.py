@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from airclass.domain.classrooms import Classroom, ClassStatus
 
 if TYPE_CHECKING:
+    from airclass.domain.classrooms import BlockedStudent
+    from airclass.domain.lessons import Lesson
     from airclass.domain.users import User
 
 
@@ -25,7 +27,10 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent picture of the database; `revision` grows with every write."""
+    """One consistent picture of the database; `revision` grows with every write.
+
+    `lessons` holds each class's newest lesson, `blocked` the students whom a class does not let in.
+    """
 
     revision: int = -1
     users: dict[str, User] = field(default_factory=dict)
@@ -33,11 +38,13 @@ class Snapshot:
     revoked: frozenset[tuple[str, str]] = frozenset()
     revocations: tuple[Revocation, ...] = ()
     drained: frozenset[str] = frozenset()
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    blocked: dict[str, tuple[BlockedStudent, ...]] = field(default_factory=dict)
     by_code: dict[str, Classroom] = field(init=False)
     by_name: dict[str, User] = field(init=False)
 
     def __post_init__(self) -> None:
-        codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.ENDED}
+        codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.RETIRED}
         object.__setattr__(self, "by_code", codes)
         object.__setattr__(self, "by_name", {u.name.casefold(): u for u in self.users.values()})
 

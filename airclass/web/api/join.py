@@ -167,7 +167,7 @@ async def token(call: RequestContext) -> TokenOut:
 def _check_open(classroom: Classroom) -> None:
     if classroom.status is ClassStatus.CLOSED:
         raise ApiProblem(409, "This class is closed: ask your teacher to open it.", "class-closed")
-    if classroom.status is ClassStatus.ENDED:
+    if classroom.status is ClassStatus.RETIRED:
         raise ApiProblem(409, "This class is over.", "class-ended")
 
 

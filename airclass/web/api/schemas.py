@@ -152,8 +152,19 @@ class LinkOut(Struct):
     expires_at: str
 
 
+class LessonOut(Struct):
+    """One lesson of a class; `ended_at` is empty while it runs."""
+
+    id: str
+    started_at: str
+    ended_at: str
+
+
 class ClassOut(Struct, omit_defaults=True):
-    """A class as its teachers see it; the key is there only right after it was made."""
+    """A class as its teachers see it; the key is there only right after it was made.
+
+    `lesson` is the one that runs, or else the one that ended last.
+    """
 
     id: str
     name: str
@@ -170,6 +181,8 @@ class ClassOut(Struct, omit_defaults=True):
     rtmp_server: str
     co_teachers: list[str]
     roster: list[str]
+    starts_when_live: bool
+    lesson: LessonOut | None = None
     stream_key: str = ""
     rtmp_url: str = ""
     rtmp_key: str = ""
@@ -190,6 +203,7 @@ class ClassIn(Struct):
     language: Language = "ko"
     roster: Roster = []
     co_teachers: CoTeachers = []
+    starts_when_live: bool = False
 
 
 class ClassPatch(Struct):
@@ -201,6 +215,7 @@ class ClassPatch(Struct):
     language: Language | UnsetType = UNSET
     roster: Roster | UnsetType = UNSET
     co_teachers: CoTeachers | UnsetType = UNSET
+    starts_when_live: bool | UnsetType = UNSET
 
 
 class ViewerOut(Struct):

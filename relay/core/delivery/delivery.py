@@ -133,7 +133,7 @@ class Delivery:
             self._ended_s[name] = now_s
 
     def resume_stream(self, name: str) -> None:
-        """Begin the next lesson of an ended stream: it lists nothing of the last one, and the numbers go on."""
+        """Begin the next lesson of an ended stream: only its media are listed, and the numbers go on."""
         stream = self.streams.get(name)
         if stream is not None and stream.ended:
             stream.ended = False

@@ -86,7 +86,7 @@ def test_roster_compares_without_case() -> None:
 
 
 def test_view_finds_classes_by_code_and_people_by_name() -> None:
-    ended = Classroom("c2", "Old", "ZZZZZZZ", status=ClassStatus.ENDED)
+    ended = Classroom("c2", "Old", "ZZZZZZZ", status=ClassStatus.RETIRED)
     closed = Classroom("c0", "Later", "YYYYYYY", status=ClassStatus.CLOSED)
     view = Snapshot(1, {"u1": User("u1", "Kim", Role.TEACHER)}, {c.id: c for c in (CLASS, ended, closed)})
     assert view.by_code.keys() == {"ABCDEFG", "YYYYYYY"}

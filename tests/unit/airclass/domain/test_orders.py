@@ -47,7 +47,7 @@ def test_open_classes_are_followed_from_every_origin() -> None:
 
 def test_a_class_that_ended_is_named_for_a_while_and_one_that_closed_too() -> None:
     office = Office()
-    office.see(Classroom("c1", "Math", "AAAAAAA", status=ClassStatus.ENDED), ART)
+    office.see(Classroom("c1", "Math", "AAAAAAA", status=ClassStatus.RETIRED), ART)
     assert office.streams() == {"c2": False, "c1": True}
     office.see(ART)  # deleted altogether
     assert office.streams() == {"c2": False, "c1": True}
