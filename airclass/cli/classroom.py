@@ -149,7 +149,7 @@ def end_lesson(which: str) -> None:
 
     async def work(settings: MasterSettings, store: Store) -> None:
         classroom = await _find(store, which)
-        lesson = running_lesson(await store.load(0), classroom.id)
+        lesson = running_lesson((await store.load(0)).lessons, classroom.id)
         if lesson is None:
             raise ConfigError([f"No lesson of the class {classroom.name} runs now."])
         await store.end_lesson(lesson.id, event("lesson.end", classroom.id))

@@ -102,7 +102,7 @@ class Cluster:
                 self._notify(f"state:{new.id}")
         for classroom_id in view.lessons.keys() | before.lessons.keys():
             if view.lessons.get(classroom_id) != before.lessons.get(classroom_id):
-                if is_between_lessons(view, classroom_id):
+                if is_between_lessons(view.lessons, classroom_id):
                     self._states.pop(classroom_id, None)
                 self._notify(f"state:{classroom_id}")
         if view.revoked != before.revoked:
@@ -151,7 +151,7 @@ class Cluster:
         """Return what students of the class see now."""
         if classroom.status is ClassStatus.RETIRED:
             return StreamState.ENDED
-        if is_between_lessons(self.view, classroom.id):
+        if is_between_lessons(self.view.lessons, classroom.id):
             return StreamState.BETWEEN_LESSONS
         return self._states.get(classroom.id, StreamState.WAITING)
 

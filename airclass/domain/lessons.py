@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from airclass.domain.classrooms import ClassStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from airclass.domain.snapshot import Snapshot
+    from airclass.domain.classrooms import Classroom
 
 # An encoder that is still trying after a lesson's end belongs to that lesson. It has to stop trying for this
 # time before it may begin the next one.
@@ -36,32 +36,31 @@ class Lesson:
         return self.ended_at_s is None
 
 
-def running_lesson(view: Snapshot, classroom_id: str) -> Lesson | None:
-    """Return the class's lesson that runs now."""
-    lesson = view.lessons.get(classroom_id)
+def running_lesson(lessons: Mapping[str, Lesson], classroom_id: str) -> Lesson | None:
+    """Return the class's lesson that runs now; `lessons` holds each class's newest one."""
+    lesson = lessons.get(classroom_id)
     return lesson if lesson is not None and lesson.runs else None
 
 
-def is_between_lessons(view: Snapshot, classroom_id: str) -> bool:
+def is_between_lessons(lessons: Mapping[str, Lesson], classroom_id: str) -> bool:
     """Tell whether a lesson of the class has ended and the next one has not begun."""
-    lesson = view.lessons.get(classroom_id)
+    lesson = lessons.get(classroom_id)
     return lesson is not None and not lesson.runs
 
 
-def encoder_may_begin(view: Snapshot, classroom_id: str, away_s: float, wall_s: float) -> bool:
+def encoder_may_begin(classroom: Classroom, lesson: Lesson | None, away_s: float, wall_s: float) -> bool:
     """Tell whether an encoder begins the next lesson by publishing.
 
-    `away_s` is how long the class's encoder has not tried to publish.
+    `lesson` is the class's newest one, `away_s` how long its encoder has not tried to publish.
     """
-    lesson, classroom = view.lessons.get(classroom_id), view.classrooms.get(classroom_id)
-    if classroom is None or not classroom.starts_when_live or lesson is None or lesson.ended_at_s is None:
+    if not classroom.starts_when_live or lesson is None or lesson.ended_at_s is None:
         return False
     return min(away_s, wall_s - lesson.ended_at_s) >= AWAY_S
 
 
-def first_lessons(view: Snapshot, live: Iterable[str]) -> list[str]:
+def first_lessons(
+    live: Iterable[str], classrooms: Mapping[str, Classroom], lessons: Mapping[str, Lesson]
+) -> list[str]:
     """Return the open classes among the live ones that have had no lesson: the first one begins."""
-    classes = (view.classrooms.get(classroom_id) for classroom_id in live)
-    return [
-        c.id for c in classes if c is not None and c.status is ClassStatus.OPEN and c.id not in view.lessons
-    ]
+    classes = (classrooms.get(classroom_id) for classroom_id in live)
+    return [c.id for c in classes if c is not None and c.status is ClassStatus.OPEN and c.id not in lessons]

@@ -59,7 +59,7 @@ class OrderComposer:
         opened = view.open_classes()
         # Whoever left is named for a while, so that every relay hears of it; then the stream is gone.
         left = sorted(cluster.left.keys() - {c.id for c in opened})
-        streams = [self._stream(cluster, c.id, ended=is_between_lessons(view, c.id)) for c in opened]
+        streams = [self._stream(cluster, c.id, ended=is_between_lessons(view.lessons, c.id)) for c in opened]
         streams += [self._stream(cluster, s, ended=True) for s in left if _has_ended(cluster, s)]
         # Relays compare both a viewer's token id and their subject with this list.
         refused = {value for kind, value in view.revoked if kind in ("token", "subject")}

@@ -146,7 +146,9 @@ def rules_changed(before: Snapshot, after: Snapshot) -> set[str]:
     changed = set()
     for old in before.classrooms.values():
         new = after.classrooms.get(old.id)
-        lesson_ended = is_between_lessons(after, old.id) and not is_between_lessons(before, old.id)
+        lesson_ended = is_between_lessons(after.lessons, old.id) and not is_between_lessons(
+            before.lessons, old.id
+        )
         if new is None or lesson_ended or (new.key_hash, new.status) != (old.key_hash, old.status):
             changed.add(old.id)
     return changed
@@ -174,7 +176,7 @@ def _refused(connection: PublisherConnection, view: Snapshot) -> bool:
     classroom = view.classrooms.get(connection.classroom_id)
     if classroom is None or classroom.status is not ClassStatus.OPEN:
         return True
-    if is_between_lessons(view, classroom.id):
+    if is_between_lessons(view.lessons, classroom.id):
         return True
     return connection.query is not None and not key_matches(classroom, _query_keys(connection.query))
 
@@ -210,7 +212,7 @@ def decide(
         return PublishDecision(False, "wrong-key" if any(offered) else "no-key", classroom_id)
     if classroom.status is not ClassStatus.OPEN:
         return PublishDecision(False, "class-closed", classroom_id)
-    if is_between_lessons(view, classroom_id) and not may_begin(classroom_id):
+    if is_between_lessons(view.lessons, classroom_id) and not may_begin(classroom_id):
         return PublishDecision(False, "between-lessons", classroom_id)
     return PublishDecision(True, "", classroom_id)
 

@@ -117,7 +117,8 @@ class Services:
                 change.after,
                 change.reason or "-",
             )
-        for classroom_id in first_lessons(self.cluster.view, self.cluster.live_streams()):
+        view = self.cluster.view
+        for classroom_id in first_lessons(self.cluster.live_streams(), view.classrooms, view.lessons):
             self.begin_lesson(classroom_id, "master")
         news = self.tally.news(self.cluster.nodes.summary(), now_s, at_once=bool(changes))
         if news is not None:

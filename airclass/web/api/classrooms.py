@@ -147,7 +147,7 @@ async def end_lesson(call: RequestContext) -> LessonOut:
     """End the lesson that runs: cut its publisher; students see it to its end and wait for the next one."""
     services, classroom = call.services, call.classroom()
     await services.write_lessons()
-    lesson = running_lesson(services.cluster.view, classroom.id)
+    lesson = running_lesson(services.cluster.view.lessons, classroom.id)
     if lesson is None:
         raise ApiProblem(409, "No lesson of this class runs now.", "no-lesson")
     await services.store.end_lesson(
@@ -164,7 +164,7 @@ async def start_lesson(call: RequestContext) -> LessonOut:
         raise ApiProblem(409, "This class is over: make a new one.", "class-ended")
     if classroom.status is ClassStatus.CLOSED:
         raise ApiProblem(409, "This class is closed: open it first.", "class-closed")
-    if running_lesson(services.cluster.view, classroom.id) is not None:
+    if running_lesson(services.cluster.view.lessons, classroom.id) is not None:
         raise ApiProblem(409, "A lesson of this class runs already.", "lesson-runs")
     lesson = Lesson(make_id(services.entropy(8), "l"), classroom.id, services.clock.wall_s())
     await services.store.start_lesson(

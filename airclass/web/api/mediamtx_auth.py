@@ -35,7 +35,9 @@ async def auth(call: RequestContext) -> ApiResponse:
         query=ask.query,
         view=view,
         cluster_tokens=services.ingest.cluster_tokens,
-        may_begin=lambda c: encoder_may_begin(view, c, publishers.away_s(c, now_s), wall_s),
+        may_begin=lambda c: encoder_may_begin(
+            view.classrooms[c], view.lessons.get(c), publishers.away_s(c, now_s), wall_s
+        ),
     )
     address = clean_name(ask.ip)
     if verdict.reason == "between-lessons":
@@ -53,7 +55,7 @@ async def auth(call: RequestContext) -> ApiResponse:
         raise ApiProblem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
     if ask.action == "publish":
         classroom = view.classrooms[verdict.classroom_id]
-        if is_between_lessons(view, classroom.id):
+        if is_between_lessons(view.lessons, classroom.id):
             services.begin_lesson(classroom.id, "ingest")
         is_live = services.cluster.state(classroom) is StreamState.LIVE
         services.ingest.accepted(classroom.id, address, is_live=is_live)

@@ -37,9 +37,9 @@ def test_a_class_waits_for_its_first_lesson_or_runs_one_or_is_between_two(
     lessons: tuple[Lesson, ...], running: Lesson | None, between: bool
 ) -> None:
     seen = view(*lessons)
-    assert running_lesson(seen, "c1") == running
-    assert is_between_lessons(seen, "c1") is between
-    assert not is_between_lessons(seen, "c2")
+    assert running_lesson(seen.lessons, "c1") == running
+    assert is_between_lessons(seen.lessons, "c1") is between
+    assert not is_between_lessons(seen.lessons, "c2")
 
 
 @pytest.mark.parametrize(
@@ -54,19 +54,22 @@ def test_a_class_waits_for_its_first_lesson_or_runs_one_or_is_between_two(
 def test_an_encoder_that_was_away_for_a_minute_begins_the_next_lesson(
     away_s: float, since_end_s: float, may: bool
 ) -> None:
-    assert encoder_may_begin(view(ENDED), "c1", away_s, 200.0 + since_end_s) is may
+    assert encoder_may_begin(MATH, ENDED, away_s, 200.0 + since_end_s) is may
 
 
 def test_only_where_the_teacher_has_chosen_so_and_only_between_lessons() -> None:
-    assert not encoder_may_begin(view(replace(ENDED, classroom_id="c2")), "c2", FOREVER_S, 1e9)
-    assert not encoder_may_begin(view(RUNS), "c1", FOREVER_S, 1e9)
-    assert not encoder_may_begin(view(), "c1", FOREVER_S, 1e9)
-    assert not encoder_may_begin(view(), "gone", FOREVER_S, 1e9)
+    assert not encoder_may_begin(ART, replace(ENDED, classroom_id="c2"), FOREVER_S, 1e9)
+    assert not encoder_may_begin(MATH, RUNS, FOREVER_S, 1e9)
+    assert not encoder_may_begin(MATH, None, FOREVER_S, 1e9)
+
+
+def begins(seen: Snapshot, live: list[str]) -> list[str]:
+    return first_lessons(live, seen.classrooms, seen.lessons)
 
 
 def test_the_first_lesson_of_an_open_class_begins_with_the_first_picture() -> None:
     closed = replace(ART, status=ClassStatus.CLOSED)
-    assert first_lessons(view(), ["c1", "gone"]) == ["c1"]
-    assert first_lessons(view(), []) == []
-    assert first_lessons(view(c2=closed), ["c2"]) == []
-    assert first_lessons(view(ENDED), ["c1"]) == []
+    assert begins(view(), ["c1", "gone"]) == ["c1"]
+    assert begins(view(), []) == []
+    assert begins(view(c2=closed), ["c2"]) == []
+    assert begins(view(ENDED), ["c1"]) == []
