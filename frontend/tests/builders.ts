@@ -51,6 +51,8 @@ export function classroom(changes: Partial<Classroom> = {}): Classroom {
     language: 'ko',
     owner: 'Kim',
     co_teachers: [],
+    roster: [],
+    starts_when_live: false,
     created_at: '2026-11-23T01:00:00Z',
     join_url: 'http://localhost/join/K7QFM2',
     ...changes,

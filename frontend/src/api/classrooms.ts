@@ -1,5 +1,5 @@
 import { call } from './client';
-import type { Classroom, JoinResponse, Viewer } from './types';
+import type { Classroom, JoinResponse, Lesson, Viewer } from './types';
 
 export interface NewClassroom {
   name: string;
@@ -7,9 +7,12 @@ export interface NewClassroom {
   capacity?: number;
   language?: string;
   co_teachers?: string[];
+  roster?: string[];
+  starts_when_live?: boolean;
 }
 
-export type ClassAction = 'open' | 'close' | 'end' | 'new-code' | 'rotate-key';
+export type ClassAction = 'open' | 'close' | 'retire' | 'new-code' | 'rotate-key';
+export type LessonAction = 'start-lesson' | 'end-lesson';
 
 const path = (id: string): string => `/api/classrooms/${encodeURIComponent(id)}`;
 
@@ -27,6 +30,9 @@ export const changeClassroom = (id: string, change: Partial<NewClassroom>): Prom
 export const deleteClassroom = (id: string): Promise<void> => call('DELETE', path(id));
 
 export const actOnClassroom = (id: string, action: ClassAction): Promise<Classroom> =>
+  call('POST', `${path(id)}/${action}`);
+
+export const actOnLesson = (id: string, action: LessonAction): Promise<Lesson> =>
   call('POST', `${path(id)}/${action}`);
 
 export const listViewers = async (id: string): Promise<Viewer[]> =>

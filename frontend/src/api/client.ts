@@ -16,6 +16,8 @@ export type Slug =
   | 'conflict'
   | 'last-admin'
   | 'node-at-work'
+  | 'no-lesson'
+  | 'lesson-runs'
   | 'offline'
   | 'failed';
 
@@ -49,6 +51,8 @@ const SLUGS = new Set<string>([
   'conflict',
   'last-admin',
   'node-at-work',
+  'no-lesson',
+  'lesson-runs',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {
@@ -125,6 +129,8 @@ export function parseProblem(status: number, text: string, retryAfter: string | 
   );
 }
 
+const STATES = new Set<unknown>(['waiting', 'live', 'reconnecting', 'between-lessons', 'ended']);
+
 export function isStreamState(value: unknown): value is StreamState {
-  return value === 'waiting' || value === 'live' || value === 'reconnecting' || value === 'ended';
+  return STATES.has(value);
 }

@@ -1,6 +1,7 @@
 // Runs the player of a page: starts it when the stream is live, samples it, applies recovery actions, and
 // holds the state that the controls show.
 import type { Quality } from '../api/types';
+import { PlayOut } from './playOut';
 import { createPlayer } from '../player/createPlayer';
 import { Recovery, type RecoveryAction } from '../player/recovery';
 import { PlaybackStats, type Cause } from '../player/playbackStats';
@@ -42,12 +43,15 @@ export class Playback {
   cause = $state<Cause | null>(null);
   /** The student has not rewound: playback stays at the live edge. */
   following = $state(true);
+  /** The lesson has ended and was played to its end; the next one needs a new Playback. */
+  over = $state(false);
   readonly stats = new PlaybackStats();
   last: Sample | null = null;
 
   #player: Player | null = null;
   #recovery = new Recovery();
   #live = false;
+  readonly #playOut: PlayOut;
   #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -70,6 +74,7 @@ export class Playback {
 
   constructor(private readonly options: PlaybackOptions) {
     const { video } = options;
+    this.#playOut = new PlayOut(video, () => this.#finish());
     video.addEventListener('playing', this.#onPlaying);
     video.addEventListener('play', this.#onPlay);
     video.addEventListener('pause', this.#onPause);
@@ -78,11 +83,23 @@ export class Playback {
 
   /** Set whether the stream is live. The first time it is, the player is created. */
   async setLive(live: boolean): Promise<void> {
+    if (live && this.#playOut.active) return this.#finish();
     const returned = live && !this.#live;
     this.#live = live;
     if (!returned) return;
     if (this.#player === null) await this.#createPlayer();
     else if (this.last !== null && this.last.buffer_s < 0.5) this.#player.startLoad();
+  }
+
+  /** Play what is buffered and listed to its end. */
+  endLesson(): void {
+    if (this.#player === null) this.#finish();
+    else if (!this.#playOut.active) this.#playOut.start(!this.following || !this.playing);
+  }
+
+  #finish(): void {
+    this.over = true;
+    this.destroy();
   }
 
   prefer(priority: string[]): void {
@@ -150,6 +167,7 @@ export class Playback {
     this.#destroyed = true;
     clearInterval(this.#timer);
     clearTimeout(this.#reload);
+    this.#playOut.stop();
     const { video } = this.options;
     video.removeEventListener('playing', this.#onPlaying);
     video.removeEventListener('play', this.#onPlay);
@@ -242,7 +260,7 @@ export class Playback {
 
   #act(action: RecoveryAction): void {
     const player = this.#player;
-    if (action === 'none' || player === null) return;
+    if (action === 'none' || player === null || this.#playOut.active) return;
     const { video } = this.options;
     video.dataset.recoveryActions = `${video.dataset.recoveryActions ?? ''} ${action}`
       .trim()

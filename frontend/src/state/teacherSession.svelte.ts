@@ -1,10 +1,13 @@
 // A classroom as its teacher sees it: the incoming stream, the viewers, and the actions on them.
 import {
   actOnClassroom,
+  actOnLesson,
   changeClassroom,
+  deleteClassroom,
   getClassroom,
   kickViewer,
   type ClassAction,
+  type LessonAction,
   type NewClassroom,
 } from '../api/classrooms';
 import { ReconnectingSocket, socketUrl } from '../api/reconnectingSocket';
@@ -48,6 +51,14 @@ export class TeacherSession {
   /** The stream as it arrives now. After a drop, relays still report the media that they hold. */
   readonly incoming = $derived(this.stream === 'reconnecting' ? null : this.streamInfo);
 
+  /** Waiting for the first lesson, in one, between two, or retired. */
+  readonly lessonPhase = $derived.by((): 'none' | 'running' | 'between' | 'over' => {
+    if (this.classroom === null || this.classroom.status === 'retired') return 'over';
+    const { lesson } = this.classroom;
+    if (lesson) return lesson.ended_at === '' ? 'running' : 'between';
+    return this.stream === 'live' || this.stream === 'reconnecting' ? 'running' : 'none';
+  });
+
   readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {
     const capacity = this.classroom?.capacity ?? 0;
     if (capacity === 0) return 'free';
@@ -74,6 +85,17 @@ export class TeacherSession {
 
   act(action: ClassAction): Promise<boolean> {
     return this.#attempt(async () => this.#apply(await actOnClassroom(this.id, action)));
+  }
+
+  actOnLesson(action: LessonAction): Promise<boolean> {
+    return this.#attempt(async () => {
+      const lesson = await actOnLesson(this.id, action);
+      if (this.classroom !== null) this.classroom = { ...this.classroom, lesson };
+    });
+  }
+
+  remove(): Promise<boolean> {
+    return this.#attempt(() => deleteClassroom(this.id));
   }
 
   change(change: Partial<NewClassroom>): Promise<boolean> {

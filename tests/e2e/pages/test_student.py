@@ -131,6 +131,23 @@ def test_the_teacher_reconnects_and_the_picture_stays(
     assert data(page, "mark") == "same"
 
 
+def test_a_lesson_is_played_to_its_end_and_the_next_one_starts_by_itself(
+    watching: Callable[[], Page], master: FakeMasterProcess
+) -> None:
+    page = watching()
+    tokens = len(master.told()["tokens"])
+    page.evaluate("document.querySelector('video').dataset.mark = 'first lesson'")
+    before_s = page.evaluate("document.querySelector('video').currentTime")
+    master.set(ended=True, state="between-lessons")
+    harness.until(page, f"document.querySelector('video').currentTime > {before_s} + 0.5")
+    heading(page, "This lesson is over")
+    expect(page.locator("video")).to_have_count(0)
+    master.set(ended=False, state="live")
+    harness.moving(page, 2)
+    assert data(page, "mark") is None
+    assert len(master.told()["tokens"]) == tokens, "the token is kept"
+
+
 @pytest.mark.parametrize(("news", "screen"), [("kicked", "You were removed"), ("ended", "Class has ended")])
 def test_the_end_has_its_own_screen(
     news: str, screen: str, watching: Callable[[], Page], master: FakeMasterProcess
