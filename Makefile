@@ -66,9 +66,9 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 	step deploy/setup/go-test.sh $(ORIGIN) $(LEFT)/origin.json build/origin
 	step pytest --junitxml=$(LEFT)/unit.xml -n 2 tests/unit tests/property tests/policy
 	step python -m tests.mirror_coverage
-	step pytest --junitxml=$(LEFT)/integration.xml -n 2 --dist loadfile -m "not calm" tests/contract tests/integration
-	step pytest --junitxml=$(LEFT)/e2e.xml -n 2 --dist loadfile -m "not calm" tests/e2e
-	step pytest --junitxml=$(LEFT)/calm.xml -m calm tests/contract tests/integration tests/e2e $(FIREFOX)
+	step pytest --junitxml=$(LEFT)/integration.xml -n 2 --dist loadfile -m "not timing" tests/contract tests/integration
+	step pytest --junitxml=$(LEFT)/e2e.xml -n 2 --dist loadfile -m "not timing" tests/e2e
+	step pytest --junitxml=$(LEFT)/timing.xml -m timing tests/contract tests/integration tests/e2e $(FIREFOX)
 	exit $$failed
 
 report: ## run all tests, also after a failure, and write docs/TEST_REPORT_KR.md of them and of the last test-compose and test-install

@@ -58,7 +58,6 @@ TIDY_EVERY_S = 600.0
 HARD_STOP_S = GRACEFUL_S + 1.5
 KEEP_VISITS_S = 24 * 3600.0
 EVENTS_SHOWN = 50
-MAX_VISITS_BEHIND = 50_000
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,10 @@ async def _follow_database(services: Services) -> None:
         except Exception as exc:  # noqa: BLE001  classes go on from memory while the database is away
             problem = type(exc).__name__
         if problem != trouble:
-            log.warning("database.changed problem=%s", problem or "none any more")
+            if problem:
+                log.warning("database.lost reason=%s", problem)
+            else:
+                log.info("database.recovered")
             trouble = problem
 
 
@@ -206,7 +208,10 @@ async def _write_behind(services: Services) -> None:
         await trio.sleep(WRITE_BEHIND_EVERY_S)
         problem = await _flush(services)
         if problem != trouble:
-            log.warning("database.write_failed reason=%s", problem or "none any more")
+            if problem:
+                log.warning("database.write_failed reason=%s", problem)
+            else:
+                log.info("database.write_recovered")
             trouble = problem
 
 

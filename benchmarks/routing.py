@@ -35,7 +35,6 @@ class RoutingRun:
     joins: int = 0
     turned_away: int = 0
     spent_s: float = 0.0
-    worst_spread: int = 0
 
 
 def seating(nodes: int, capacity: int) -> SeatBook:

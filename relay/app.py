@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 SOCKETS_PER_VIEWER = 6
 SPARE_DESCRIPTORS = 512
-DRAIN_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Judge what is marked `calm` by tests.harness.quiet_machine; everything else as usual."""
-    if item.get_closest_marker("calm") is None:
+    """Judge what is marked `timing` by tests.harness.quiet_machine; everything else as usual."""
+    if item.get_closest_marker("timing") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in quiet_machine.judge(item, nextitem):

@@ -10,6 +10,7 @@ from airclass.cli.common import end_in_order, note, say
 from airclass.io.http_client import CallFailed, open_client
 from airclass.ops.backup import make_backup
 from airclass.ops.config import OpsSettings, load_ops
+from airclass.ops.report import NO_TOKEN
 
 DEFAULT_DEST = Path("backups")
 SNAPSHOT_S = 5.0
@@ -33,6 +34,8 @@ def backup(dest: Path = DEFAULT_DEST, *, auto: bool = False) -> None:
     made = make_backup(settings, Path.cwd(), dest, cluster=cluster, auto=auto)
     if made.manifest.database:
         note("backup.made", made.path.name)
+    if not settings.has_token:
+        say(f"[WARN] The list of nodes is not in this backup: {NO_TOKEN}.")
     for warning in made.warnings:
         say(f"[WARN] {warning}")
     for name in made.removed:
@@ -53,7 +56,7 @@ def size(count: int) -> str:
 
 
 async def _nodes(settings: OpsSettings) -> bytes:
-    headers = {"Authorization": f"Bearer {settings.bearer()}"}
+    headers = settings.auth_headers()
     with trio.move_on_after(SNAPSHOT_S):
         async with open_client() as client:
             try:

@@ -11,7 +11,7 @@ from airclass.cli.common import say, say_json
 from airclass.ops.config import load_ops
 from airclass.ops.monitor import watch as look_on
 from airclass.ops.monitor_screen import CLEAR, paint, screen
-from airclass.ops.report import Report, as_json
+from airclass.ops.report import NO_TOKEN, Report, as_json
 from relay.base.errors import ConfigError
 from relay.base.settings import environment
 
@@ -48,6 +48,8 @@ def monitor(
     settings = load_ops(environ, master_url=master)
     if alert and settings.alert_webhook is None:
         raise ConfigError(["--alert needs ALERT_WEBHOOK: set it in the environment or in .env."])
+    if alert and not settings.has_token:
+        raise ConfigError([f"--alert watches the nodes, and {NO_TOKEN}."])
     on_terminal = sys.stdout.isatty()
     colour = on_terminal and not environ.get("NO_COLOR")
 

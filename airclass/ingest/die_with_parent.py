@@ -1,7 +1,7 @@
-"""Becomes another program that the kernel kills when our parent ends, however that ends.
+"""Run another program that the kernel kills when the parent process ends.
 
-Run by path, before anything is imported: `python -I -S leash.py PARENT_PID PROGRAM [ARGUMENTS]`. The
-parent starts it from its main thread, for the kernel watches the thread that started us.
+Run by path, before anything is imported: `python -I -S die_with_parent.py PARENT_PID PROGRAM [ARGUMENTS]`.
+The parent must start it from its main thread: the kernel sends the signal when the starting thread ends.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def command(*program: str) -> list[str]:
-    """Return the command line that runs a program on this process's leash."""
+    """Return the command line of a program that ends with this process."""
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *program]
 
 
 def main() -> None:
-    """Put the leash on, and become the program; a parent that is gone already ends it here."""
+    """Ask for the signal, then exec the program; exit if the parent has already ended."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     parent_pid, *program = sys.argv[1:]
     if os.getppid() == int(parent_pid):

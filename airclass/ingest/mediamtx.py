@@ -1,6 +1,6 @@
 """MediaMTX, the ingest of real classes: found, checked, started with our configuration, kept running.
 
-A process of its own that holds MediaMTX on a leash. The configuration is `mediamtx.yml` beside this
+A separate process that runs MediaMTX and ends it with itself. The configuration is `mediamtx.yml` beside this
 file; addresses and secrets reach MediaMTX in its environment.
 """
 

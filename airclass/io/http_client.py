@@ -1,7 +1,7 @@
-"""The HTTP client for control traffic: one per process, bounded by a limiter of our own.
+"""The master's HTTP client for control traffic: bounded size, bounded time, bounded concurrency.
 
-httpx 0.28 loses places of a bounded pool when requests are cancelled; so the pool is unbounded
-and this module is the only one that knows httpx.
+A bounded connection pool of httpx 0.28 leaks slots when requests are cancelled, so the pool is unbounded
+and a limiter bounds the calls.
 """
 
 from __future__ import annotations

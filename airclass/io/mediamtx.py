@@ -103,9 +103,9 @@ class MediaMtxApi:
             wanted = self._cut_wanted
             problem = await self._poll(endpoint)
             if problem and problem != endpoint.problem:
-                log.warning("ingest.api_failed url=%s reason=%s", endpoint.url, problem)
+                log.warning("ingest.lost url=%s reason=%s", endpoint.url, problem)
             elif endpoint.problem and not problem:
-                log.info("ingest.api_recovered url=%s", endpoint.url)
+                log.info("ingest.recovered url=%s", endpoint.url)
             endpoint.problem, endpoint.answered = problem, not problem
             self._share()
             with trio.move_on_after(CUT_AGAIN_S if self._cuts.pending(self._clock.now_s()) else POLL_S):

@@ -41,7 +41,10 @@ class Prober:
         problem = "" if public or admin else f"cannot be reached at {node.public_url}"
         node.health.probed(self._clock.now_s(), problem, interval_s=self._interval_s)
         if node.warning != before:
-            log.warning("node.probed node=%s problem=%s", node.id, node.warning or "none any more")
+            if node.warning:
+                log.warning("node.unreachable node=%s reason=%s", node.id, node.warning)
+            else:
+                log.info("node.reachable node=%s", node.id)
 
     async def run(self, nodes: Nodes) -> None:
         """Probe whoever is due, for ever."""

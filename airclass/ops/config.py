@@ -39,14 +39,27 @@ class OpsSettings(base.Settings):
         scheme = "https" if self.tls_cert else "http"
         return self.master_url or f"{scheme}://localhost:{self.master_bind.rpartition(':')[2]}"
 
-    def bearer(self) -> str:
+    @property
+    def has_token(self) -> bool:
+        """Tell whether the master can be asked for more than its readiness."""
+        return bool(self._token())
+
+    def auth_headers(self) -> dict[str, str]:
+        """Return the Authorization header for the master's API; none without a token.
+
+        An empty bearer token is no legal header: httpx would refuse to send the request at all.
+        """
+        token = self._token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _token(self) -> str:
         """Return MONITOR_TOKEN, else a short-lived one made with JWT_SECRET_KEY, else nothing."""
         if self.monitor_token is not None:
             return self.monitor_token.get_secret_value()
         if self.jwt_secret_key is None:
             return ""
-        alert_policy = TokenIssuer(self.jwt_secret_key.get_secret_value().encode())
-        return alert_policy.mint(
+        issuer = TokenIssuer(self.jwt_secret_key.get_secret_value().encode())
+        return issuer.mint(
             TokenKind.MONITOR,
             subject="command line",
             token_id=secrets.token_hex(12),

@@ -22,7 +22,7 @@ from airclass.domain.advice import MAX_KEYFRAME_S
 from airclass.io.backup_record import read_record
 from airclass.ops.freshness import certificate_end_s
 from airclass.ops.port_owner import holder
-from airclass.ops.report import CRITICAL, OK, WARNING, clean
+from airclass.ops.report import CRITICAL, NO_TOKEN, OK, WARNING, clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +87,9 @@ async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Fin
         verify=trusted, timeout=CALL_S, follow_redirects=False, trust_env=False
     ) as client:
         findings += await master(settings, client)
-        if settings.bearer():
+        if settings.has_token or settings.mode != "slave":
             findings += await nodes(settings, client)
+        if settings.has_token:
             findings.append(await keyframes(settings, client))
         for url in (environ.get("INGEST_HLS_URL") or "").split(",") if settings.mode == "master" else ():
             if url.strip():
@@ -248,7 +249,9 @@ async def master(settings: OpsSettings, client: httpx.AsyncClient) -> list[Findi
 
 async def nodes(settings: OpsSettings, client: httpx.AsyncClient) -> list[Finding]:
     """Knock at each node's students' door from here: run this where students sit."""
-    headers = {"Authorization": f"Bearer {settings.bearer()}"}
+    if not settings.has_token:
+        return [Finding(WARNING, f"The nodes were not looked at: {NO_TOKEN}.")]
+    headers = settings.auth_headers()
     try:
         answer = await client.get(f"{settings.master_address}/cluster/nodes", headers=headers)
         listed = [(str(n["id"]), str(n["url"]), str(n["status"])) for n in answer.json()["nodes"]]
@@ -275,7 +278,7 @@ async def nodes(settings: OpsSettings, client: httpx.AsyncClient) -> list[Findin
 
 async def keyframes(settings: OpsSettings, client: httpx.AsyncClient) -> Finding:
     """Look how far apart the key frames of the classes are that are live now."""
-    headers = {"Authorization": f"Bearer {settings.bearer()}"}
+    headers = settings.auth_headers()
     try:
         answer = await client.get(f"{settings.master_address}/metrics", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL):

@@ -32,7 +32,7 @@ MAX_STATE_BYTES = 1024 * 1024
 async def look(settings: OpsSettings, client: HttpClient) -> Report:
     """Return the cluster as it is now; a master that does not answer is a report too."""
     url = settings.master_address
-    headers = {"Authorization": f"Bearer {settings.bearer()}"}
+    headers = settings.auth_headers()
     try:
         with trio.fail_after(LOOK_S):
             status, body = await client.get(f"{url}/cluster/nodes", headers)
@@ -40,7 +40,7 @@ async def look(settings: OpsSettings, client: HttpClient) -> Report:
         return down(url, f"no answer within {LOOK_S:.0f} s")
     except CallFailed as exc:
         return down(url, f"cannot be reached ({exc})")
-    return read(url, status, body)
+    return read(url, status, body, with_token=settings.has_token)
 
 
 async def watch(

@@ -96,12 +96,15 @@ def down(master_url: str, problem: str) -> Report:
     return Report(clean(master_url), up=False, problem=clean(problem))
 
 
-def read(master_url: str, status: int, body: bytes) -> Report:
-    """Return the report for an answer of `/cluster/nodes`; every text in it is cleaned."""
+NO_TOKEN = "MONITOR_TOKEN is missing: set it to what `airclass token monitor` prints on the master"  # noqa: S105  a sentence
+
+
+def read(master_url: str, status: int, body: bytes, *, with_token: bool = True) -> Report:
+    """Return the report for a response of `/cluster/nodes`; every text in it is cleaned."""
     url = clean(master_url)
     if status in (401, 403):
-        problem = "the master refuses the token: set MONITOR_TOKEN to what `airclass token monitor` prints"
-        return Report(url, up=True, problem=problem)
+        refused = "the master refuses the token: set MONITOR_TOKEN to what `airclass token monitor` prints"
+        return Report(url, up=True, problem=refused if with_token else NO_TOKEN)
     if status != 200:
         return Report(url, up=False, problem=f"the master answers with status {status}")
     try:

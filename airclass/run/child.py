@@ -1,4 +1,4 @@
-"""One child process: on our leash, in a process group of its own, waited for through its pidfd.
+"""One child process: it ends with this process, has its own process group, and is awaited by its pidfd.
 
 Started by Popen in the calling task, not by Trio, which would use a worker thread: see
 docs/decisions/children-end-with-their-parent.md. Decides nothing about restarting.

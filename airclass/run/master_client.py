@@ -40,7 +40,7 @@ class CreatedClassroom:
 
 
 class LocalMasterClient:
-    """Calls to one master; made by `open_office`."""
+    """Calls to one master; made by `open_master_client`."""
 
     def __init__(self, client: httpx.AsyncClient, master_url: str, issuer: TokenIssuer) -> None:
         self._client, self._master_url, self._issuer = client, master_url, issuer
@@ -150,8 +150,8 @@ def _uris(playlist: str) -> list[str]:
 
 
 @asynccontextmanager
-async def open_office(master_url: str, secret: str) -> AsyncIterator[LocalMasterClient]:
-    """Open the office of a master at this address, whose JWT_SECRET_KEY is `secret`."""
+async def open_master_client(master_url: str, secret: str) -> AsyncIterator[LocalMasterClient]:
+    """Return a client of the master at this address, with tokens signed by `secret` (JWT_SECRET_KEY)."""
     timeout = httpx.Timeout(CALL_S)
     # The pool is unbounded (httpx 0.28 leaks slots of a bounded one); calls are made one at a time.
     limits = httpx.Limits(max_connections=None)

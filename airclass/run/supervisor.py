@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from airclass.run import plan as plans
-from airclass.run.master_client import open_office
+from airclass.run.master_client import open_master_client
 from airclass.run.plan import ProcessPlan
 from airclass.run.restarting_process import keep
 from airclass.run.tempdir import check_writable, temporary_folder
@@ -64,17 +64,17 @@ class Supervisor:
         async with trio.open_nursery() as together:
             together.start_soon(start, plan.ingest(), self._started)
             together.start_soon(start, plan.master(), self._started)
-        async with open_office(
+        async with open_master_client(
             plan.inner_master_url, plan.settings.jwt_secret_key.get_secret_value()
-        ) as office:
+        ) as master_client:
             async with trio.open_nursery() as together:
                 together.start_soon(start, plan.relay(), self._started)
-                classroom = await self._classroom(office)
-                record = await self._prepare(office, classroom)
+                classroom = await self._classroom(master_client)
+                record = await self._prepare(master_client, classroom)
                 if plan.demo:
                     await start(plan.teacher(classroom.rtmp_url), self._started)
             with trio.move_on_after(PLAYABLE_S) as login_throttle:
-                await office.until_playable(classroom, live=plan.demo)
+                await master_client.until_playable(classroom, live=plan.demo)
             if login_throttle.cancelled_caught:
                 raise StartError(f"no picture came through within {PLAYABLE_S:.0f} s: the log above says why")
         self._record = record
@@ -83,13 +83,13 @@ class Supervisor:
         self._systemd.ready(f"AIRClass is at {plan.master_url}")
         self._show({**record, "pids": dict(self._pids)})
 
-    async def _classroom(self, office: LocalMasterClient) -> CreatedClassroom:
+    async def _classroom(self, master_client: LocalMasterClient) -> CreatedClassroom:
         """Return the class to begin with; it is made when there is none at all."""
         if self._plan.demo:
-            return await office.first_class("AIRClass demo", "en", owner=TEACHER)
-        return await office.first_class("Class 1", "ko")
+            return await master_client.first_class("AIRClass demo", "en", owner=TEACHER)
+        return await master_client.first_class("Class 1", "ko")
 
-    async def _prepare(self, office: LocalMasterClient, classroom: CreatedClassroom) -> dict[str, Any]:
+    async def _prepare(self, master_client: LocalMasterClient, classroom: CreatedClassroom) -> dict[str, Any]:
         """Return the ready file's record but for the pids."""
         plan = self._plan
         teacher, role = (TEACHER, "teacher") if plan.demo else (ADMIN, "admin")
@@ -99,12 +99,12 @@ class Supervisor:
             "relay_admin_url": plan.relay_admin_url,
             "join_code": classroom.code,
             "student_url": classroom.join_url,
-            "teacher_url": await office.link(teacher, role, "/teach"),
-            "admin_url": await office.link(ADMIN, "admin", "/admin"),
+            "teacher_url": await master_client.link(teacher, role, "/teach"),
+            "admin_url": await master_client.link(ADMIN, "admin", "/admin"),
             "rtmp_url": classroom.rtmp_url,
             "origin_url": f"{plan.hls_url}/live/{classroom.id}/index.m3u8",
-            "admin_token": office.admin_token,
-            "monitor_token": office.monitor_token,
+            "admin_token": master_client.admin_token,
+            "monitor_token": master_client.monitor_token,
             "ingest": plan.ingest_kind,
         }
 

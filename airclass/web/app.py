@@ -126,7 +126,7 @@ async def _dispatch(services: Services, methods: dict[str, Route], **params: str
     call.raw = await _body(route)
     if route.body is not None and route.access is not AccessRule.CLUSTER:
         call.body = policy.decode(route, request.headers.get("Content-Type", ""), call.raw)
-    return _response(policy.as_reply(await route.handler(call), route.status))
+    return _response(policy.as_response(await route.handler(call), route.status))
 
 
 async def _body(route: Route) -> bytes:
@@ -141,12 +141,12 @@ async def _body(route: Route) -> bytes:
     return raw
 
 
-def _response(reply: ApiResponse) -> WerkzeugResponse:
-    body = reply.body if isinstance(reply.body, bytes | str) else b""
-    response = WerkzeugResponse(body, reply.status, reply.headers)
-    if reply.body is None:
+def _response(answer: ApiResponse) -> WerkzeugResponse:
+    body = answer.body if isinstance(answer.body, bytes | str) else b""
+    response = WerkzeugResponse(body, answer.status, answer.headers)
+    if answer.body is None:
         del response.headers["Content-Type"]
-    for cookie in reply.cookies:
+    for cookie in answer.cookies:
         response.headers.add("Set-Cookie", cookie)
     return response
 

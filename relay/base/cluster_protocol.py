@@ -161,10 +161,10 @@ class Orders(msgspec.Struct, frozen=True):
     """All that a relay must know, complete; `version` grows with every change.
 
     `viewer_keys` are sealed, current first; `viewer_jwks`, sealed too, stands in their place when
-    relays are to check tokens and not be able to make any. `revoked` holds token ids, `revoked_subjects`
-    subjects; `closed` the streams whose viewers are refused. `resync` asks for a full viewer
-    list, `warning` is for the relay's log ("the master cannot reach your address"), and `cause` is
-    the id of the request that changed them last, for the same.
+    relays are to check tokens and not be able to make any. `revoked` holds token ids and subjects,
+    `closed` the streams whose viewers are refused. `resync` asks for a full viewer list. `warning` is
+    for the relay's log ("the master cannot reach your address"), and so is `cause`: the id of the
+    request that changed the orders last.
     """
 
     version: int

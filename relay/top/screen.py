@@ -74,16 +74,16 @@ def screen(url: str, found: Scrape, before: MetricsSample | None) -> Group:
     """Return the whole picture."""
     if found.reading is None:
         return Group(_head(url, found, None))
-    glance = look(found.reading, before)
-    return Group(_head(url, found, glance), _figures(glance), _streams(glance))
+    snapshot = look(found.reading, before)
+    return Group(_head(url, found, snapshot), _figures(snapshot), _streams(snapshot))
 
 
-def _head(url: str, found: Scrape, glance: RelaySnapshot | None) -> Panel:
-    words = Text(f"relay{f' {glance.version}' if glance else ''} at {_plain(url)}  ")
+def _head(url: str, found: Scrape, snapshot: RelaySnapshot | None) -> Panel:
+    words = Text(f"relay{f' {snapshot.version}' if snapshot else ''} at {_plain(url)}  ")
     words.append("READY" if found.ready else "NOT READY", "bold green" if found.ready else "bold red")
-    if glance:
-        words.append("  draining" if glance.draining else "", "yellow")
-        words.append("  master connected" if glance.master_connected else "")
+    if snapshot:
+        words.append("  draining" if snapshot.draining else "", "yellow")
+        words.append("  master connected" if snapshot.master_connected else "")
     for reason in found.reasons:
         words.append(f"\n{_plain(reason)}", "red")
     return Panel(words)

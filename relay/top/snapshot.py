@@ -1,4 +1,4 @@
-"""A relay at a glance: rates and percentiles out of two readings of its metrics.
+"""Snapshot of a relay: rates and percentiles out of two readings of its metrics.
 
 Knows metric names and arithmetic. Neither fetches nor draws.
 """

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 async def test_a_student_joins_and_a_killed_relay_stops_nothing(tmp_path: Path) -> None:
     await a_student_joins_and_a_killed_relay_stops_nothing("webkit", tmp_path)

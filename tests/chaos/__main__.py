@@ -22,7 +22,7 @@ import trio
 
 from benchmarks.reports.machine import describe
 from benchmarks.reports.report import machine_line
-from tests.chaos.cluster import rig
+from tests.chaos.chaos_cluster import rig
 from tests.chaos.faults import PASSWORD, ROWS, FaultContext, FaultRow
 from tests.chaos.table import notes_of, page
 from tests.chaos.verdict import Outcome, count, judge

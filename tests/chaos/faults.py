@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from tests.chaos.cluster import AIRCLASS, POLL_S, ChaosCluster, ChaosPlan, killed
+from tests.chaos.chaos_cluster import AIRCLASS, POLL_S, ChaosCluster, ChaosPlan, killed
 from tests.chaos.verdict import Promise
+from tests.harness.netns import lab
 from tests.harness.processes import running
-from tests.integration.network.netns import lab
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.integration.network.netns import NetworkNamespace
+    from tests.harness.netns import NetworkNamespace
 
 MOVE_S = 5.0  # the most that the last viewer may wait for another relay
 RESUME_S = 5.0  # the same for a picture that is back at the ingest, its own start included

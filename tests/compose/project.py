@@ -7,7 +7,6 @@ outside.
 from __future__ import annotations
 
 import shutil
-import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ import httpx
 import trio
 
 from tests.compose import images
-from tests.integration.network.netns import lab
+from tests.harness.netns import lab
+from tests.harness.processes import free_ports
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.compose.engine import Engine
-    from tests.integration.network.netns import NetworkNamespace
+    from tests.harness.netns import NetworkNamespace
 
 NODES_S = 60.0
 POLL_S = 0.5
@@ -84,7 +84,13 @@ def running_school(
     shutil.copy(ROOT / "compose.yaml", folder)
     with lab("pc") as pc:
         host = pc.cables["pc"].ours
-        ports = dict(zip(("MASTER_PORT", "RELAY_PORT", "RTMP_PORT"), map(str, _free_ports(3)), strict=True))
+        ports = dict(
+            zip(
+                ("MASTER_PORT", "RELAY_PORT", "RTMP_PORT"),
+                map(str, free_ports(3, host="0.0.0.0")),
+                strict=True,
+            )
+        )
         settings = {
             **SECRETS,
             **ports,
@@ -112,12 +118,3 @@ def running_school(
             logs = made.quietly("logs", "--no-color")
             (ROOT / "build/compose/last.log").write_text(logs)
             made.quietly("--profile", "*", "down", "--volumes", "--timeout", "1")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("0.0.0.0", 0)) for _ in range(count)]  # noqa: S104
-    try:
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()

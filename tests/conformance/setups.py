@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import trio
 
 from tests.conformance.matrix import FORMATS, STAND_BY
 from tests.harness import ingests
-from tests.harness.processes import ChildProcess, running
+from tests.harness.processes import ChildProcess, free_ports, running
 from tests.harness.relays import RelayProcess, relay_running
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ async def _two_origins(folder: Path, stack: AsyncExitStack) -> PlayerSetup:
 
 
 async def _nginx_rtmp(folder: Path, stack: AsyncExitStack) -> tuple[str, Teacher]:
-    port = _free_port()
+    (port,) = free_ports(1)  # nginx cannot report a port that the kernel chose
     rtmp = RTMP.format(port=port, folder=folder)
     url = await _nginx(folder, stack, modules=f"load_module {RTMP_MODULE};", rtmp=rtmp)
     return f"{url}/{STREAM}.m3u8", _rtmp_teacher(f"rtmp://127.0.0.1:{port}/live/{STREAM}", folder)
@@ -248,7 +247,7 @@ async def _folder(source: str, folder: Path, stack: AsyncExitStack) -> tuple[str
 
 async def _nginx(folder: Path, stack: AsyncExitStack, modules: str = "", rtmp: str = "") -> str:
     (folder / "www").mkdir()
-    port = _free_port()
+    (port,) = free_ports(1)  # nginx cannot report a port that the kernel chose
     config = folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(NGINX.format(modules=modules, user=user, folder=folder, rtmp=rtmp, port=port))
@@ -266,13 +265,6 @@ async def _nginx(folder: Path, stack: AsyncExitStack, modules: str = "", rtmp: s
                     await trio.sleep(POLL_S)
                 else:
                     return url
-
-
-def _free_port() -> int:
-    """nginx cannot report a port that the kernel chose, so one is chosen for it."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def missing(sources: set[str]) -> list[str]:

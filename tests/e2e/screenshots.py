@@ -106,7 +106,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         harness.ingest_with_teacher(Path(folder), "lowLatency", lesson=SHARP) as origin_url,
-        harness.fake_master(Path(folder), origin_url) as master,
+        harness.scripted_master(Path(folder), origin_url) as master,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=harness.CHROMIUM, args=harness.CHROMIUM_ARGS)

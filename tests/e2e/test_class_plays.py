@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.player.browser import BrowserResult
     from tests.harness.ingests import IngestHarness
 
-pytestmark = pytest.mark.calm
+pytestmark = pytest.mark.timing
 
 TEST_S = 90.0
 WATCH_S = 12.0

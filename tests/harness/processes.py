@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,13 @@ STOP_S = 5.0
 READY_S = 40.0
 POLL_S = 0.02
 TAIL_CHARS = 4000
+
+
+def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
+    """Return ports that are free now, for programs that cannot report a port of the kernel's choice."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
+        return [sock.getsockname()[1] for sock in sockets]
 
 
 class ChildProcess:

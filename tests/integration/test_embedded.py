@@ -75,7 +75,7 @@ def stamps(data: bytes) -> list[timecode.Timecode]:
     return [stamp for stamp in found if stamp]
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 async def test_every_frame_arrives_in_order_and_young(embedded: IngestHarness, tmp_path: Path) -> None:
     with trio.fail_after(TEST_S):
         async with (

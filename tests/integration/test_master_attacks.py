@@ -13,8 +13,8 @@ import httpx
 import pytest
 import trio
 
+from tests.harness.hostile_requests import KILLERS
 from tests.harness.processes import ChildProcess, running
-from tests.unit.airclass.web.server.test_hypercorn_server import KILLERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

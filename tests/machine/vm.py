@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.network.netns import NetworkNamespace, lab
+from tests.harness.netns import NetworkNamespace, lab
 from tests.policy.tree import ROOT, files
 
 if TYPE_CHECKING:

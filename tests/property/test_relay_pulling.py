@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.fake_origin import HlsOrigin
-from tests.unit.relay.io.origin.test_puller import Rig, objects
+from tests.harness.puller_rig import PullerRig, objects
 
 if TYPE_CHECKING:
     from tests.harness.fake_http import ReceivedRequest
@@ -61,7 +61,7 @@ async def _play(origin: HlsOrigin, away_s: list[float]) -> None:
     with trio.fail_after(600):
         async with trio.open_nursery() as nursery:
             await nursery.start(origin.server.run)
-            rig = Rig({"origin0": origin.server}, PATH, "")
+            rig = PullerRig({"origin0": origin.server}, PATH, "")
             nursery.start_soon(rig.puller.run)
             origin.publish("000000000000")
             await rig.until(lambda: rig.state == "live", 60)

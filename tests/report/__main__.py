@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEFT, BY_HAND = ROOT / "build" / "report", ROOT / "build" / "by-hand"
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "TEST_REPORT_KR.md"
-EXPECTED = ("pages.xml", "origin.json", "unit.xml", "integration.xml", "e2e.xml", "calm.xml")
+EXPECTED = ("pages.xml", "origin.json", "unit.xml", "integration.xml", "e2e.xml", "timing.xml")
 PICTURES = (
     ReportPicture("images/student-live-390-light-ko.png", "학생: 휴대폰으로 수업 보기"),
     ReportPicture("images/student-reconnecting-390-light-ko.png", "학생: 선생님이 다시 연결하는 중"),

@@ -290,7 +290,7 @@ ROUTES = (
         "Sign out.",
         access=AccessRule.MAYBE_SIGNED_IN,
         status=204,
-        problems=(401,),
+        problems=(401, 403),
     ),
     _door(
         "GET",

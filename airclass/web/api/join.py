@@ -100,7 +100,7 @@ def admit(
         capacity = services.cluster.nodes.summary().total_capacity
         raise ApiProblem(
             503,
-            "All places are taken: you are in the waiting room and will be let in by itself."
+            "All seats are taken. Keep this page open: you join automatically when a seat is free."
             if capacity
             else "No relay is ready yet: try again in a moment.",
             "cluster-full",

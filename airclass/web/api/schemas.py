@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from airclass.domain.classrooms import LANGUAGES, MAX_CAPACITY, MAX_CLASS_NAME_CHARS
 from airclass.domain.users import MAX_USER_NAME_CHARS
@@ -313,11 +313,12 @@ class BackupOut(Struct):
 
 
 class SteeringOut(Struct):
-    """A steering manifest."""
+    """A steering manifest (RFC 8216bis §7.1); `ttl` in seconds, `reload_uri` is where to ask next."""
 
-    VERSION: int
-    TTL: int
-    PATHWAY_PRIORITY: list[str]
+    version: int = field(name="VERSION")
+    ttl: int = field(name="TTL")
+    reload_uri: str = field(name="RELOAD-URI")
+    pathway_priority: list[str] = field(name="PATHWAY-PRIORITY")
 
 
 class StateOut(Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airclass.domain.classrooms import Classroom, may_manage
 from airclass.web.http.auth import bearer, host, read_viewer, scheme
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airclass.web.http.asgi_request import AsgiRequest
     from airclass.web.services import Services
     from relay.base.tokens import ViewerClaims
-
-B = TypeVar("B")
 
 
 class Turn:

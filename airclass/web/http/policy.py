@@ -93,14 +93,14 @@ def decode(route: Route, content_type: str, raw: bytes) -> Any:
         raise ApiProblem(400, f"The body cannot be read: {exc}") from None
 
 
-def as_reply(result: Any, status: int) -> ApiResponse:
+def as_response(result: Any, status: int) -> ApiResponse:
     """Return what a handler answered as bytes and headers."""
-    reply = result if isinstance(result, ApiResponse) else ApiResponse(result, status)
-    if not isinstance(reply.body, msgspec.Struct | dict):
-        return reply
+    response = result if isinstance(result, ApiResponse) else ApiResponse(result, status)
+    if not isinstance(response.body, msgspec.Struct | dict):
+        return response
     plain = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return ApiResponse(
-        msgspec.json.encode(reply.body), reply.status, {**plain, **reply.headers}, reply.cookies
+        msgspec.json.encode(response.body), response.status, {**plain, **response.headers}, response.cookies
     )
 
 

@@ -61,16 +61,16 @@ class FastPath:
                 call.turn = Turn(self._turns)
                 await call.turn.take()
             try:
-                reply = policy.as_reply(await route.handler(call), route.status)
+                response = policy.as_response(await route.handler(call), route.status)
             finally:
                 if call.turn is not None:
                     call.turn.give_back()
         except Exception as exc:  # noqa: BLE001  the request's error boundary
-            reply = policy.refusal(policy.as_problem(services, exc, route.path))
-        headers = dict(reply.headers)
+            response = policy.refusal(policy.as_problem(services, exc, route.path))
+        headers = dict(response.headers)
         policy.complete(services, {route.method: route}, route.method, ask.headers.get("Origin", ""), headers)
-        services.metrics.answered(route.method, route.path, reply.status, services.clock.now_s() - began_s)
-        await _send(send, reply, headers)
+        services.metrics.answered(route.method, route.path, response.status, services.clock.now_s() - began_s)
+        await _send(send, response, headers)
 
 
 async def _body(route: Route, ask: AsgiRequest, receive: Callable[[], Awaitable[Any]]) -> bytes:
@@ -86,10 +86,13 @@ async def _body(route: Route, ask: AsgiRequest, receive: Callable[[], Awaitable[
     return raw
 
 
-async def _send(send: Callable[[Any], Awaitable[None]], reply: ApiResponse, headers: dict[str, str]) -> None:
-    body = reply.body if isinstance(reply.body, bytes) else (reply.body or "").encode()  # type: ignore[union-attr]
-    if reply.status != 204:
+async def _send(
+    send: Callable[[Any], Awaitable[None]], response: ApiResponse, headers: dict[str, str]
+) -> None:
+    content = response.body
+    body = content if isinstance(content, bytes) else (content or "").encode()  # type: ignore[union-attr]
+    if response.status != 204:
         headers["Content-Length"] = str(len(body))
     pairs = [(name.encode("latin1"), value.encode("latin1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+    await send({"type": "http.response.start", "status": response.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError
-from relay.core.delivery import response
 from relay.core.delivery.blocking_reload import HeldRequests
 from relay.core.delivery.request import NO_DIRECTIVES, Directives, Request, byte_range, directives
-from relay.core.delivery.response import Response
+from relay.core.delivery.response import (
+    MediaResponses,
+    Response,
+    etag,
+    not_modified,
+    playlist_responses,
+    preflight,
+    range_response,
+    redirect,
+)
 from relay.core.stream.live_edge import ReloadDecision
 from relay.core.stream.stream import Stream
 from relay.core.viewers.registry import GONE_TARGETS, Viewer, ViewerRegistry
@@ -40,7 +48,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(slots=True, eq=False)
 class HeldRequest:
-    """A request that has passed the door, kept while it is held."""
+    """An admitted request that is held."""
 
     request: Request
     viewer: Viewer
@@ -89,7 +97,7 @@ class Delivery:
         self.streams: dict[str, Stream] = {}
         self.held = 0
         self._playlist_caches: dict[str, PlaylistCache] = {}
-        self._media_responses = response.MediaResponses()
+        self._media_responses = MediaResponses()
         self._new_body = new_body
         self._max_stream_bytes = max_stream_bytes
         self._strip = strip_audio_independent
@@ -158,7 +166,7 @@ class Delivery:
         path, _, query = request.target.partition(b"?")
         pieces = path.split(b"/")
         if request.method == b"OPTIONS":
-            return response.preflight(), None
+            return preflight(), None
         if len(pieces) == 5 and pieces[1] == b"t":
             viewer = self.registry.get(pieces[2])
             stream_name = pieces[3].decode("latin-1")
@@ -199,7 +207,7 @@ class Delivery:
         if not _TOKEN.fullmatch(token):
             raise RequestError(401, "a token is missing: join the class again")
         location = f"/t/{token}/{stream}/".encode() + name
-        return response.redirect(location + (b"?" + b"&".join(rest) if rest else b""))
+        return redirect(location + (b"?" + b"&".join(rest) if rest else b""))
 
     def _playlist(
         self, request: Request, viewer: Viewer, stream: Stream, name: str, query: bytes, now_s: float
@@ -250,7 +258,7 @@ class Delivery:
         if request.headers.range:
             found = byte_range(request.headers.range, media.size_bytes)
             if found is not None:
-                return response.range_response(media, kind, *found)
+                return range_response(media, kind, *found)
         return self._media_responses.get(media, kind)
 
     def _hold(
@@ -338,11 +346,11 @@ class Delivery:
             )
             raise RequestError(503, f"{why}: try again")
         if held_request.window is None:
-            reply = self._playlist(
+            response = self._playlist(
                 held_request.request, held_request.viewer, held_request.stream, held_request.name, b"", now_s
             )
-            assert isinstance(reply, Response)
-            return reply
+            assert isinstance(response, Response)
+            return response
         if not held_request.name.endswith(".m3u8"):
             media = held_request.window.lookup(held_request.name)
             if media is None:
@@ -365,17 +373,17 @@ class Delivery:
         made = cache.made.get(window.rendition)
         if made is None or made[0] != version:
             text = stream.media_text(window)
-            made = (version, response.etag(text), *response.playlist_responses(text))
+            made = (version, etag(text), *playlist_responses(text))
             cache.made[window.rendition] = made
         if request.headers.if_none_match and made[1] in request.headers.if_none_match:
-            return response.not_modified(made[1])
+            return not_modified(made[1])
         return made[3] if request.headers.gzip else made[2]
 
     def _index(self, request: Request, stream: Stream) -> Response:
         cache = self._playlist_caches[stream.name]
         text = stream.multivariant_text()
         if cache.index is None or cache.index_text != text:
-            cache.index = response.playlist_responses(text)
+            cache.index = playlist_responses(text)
             cache.index_text = text
         return cache.index[request.headers.gzip]
 

@@ -37,7 +37,6 @@ class RequestHeaders:
     if_none_match: bytes = b""
     bearer: str = ""
     preflight: bool = False
-    cmcd: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -1,6 +1,6 @@
 """Answers as bytes: made once, sent to many.
 
-A reply's head lacks what differs between connections (CORS, `Connection`) and the `Date`; the
+A response's head lacks what differs between connections (CORS, `Connection`) and the `Date`; the
 reactor appends those lines. Decides headers; sends nothing.
 """
 
@@ -68,7 +68,7 @@ def _head(status: int, *lines: bytes) -> bytes:
 def text_response(
     status: int, kind: str, text: bytes, content_type: bytes, *lines: bytes, close: bool = False
 ) -> Response:
-    """Return a reply whose body is held in memory."""
+    """Return a response whose body is held in memory."""
     length = b"Content-Length: %d" % len(text)
     head = _head(status, b"Content-Type: " + content_type, length, *lines)
     return Response(status, kind, head, text, size_bytes=len(text), close=close)

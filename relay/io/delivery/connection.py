@@ -79,19 +79,19 @@ class Connection:
         except BlockingIOError:
             return None
 
-    def start(self, reply: Response, tail: bytes, *, head_only: bool) -> bool:
-        """Send a reply; True when all of it went out, else the reactor continues with `flush`."""
-        if reply.body is None or head_only:
-            data = reply.head + tail if head_only else reply.head + tail + reply.text
+    def start(self, response: Response, tail: bytes, *, head_only: bool) -> bool:
+        """Send a response; True when all of it went out, else the reactor continues with `flush`."""
+        if response.body is None or head_only:
+            data = response.head + tail if head_only else response.head + tail + response.text
             sent = self._send(data, more=False)
             if sent == len(data):
                 return True
             self.pending = memoryview(data)[sent:]
             return False
-        data = reply.head + tail
-        self.body = reply.body  # type: ignore[assignment]  # the relay's only Body is a Blob
-        self.body_offset = reply.offset
-        self.body_left = reply.size_bytes
+        data = response.head + tail
+        self.body = response.body  # type: ignore[assignment]  # the relay's only Body is a Blob
+        self.body_offset = response.offset
+        self.body_left = response.size_bytes
         sent = self._send(data, more=True)
         if sent < len(data):
             self.pending = memoryview(data)[sent:]
@@ -99,7 +99,7 @@ class Connection:
         return self._send_blob()
 
     def flush(self) -> bool:
-        """Go on with a reply that did not fit; True when all of it went out."""
+        """Go on with a response that did not fit; True when all of it went out."""
         if self.pending is not None:
             sent = self._send(self.pending, more=self.body is not None)
             if sent < len(self.pending):
@@ -135,7 +135,7 @@ class Connection:
 
     @property
     def unsent_bytes(self) -> int:
-        """How much of the current reply has not left yet."""
+        """How much of the current response has not left yet."""
         return self.body_left + (len(self.pending) if self.pending is not None else 0)
 
     def wants_write(self) -> bool:
@@ -191,17 +191,17 @@ class TlsConnection(Connection):
                 self._push()  # the handshake, or why it failed
         return b"".join(chunks)
 
-    def start(self, reply: Response, tail: bytes, *, head_only: bool) -> bool:
-        """Send a reply; True when all of it went out, else the reactor continues with `flush`."""
-        return super().start(reply, tail, head_only=head_only) and self._push()
+    def start(self, response: Response, tail: bytes, *, head_only: bool) -> bool:
+        """Send a response; True when all of it went out, else the reactor continues with `flush`."""
+        return super().start(response, tail, head_only=head_only) and self._push()
 
     def flush(self) -> bool:
-        """Go on with a reply that did not fit; True when all of it went out."""
+        """Go on with a response that did not fit; True when all of it went out."""
         return self._push() and super().flush() and self._push()
 
     @property
     def unsent_bytes(self) -> int:
-        """How much of the current reply has not left yet."""
+        """How much of the current response has not left yet."""
         return super().unsent_bytes + len(self._encrypted)
 
     def shut(self) -> None:

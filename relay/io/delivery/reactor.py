@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from relay.base.errors import RequestError
-from relay.core.delivery import response
 from relay.core.delivery.delivery import Delivery, HeldRequest
 from relay.core.delivery.request import RequestParser
+from relay.core.delivery.response import error_response
 from relay.core.delivery.timer_wheel import TimerWheel
 from relay.io.delivery.connection import Connection, ConnectionState, TlsConnection
 from relay.io.delivery.listeners import Listeners
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_EVENTS_PER_TURN = 128
-# With one more reply and the housekeeping a turn stays below 5 ms.
+# With one more response and the housekeeping a turn stays below 5 ms.
 TURN_BUDGET_S = 0.003
 # So many answers are decided before they are sent: more would only make the first one wait.
 MAX_DECIDED = 64
@@ -61,7 +61,7 @@ _GONE = select.EPOLLERR | select.EPOLLHUP
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a connection may take, in seconds: for a head, between requests, for a reply, at its end.
+    """How long a connection may take, in seconds: for a head, between requests, for a response, at its end.
 
     Whoever reads more slowly than `min_read_bytes_per_s`, over a whole object, is cut.
     """
@@ -123,7 +123,7 @@ class Reactor:
 
     @property
     def unsent_bytes(self) -> int:
-        """How much of the current replies has not left yet."""
+        """How much of the current responses has not left yet."""
         return sum(c.unsent_bytes for c in self._connections.values() if c.state is ConnectionState.SENDING)
 
     def listen(self, listener: socket.socket) -> None:
@@ -227,8 +227,8 @@ class Reactor:
                 if time.perf_counter() > end_s:
                     return
             while decided:
-                connection, reply, request = decided.popleft()
-                self._contain(self._send, connection, (reply, request))
+                connection, response, request = decided.popleft()
+                self._contain(self._send, connection, (response, request))
                 if time.perf_counter() > end_s:
                     return
         if self._push_since_s is not None:
@@ -270,7 +270,7 @@ class Reactor:
             self._close(connection)
 
     def _hear(self, connection: Connection, mask: int) -> None:
-        """Read what has come, or go on with a reply that did not fit."""
+        """Read what has come, or go on with a response that did not fit."""
         if connection.state is ConnectionState.SENDING:
             if mask & _GONE:
                 self._close(connection)
@@ -316,7 +316,7 @@ class Reactor:
             )
         except RequestError as error:
             self._counters.refused[str(error.status)] += 1
-            result = response.error_response(error)
+            result = error_response(error)
         if isinstance(result, HeldRequest):
             connection.held_request = result
             connection.state = ConnectionState.HELD
@@ -333,15 +333,15 @@ class Reactor:
         connection.held_request = None
         connection.state = ConnectionState.IDLE
         try:
-            reply = self.delivery.resume(held_request, self._now_s)
+            response = self.delivery.resume(held_request, self._now_s)
         except RequestError as error:
-            reply = response.error_response(error)
-        self._decided.append((connection, reply, held_request.request))
+            response = error_response(error)
+        self._decided.append((connection, response, held_request.request))
 
     def _send(self, connection: Connection, answer: tuple[Response, Request | None]) -> None:
-        reply, request = answer
+        response, request = answer
         tail = self._tail
-        close, bare = reply.close, False
+        close, bare = response.close, False
         if request is not None:
             close = close or not request.headers.keep_alive
             bare = request.method != b"GET"
@@ -351,12 +351,12 @@ class Reactor:
             tail = tail[:-2] + b"Connection: close\r\n\r\n"
         connection.close_after = close
         counters = self._counters
-        counters.requests[reply.kind, reply.status] += 1
+        counters.requests[response.kind, response.status] += 1
         if not bare:
-            counters.sent_bytes += reply.size_bytes
+            counters.sent_bytes += response.size_bytes
             if connection.viewer is not None:
-                connection.viewer.sent_bytes += reply.size_bytes
-        if connection.start(reply, tail, head_only=bare):
+                connection.viewer.sent_bytes += response.size_bytes
+        if connection.start(response, tail, head_only=bare):
             self._sent(connection)
         else:
             connection.state = ConnectionState.SENDING
@@ -366,7 +366,7 @@ class Reactor:
             self._listen_for(connection, select.EPOLLOUT)
 
     def _sent(self, connection: Connection) -> None:
-        """A reply is out: close, or be ready for the next request."""
+        """A response is out: close, or be ready for the next request."""
         if not connection.close_after:
             connection.state = ConnectionState.IDLE
             if connection.buffer:
@@ -374,7 +374,7 @@ class Reactor:
             else:
                 self._idle(connection)
             return
-        # Closing with unread input would reset the connection and lose the reply.
+        # Closing with unread input would reset the connection and lose the response.
         connection.state = ConnectionState.LINGERING
         connection.buffer.clear()
         connection.shut()
@@ -396,7 +396,7 @@ class Reactor:
             error = RequestError(408, "the request came too slowly", close=True)
             connection.buffer.clear()
             try:
-                self._send(connection, (response.error_response(error), None))
+                self._send(connection, (error_response(error), None))
             except OSError:  # the peer has gone this very moment
                 self._close(connection)
         else:

@@ -39,7 +39,7 @@ def one_master(
     tmp_path_factory: pytest.TempPathFactory, origin_url: str
 ) -> Iterator[harness.FakeMasterProcess]:
     """One fake master for all tests; `master` sets its stage anew for each."""
-    with harness.fake_master(tmp_path_factory.mktemp("master"), origin_url) as running:
+    with harness.scripted_master(tmp_path_factory.mktemp("master"), origin_url) as running:
         yield running
 
 

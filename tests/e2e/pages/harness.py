@@ -1,4 +1,4 @@
-"""Starts what the pages need for a test: an ingest, a synthetic teacher, the fake master, a browser."""
+"""Starts what the pages need for a test: an ingest, a synthetic teacher, the scripted master, a browser."""
 
 from __future__ import annotations
 
@@ -192,10 +192,18 @@ def _answers(url: str) -> str:
 
 
 @contextmanager
-def fake_master(folder: Path, origin_url: str) -> Iterator[FakeMasterProcess]:
-    """Run the fake master on a port of its own."""
+def scripted_master(folder: Path, origin_url: str) -> Iterator[FakeMasterProcess]:
+    """Run the scripted master on a port of its own."""
     assert (PAGES / "index.html").exists(), "build the pages first: make pages"
     file, log = folder / "master.json", folder / "master.log"
-    args = [sys.executable, "-m", "tests.e2e.pages.fake_master", str(PAGES), origin_url, SECRET, str(file)]
+    args = [
+        sys.executable,
+        "-m",
+        "tests.e2e.pages.scripted_master",
+        str(PAGES),
+        origin_url,
+        SECRET,
+        str(file),
+    ]
     with child(args, log) as process:
         yield FakeMasterProcess(ready(process, file, log)["master_url"])

@@ -213,7 +213,7 @@ def test_a_monitor_looks_and_a_teacher_does_not(open_page: Open, master: FakeMas
     expect(open_page("/admin").get_by_text("Your account may not do this.")).to_be_visible()
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_fifty_nodes_and_fifteen_hundred_students_stay_smooth(
     open_page: Open, master: FakeMasterProcess
 ) -> None:

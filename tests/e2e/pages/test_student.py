@@ -49,7 +49,7 @@ def data(page: Page, name: str) -> str:
     return page.locator("video").get_attribute(f"data-{name}") or ""
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_code_name_playing_in_three_taps(open_page: Open, master: FakeMasterProcess) -> None:
     master.set(state="live")
     page = open_page("/")
@@ -158,7 +158,7 @@ def test_the_end_has_its_own_screen(
     expect(page.locator("video")).to_have_count(0)
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_a_move_to_another_relay_goes_unnoticed(
     watching: Callable[[], Page], master: FakeMasterProcess
 ) -> None:
@@ -171,7 +171,7 @@ def test_a_move_to_another_relay_goes_unnoticed(
     assert data(page, "recovery-actions") == ""
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_a_drained_relay_is_left_without_a_stall(
     watching: Callable[[], Page], master: FakeMasterProcess
 ) -> None:
@@ -231,7 +231,7 @@ def test_a_tab_that_slept_plays_near_the_edge_again(watching: Callable[[], Page]
     assert "reload" not in data(page, "recovery-actions")
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     page = watching()
     page.get_by_role("button", name="Pause").click()
@@ -242,7 +242,7 @@ def test_pause_fall_behind_and_go_live(watching: Callable[[], Page]) -> None:
     harness.until(page, "parseFloat(document.querySelector('video').dataset.latencyS) < 4")
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_rewinding_is_no_stall_and_going_live_ends_it(watching: Callable[[], Page]) -> None:
     page = watching()
     slider = page.get_by_role("slider", name="Position in the last minute")

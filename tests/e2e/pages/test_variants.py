@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.pages.harness import FakeMasterProcess
 
-pytestmark = pytest.mark.calm
+pytestmark = pytest.mark.timing
 KINDS = ("embedded", "origin")  # the first muxes, the second does not
 LATENCY_S = "parseFloat(document.querySelector('video').dataset.latencyS)"
 MOST_LATENCY_S = {"mpegts": 8, "fmp4": 8, "lowLatency": 4}

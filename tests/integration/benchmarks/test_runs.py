@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.calm
+pytestmark = pytest.mark.timing
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 120

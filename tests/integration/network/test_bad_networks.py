@@ -15,10 +15,10 @@ import trio
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, parse
 from tests.harness.delay_proxy import DelayProxy
 from tests.harness.fake_origin import HlsOrigin
+from tests.harness.netns import NetworkNamespace, lab
 from tests.harness.relays import RelayProcess, relay_running
-from tests.integration.network.netns import NetworkNamespace, lab
 
-pytestmark = pytest.mark.calm
+pytestmark = pytest.mark.timing
 
 DEADLINE_S = 70.0
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import pytest
 import trio
 
 from tests.harness.postgres import Postgres, postgres_running
-from tests.harness.processes import ChildProcess, running
+from tests.harness.processes import ChildProcess, free_ports, running
 from tests.integration.ops.command import ENV, SECRET, Ran, program, python_path, run
 from tests.policy.tree import ROOT
 
@@ -165,7 +164,7 @@ async def test_everything_lost_and_everything_back(
 
 async def test_the_same_nodes_are_back(school: Path, deadline: None) -> None:
     """A relay outlives the loss: the restored master takes it back, and knows that it is to be empty."""
-    port = _free_port()
+    (port,) = free_ports(1)
     settings = SETTINGS.replace("127.0.0.1:0", f"127.0.0.1:{port}")
     (school / ".env").write_text(settings)
     env = {
@@ -199,11 +198,6 @@ async def _until_nodes_are(school: Path, wanted: dict[str, str]) -> None:
         await trio.sleep(0.2)
         ran = await run("monitor", "--json", folder=school)
         found = {node["id"]: node["status"] for node in json.loads(ran.out)["nodes"]}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 async def test_what_root_saves_and_restores_belongs_to_the_folders_owner(

@@ -32,7 +32,7 @@ POLL_S = 0.2
 SETTINGS = f"MODE=standalone\nJWT_SECRET_KEY={SECRET}\nCLUSTER_SECRET={SECRET}\nINGEST=embedded\n"
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 async def test_backups_while_a_class_goes_on_stop_nobody(tmp_path: Path) -> None:
     school, ready = tmp_path / "school", tmp_path / "ready.json"
     school.mkdir()

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.harness.netns import lab
 from tests.harness.processes import running
-from tests.integration.network.netns import lab
 from tests.integration.ops.command import program
 from tests.policy.tree import ROOT, files
 

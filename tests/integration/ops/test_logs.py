@@ -39,7 +39,7 @@ class Driven:
     secret: dict[str, str] = field(default_factory=dict)
 
 
-@pytest.mark.calm
+@pytest.mark.timing
 async def test_everything_is_done_and_nothing_secret_is_written(tmp_path: Path) -> None:
     driven = Driven()
     driven.secret = {

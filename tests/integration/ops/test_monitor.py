@@ -71,6 +71,18 @@ async def test_no_node_is_critical_and_a_wrong_token_says_so(tmp_path: Path) -> 
         assert "x.y.z" not in ran.out + ran.err
 
 
+async def test_a_missing_token_is_no_dead_master(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        ran = await run("monitor", "--master", control.url, folder=tmp_path)
+        assert (ran.code, "[OK] Master is UP" in ran.out) == (2, True), ran.out + ran.err
+        assert "MONITOR_TOKEN is missing" in ran.out
+        assert "airclass token monitor" in ran.out
+        env = {"ALERT_WEBHOOK": "json://127.0.0.1:9"}
+        ran = await run("monitor", "--alert", "--master", control.url, folder=tmp_path, env=env)
+        assert (ran.code, ran.out) == (2, "")
+        assert "MONITOR_TOKEN is missing" in ran.err
+
+
 async def test_a_dead_master_is_said_with_exit_code_2(tmp_path: Path) -> None:
     with trio.socket.socket() as sock:
         await sock.bind(("127.0.0.1", 0))

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 import shutil
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import promql_parser
 import pytest
 import trio
 
-from tests.harness.processes import running
+from tests.harness.processes import free_ports, running
 from tests.policy.tree import ROOT
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ async def test_no_panel_is_empty_on_a_live_demo(tmp_path: Path) -> None:
                 "prometheus",
                 f"--config.file={place}/prometheus.yml",
                 f"--storage.tsdb.path={tmp_path}/data",
-                f"--web.listen-address=127.0.0.1:{_free_port()}",
+                f"--web.listen-address=127.0.0.1:{free_ports(1)[0]}",
             )
             url = "http://" + args[-1].partition("=")[2]
             async with (
@@ -163,9 +162,3 @@ async def _answers(client: httpx.AsyncClient, url: str, query: str) -> bool:
         return False
     assert answer["status"] == "success", answer
     return any(series["value"][1] != "NaN" for series in answer["data"]["result"])
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

@@ -9,8 +9,8 @@ import trio
 
 from relay.core.playlist import MultivariantPlaylist, parse
 from tests.harness.fake_origin import HlsOrigin
+from tests.harness.hostile_requests import PIECES, REAL, mutate
 from tests.harness.relays import RelayProcess, relay_running
-from tests.property.test_relay_requests import PIECES, REAL, mutate
 
 if TYPE_CHECKING:
     from pathlib import Path

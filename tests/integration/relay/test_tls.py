@@ -6,10 +6,10 @@ from pathlib import Path
 
 import trio
 
+from tests.harness.certificates import named
 from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.fake_origin import HlsOrigin
 from tests.harness.relays import relay_running
-from tests.unit.relay.io.delivery.test_tls import make
 
 DEADLINE_S = 30.0
 
@@ -39,8 +39,8 @@ async def ask(stream: trio.SSLStream[trio.SocketStream], path: str) -> tuple[int
 
 
 async def test_a_new_certificate_drops_nobody(tmp_path: Path) -> None:
-    cert, key = make(tmp_path, "old")
-    newer = make(tmp_path, "new")
+    cert, key = named(tmp_path, "old")
+    newer = named(tmp_path, "new")
     origin = HlsOrigin(segment_s=(1.0,), part_s=0.25, part_bytes=200_000)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
@@ -95,7 +95,7 @@ async def _rest(stream: trio.SSLStream[trio.SocketStream]) -> bytes:
 async def test_a_plain_origin_behind_a_secure_relay_is_still_checked(tmp_path: Path) -> None:
     """An https origin with an unknown certificate is refused, and the relay says so."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*make(tmp_path, "127.0.0.1"))
+    context.load_cert_chain(*named(tmp_path, "127.0.0.1"))
 
     async def index(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
         await stream.send_all(reply(b"#EXTM3U\n"))

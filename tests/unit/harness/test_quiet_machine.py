@@ -1,4 +1,4 @@
-"""A failure counts at once on a steady machine, and is judged once more after one that stood still."""
+"""A failure counts at once on a steady machine; after a standstill of the machine the test runs once more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import ctypes
 from pathlib import Path
 import pytest
 
-@pytest.mark.calm
+@pytest.mark.timing
 def test_judged():
     runs = Path(__file__).with_name("runs")
     number = len(runs.read_text()) if runs.exists() else 0
@@ -29,13 +29,23 @@ def test_judged():
     ("stand", "good_from", "runs", "code"),
     [("pass", 1, 1, 1), (STANDS_STILL, 1, 2, 0), (STANDS_STILL, 2, 2, 1), (STANDS_STILL, 0, 1, 0)],
 )
-def test_who_is_judged_again(stand: str, good_from: int, runs: int, code: int, tmp_path: Path) -> None:
+def test_a_failed_test_runs_again_only_after_a_standstill(
+    stand: str, good_from: int, runs: int, code: int, tmp_path: Path
+) -> None:
     file = tmp_path / "test_sample.py"
     file.write_text(BODY.format(stand=stand, good_from=good_from))
-    options = ("-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml", str(file))
+    xml = tmp_path / "timing.xml"
+    options = ("-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml", f"--junitxml={xml}")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "pytest", *options, str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert len((tmp_path / "runs").read_text()) == runs
-    assert ("judged once more" in done.stdout) == (runs == 2)
+    assert ("running it once more" in done.stdout) == (runs == 2)
+    assert (f"assert 0 >= {good_from}" in done.stdout) == (good_from > 0), "the first traceback is shown"
+    assert (f"assert 1 >= {good_from}" in done.stdout) == (good_from > 1)
+    assert ("first_failure" in xml.read_text()) == (runs == 2)

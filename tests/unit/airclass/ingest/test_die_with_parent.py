@@ -1,4 +1,4 @@
-"""A program on the leash ends with whoever holds it, even by `kill -9`, and is that program otherwise."""
+"""A program ends with its parent, even by `kill -9`, and runs unchanged otherwise."""
 
 import os
 import select

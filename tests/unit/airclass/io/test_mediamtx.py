@@ -255,7 +255,7 @@ async def test_trouble_is_said_once_and_then_that_it_is_over(
         nursery.cancel_scope.cancel()
     assert it.problem == ""
     said = [r.getMessage().split()[0] for r in caplog.records if r.name == "airclass.io.mediamtx"]
-    assert said == ["ingest.api_failed", "ingest.api_recovered"]
+    assert said == ["ingest.lost", "ingest.recovered"]
 
 
 async def test_without_an_address_there_is_nothing_to_do(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from airclass.ops.alerts import MAX_AN_HOUR, MAX_LINES, MIN_GAP_S, AlertPolicy, AlertState, harmless
 from airclass.ops.report import CRITICAL, OK, WARNING, Report, down, read
-from tests.unit.airclass.ops.test_report import URL, answer
+from tests.harness.nodes_response import URL, nodes_response
 
 GAP = MIN_GAP_S + 1
 
 
 def look(**status: str) -> Report:
-    return read(URL, 200, answer({"id": "ok"}, *({"id": k, "status": v} for k, v in status.items())))
+    return read(URL, 200, nodes_response({"id": "ok"}, *({"id": k, "status": v} for k, v in status.items())))
 
 
 def told(alert_policy: AlertPolicy, report: Report, wall_s: float) -> str:
@@ -68,8 +68,8 @@ def test_messages_are_rate_limited() -> None:
 
 def test_a_worse_level_is_news() -> None:
     alert_policy = AlertPolicy()
-    at_85 = read(URL, 200, answer({"id": "a"}, average_load=85.0))
-    at_100 = read(URL, 200, answer({"id": "a"}, average_load=100.0))
+    at_85 = read(URL, 200, nodes_response({"id": "a"}, average_load=85.0))
+    at_100 = read(URL, 200, nodes_response({"id": "a"}, average_load=100.0))
     told(alert_policy, at_85, 0)
     assert "[CRITICAL]" in told(alert_policy, at_100, GAP)
     assert "[RECOVERED]" not in told(alert_policy, at_85, 2 * GAP)

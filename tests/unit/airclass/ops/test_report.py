@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,34 +13,25 @@ from airclass.domain.advice import NextStep
 from airclass.domain.health import ReasonCode
 from airclass.ops.report import CRITICAL, OK, WARNING, as_json, clean, down, read
 from airclass.web.api.schemas import NodeOut, NodesOut, SummaryOut
+from tests.harness.nodes_response import URL, nodes_response
 from tests.policy.tree import ROOT
-
-URL = "http://master:8000"
-
-
-def answer(*nodes: dict[str, Any], **summary: Any) -> bytes:
-    """Return the body of /cluster/nodes."""
-    active = [n for n in nodes if n.get("status", "active") == "active"]
-    rows = [{"status": "active", "url": "http://n:8080", "capacity": 150, **n} for n in nodes]
-    totals = {"total_nodes": len(nodes), "active_nodes": len(active), **summary}
-    return json.dumps({"nodes": rows, "summary": totals, "later": 1}).encode()
 
 
 def test_a_healthy_cluster_is_fine() -> None:
-    report = read(URL, 200, answer({"id": "a"}, {"id": "b"}, average_load=30.0))
+    report = read(URL, 200, nodes_response({"id": "a"}, {"id": "b"}, average_load=30.0))
     assert (report.up, report.level, report.troubles) == (True, OK, ())
 
 
 @pytest.mark.parametrize(
     ("body", "level", "keys"),
     [
-        (answer({"id": "a"}, {"id": "b", "status": "offline"}), WARNING, ["node:b"]),
-        (answer({"id": "a"}, {"id": "b", "status": "draining"}), OK, []),
-        (answer({"id": "a", "status": "unhealthy"}), CRITICAL, ["no-node", "node:a"]),
-        (answer(), CRITICAL, ["no-node"]),
-        (answer({"id": "a"}, average_load=80.0), OK, []),
-        (answer({"id": "a"}, average_load=80.1), WARNING, ["load"]),
-        (answer({"id": "a"}, average_load=100.0), CRITICAL, ["load"]),
+        (nodes_response({"id": "a"}, {"id": "b", "status": "offline"}), WARNING, ["node:b"]),
+        (nodes_response({"id": "a"}, {"id": "b", "status": "draining"}), OK, []),
+        (nodes_response({"id": "a", "status": "unhealthy"}), CRITICAL, ["no-node", "node:a"]),
+        (nodes_response(), CRITICAL, ["no-node"]),
+        (nodes_response({"id": "a"}, average_load=80.0), OK, []),
+        (nodes_response({"id": "a"}, average_load=80.1), WARNING, ["load"]),
+        (nodes_response({"id": "a"}, average_load=100.0), CRITICAL, ["load"]),
     ],
 )
 def test_levels(body: bytes, level: int, keys: list[str]) -> None:
@@ -78,7 +68,7 @@ def test_names_cannot_reach_the_terminal() -> None:
     evil, harmless = "a\x1b[2J\x07\u202eb\nc", "a[2Jb c"
     texts = {name: evil for name in ("id", "url", "status", "version", "reason", "reason_code")}
     advice = {"recommendation": evil, "recommendation_code": evil, "recommendation_figures": {evil: evil}}
-    report = read(URL, 200, answer({**texts, "zone": [evil], "reason_figures": {evil: 1}}, **advice))
+    report = read(URL, 200, nodes_response({**texts, "zone": [evil], "reason_figures": {evil: 1}}, **advice))
     assert {getattr(report.nodes[0], name) for name in texts} == {harmless}
     assert (report.nodes[0].zone, report.nodes[0].reason_figures) == ([harmless], {harmless: 1})
     assert report.summary is not None
@@ -95,7 +85,9 @@ def test_clean_text_is_printable_and_bounded(text: str) -> None:
 
 
 def test_the_json_schema_is_stable() -> None:
-    shown = as_json(read(URL, 200, answer({"id": "a", "status": "offline"})), "2026-01-22T20:13:39+09:00")
+    shown = as_json(
+        read(URL, 200, nodes_response({"id": "a", "status": "offline"})), "2026-01-22T20:13:39+09:00"
+    )
     assert list(shown) == ["schema", "time", "status", "master", "nodes", "summary", "problems"]
     assert shown["schema"] == 1
     assert shown["master"] == {"url": URL, "up": True, "problem": ""}
@@ -127,5 +119,5 @@ def test_nothing_that_the_master_tells_is_left_out() -> None:
         guide = (ROOT / "docs" / name).read_text()
         fields = {*shown["nodes"][0], *shown["summary"], *filter(None, ReasonCode), *NextStep}
         assert [word for word in fields if f"`{word}`" not in guide] == []
-    old = as_json(read(URL, 200, answer({"id": "a"})), "now")["nodes"][0]
+    old = as_json(read(URL, 200, nodes_response({"id": "a"})), "now")["nodes"][0]
     assert (old["reason_code"], old["reason_figures"], old["lag_s"]) == ("", {}, None)

@@ -11,7 +11,7 @@ import trio
 from airclass.domain.tokens import TokenIssuer, TokenKind
 from airclass.ingest import http_server
 from airclass.ingest.http_server import IngestRequest, IngestResponse
-from airclass.run.master_client import LocalMasterClient, open_office
+from airclass.run.master_client import LocalMasterClient, open_master_client
 from relay.base.errors import StartError
 
 DEADLINE_S = 10
@@ -50,12 +50,12 @@ def _json(body: object, status: int = 200) -> IngestResponse:
 
 
 @asynccontextmanager
-async def office(stand_in: StandIn) -> AsyncIterator[LocalMasterClient]:
+async def master_client(stand_in: StandIn) -> AsyncIterator[LocalMasterClient]:
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             port = await nursery.start(http_server.serve, stand_in.answer, "127.0.0.1", 0)
             stand_in.url = f"http://127.0.0.1:{port}"
-            async with open_office(stand_in.url, SECRET) as opened:
+            async with open_master_client(stand_in.url, SECRET) as opened:
                 yield opened
             nursery.cancel_scope.cancel()
 
@@ -72,7 +72,7 @@ def classroom(name: str, status: str = "open", rtmp_url: str = "") -> dict[str, 
 
 
 async def test_its_tokens_are_an_admins_and_a_monitors() -> None:
-    async with office(StandIn()) as opened:
+    async with master_client(StandIn()) as opened:
         issuer = TokenIssuer(SECRET.encode())
         assert issuer.read(opened.admin_token, (TokenKind.ADMIN,), 0.0)
         assert issuer.read(opened.monitor_token, (TokenKind.MONITOR,), 0.0)
@@ -80,14 +80,14 @@ async def test_its_tokens_are_an_admins_and_a_monitors() -> None:
 
 async def test_the_first_open_class_is_taken() -> None:
     known = [classroom("c1", "closed"), classroom("c2", rtmp_url="rtmp://m:1935/live/c2?token=k")]
-    async with office(StandIn(known)) as opened:
+    async with master_client(StandIn(known)) as opened:
         found = await opened.first_class("x", "en")
     assert (found.id, found.is_open, found.code) == ("c2", True, "C2")
     assert found.rtmp_url == "rtmp://m:1935/live/c2?token=k"
 
 
 async def test_without_an_open_class_none_is_made_behind_the_operators_back() -> None:
-    async with office(StandIn([classroom("c1", "retired")])) as opened:
+    async with master_client(StandIn([classroom("c1", "retired")])) as opened:
         found = await opened.first_class("x", "en")
         assert (found.id, found.is_open) == ("c1", False)
         assert found.rtmp_url == "rtmp://m:1935/live/c1"
@@ -95,20 +95,20 @@ async def test_without_an_open_class_none_is_made_behind_the_operators_back() ->
 
 
 async def test_a_refusal_is_a_sentence() -> None:
-    async with office(StandIn()) as opened:
+    async with master_client(StandIn()) as opened:
         with pytest.raises(StartError, match="the master refused POST /api/classrooms with 4"):
             await opened.first_class("x", "en")
 
 
 async def test_a_dead_master_is_a_sentence() -> None:
-    async with open_office("http://127.0.0.1:1", SECRET) as opened:
+    async with open_master_client("http://127.0.0.1:1", SECRET) as opened:
         with trio.fail_after(DEADLINE_S), pytest.raises(StartError, match="does not answer"):
             await opened.call("GET", "/api/users")
 
 
 async def test_playable_means_that_media_came() -> None:
     stand_in = StandIn([classroom("c1")])
-    async with office(stand_in) as opened:
+    async with master_client(stand_in) as opened:
         found = await opened.first_class("x", "en")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: opened.until_playable(found, live=True))
@@ -132,5 +132,5 @@ async def test_playable_means_that_media_came() -> None:
 async def test_for_an_installation_it_is_enough_that_the_relay_knows_the_class() -> None:
     stand_in = StandIn([classroom("c1")])
     stand_in.relay["/t/x/c1/index.m3u8"] = IngestResponse(503)
-    async with office(stand_in) as opened:
+    async with master_client(stand_in) as opened:
         await opened.until_playable(await opened.first_class("x", "en"), live=False)

@@ -6,162 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.player.hlsjs_model import ModelledViewer, ModelRequest, Page, PlayerSettings, RequestKind
+from benchmarks.player.hlsjs_model import ModelledViewer, PlayerSettings, RequestKind
 from benchmarks.player.listing import Listing
 from benchmarks.player.playback import PlaybackState
-from relay.base.errors import PlaylistError
 from relay.core.playlist import (
-    Map,
     MediaPlaylist,
     MultivariantPlaylist,
-    Part,
-    Rendition,
     Segment,
-    ServerControl,
-    Variant,
 )
-
-T0 = 1_800_000_000.0
-PART_S = 0.5
-PARTS = 4
-HOST = "http://a.example/t/tok/class/"
-INDEX = HOST + "index.m3u8"
-
-
-class Origin:
-    """An endless low-latency stream of 0.5 s parts that began at `T0 - 60` and keeps three segments."""
-
-    def __init__(self, *, audio: bool = True, blocking: bool = True, parts: bool = True) -> None:
-        self.audio, self.blocking, self.parts = audio, blocking, parts
-        self.ended_at: int | None = None
-
-    def read(self, body: bytes) -> Page:
-        kind, _, count = body.decode().partition(" ")
-        if kind == "index":
-            return self._index()
-        if kind in ("video", "audio"):
-            return self._listing(int(count))
-        raise PlaylistError(1, "no playlist")
-
-    def _index(self) -> Page:
-        attributes = (("BANDWIDTH", "1"),) + ((("AUDIO", '"a"'),) if self.audio else ())
-        media = Rendition((("TYPE", "AUDIO"), ("GROUP-ID", '"a"'), ("NAME", '"x"'), ("URI", '"audio.m3u8"')))
-        default = Rendition((*media.attributes[:3], ("URI", '"best.m3u8"'), ("DEFAULT", "YES")))
-        return MultivariantPlaylist((Variant("video.m3u8", attributes),), (media, default))
-
-    def _listing(self, count: int) -> Listing:
-        """What is listed once `count` parts exist."""
-        last, left = divmod(count, PARTS)
-        first = max(0, last - 3)
-        segments = tuple(
-            Segment(
-                msn,
-                f"s{msn}.mp4",
-                PART_S * PARTS,
-                self._parts(msn, PARTS) if msn == last - 1 else (),
-                map=Map("init.mp4"),
-                program_date_time_s=self.date_s(msn * PARTS),
-            )
-            for msn in range(first, last)
-        )
-        opened = (
-            Segment(last, "", 0.0, self._parts(last, left), map=Map("init.mp4"))
-            if left and self.parts
-            else None
-        )
-        control = ServerControl(self.blocking, 1.5) if self.parts else ServerControl(self.blocking)
-        return Listing(
-            MediaPlaylist(
-                2,
-                segments,
-                first,
-                part_target_s=PART_S if self.parts else None,
-                server_control=control,
-                open_segment=opened,
-                ended=count == self.ended_at,
-            )
-        )
-
-    def _parts(self, msn: int, count: int) -> tuple[Part, ...]:
-        if not self.parts:
-            return ()
-        return tuple(Part(f"p{msn}.{n}.mp4", PART_S, independent=n == 0) for n in range(count))
-
-    def date_s(self, parts: int) -> float:
-        return T0 - 60 + parts * PART_S
-
-    def count_at(self, now_s: float) -> int:
-        return int((now_s - (T0 - 60)) / PART_S)
-
-
-class Play:
-    """Lets a viewer watch an origin on a line of virtual time; every answer takes `delay_s`."""
-
-    def __init__(self, origin: Origin, taste: PlayerSettings | None = None, delay_s: float = 0.01) -> None:
-        self.origin, self.delay_s = origin, delay_s
-        self.viewer = ModelledViewer(INDEX, origin.read, taste)
-        self.now_s = T0
-        self.log: list[str] = []
-        self.frozen_from_s: float | None = None
-        self.frozen_to_s = T0
-        self._coming: list[tuple[float, int, ModelRequest]] = []
-        self._number = 0
-        self._ask(self.viewer.start(T0))
-
-    def freeze(self, seconds: float) -> None:
-        """The origin makes nothing new from now on; afterwards all of it appears at once."""
-        self.frozen_from_s, self.frozen_to_s = self.now_s, self.now_s + seconds
-
-    def run(self, seconds: float) -> None:
-        until_s = self.now_s + seconds
-        while True:
-            due_s = self.viewer.due_s
-            times = [when for when, _, _ in self._coming] + ([due_s] if due_s is not None else [])
-            if not times or min(times) > until_s:
-                self.now_s = until_s
-                return
-            self.now_s = max(self.now_s, min(times))
-            if due_s is not None and due_s <= self.now_s:
-                self._ask(self.viewer.tick(self.now_s))
-                continue
-            self._coming.sort()
-            _, _, get = self._coming.pop(0)
-            self._ask(self.viewer.answered(get, *self._answer(get), self.now_s))
-
-    def _made(self, now_s: float) -> int:
-        if self.frozen_from_s is not None and self.frozen_from_s <= now_s < self.frozen_to_s:
-            now_s = self.frozen_from_s
-        return self.origin.count_at(now_s)
-
-    def _answer(self, get: ModelRequest) -> tuple[int, bytes]:
-        if get.kind is RequestKind.MULTIVARIANT:
-            return 200, b"index"
-        if get.kind is RequestKind.PLAYLIST:
-            name = "video" if "video" in get.url else "audio"
-            return 200, f"{name} {self._made(self.now_s)}".encode()
-        return 200, b""
-
-    def _ask(self, gets: list[ModelRequest]) -> None:
-        for get in gets:
-            self.log.append(get.url.removeprefix(HOST))
-            self._number += 1
-            self._coming.append((self._ready_s(get), self._number, get))
-
-    def _ready_s(self, get: ModelRequest) -> float:
-        """A blocking request is answered when its part exists."""
-        _, _, query = get.url.partition("?")
-        if not query:
-            return self.now_s + self.delay_s
-        fields = dict(pair.split("=") for pair in query.split("&"))
-        wanted = int(fields["_HLS_msn"]) * PARTS + int(fields.get("_HLS_part", PARTS - 1)) + 1
-        made_s = self.origin.date_s(wanted)
-        if self.frozen_from_s is not None and self.frozen_from_s <= made_s < self.frozen_to_s:
-            made_s = self.frozen_to_s
-        return max(self.now_s, made_s) + self.delay_s
+from tests.harness.modelled_playback import HOST, INDEX, PART_S, PARTS, T0, ModelOrigin, ModelPlayback
 
 
 def test_a_viewer_asks_as_hls_js_does() -> None:
-    play = Play(Origin())
+    play = ModelPlayback(ModelOrigin())
     play.run(0.045)
     assert play.log == [
         "index.m3u8",
@@ -179,7 +36,7 @@ def test_a_viewer_asks_as_hls_js_does() -> None:
 
 
 def test_nothing_is_fetched_twice_and_nothing_left_out() -> None:
-    play = Play(Origin(audio=False))
+    play = ModelPlayback(ModelOrigin(audio=False))
     play.run(20)
     media = [name for name in play.log if name.startswith("p")]
     assert len(media) == len(set(media))
@@ -188,7 +45,7 @@ def test_nothing_is_fetched_twice_and_nothing_left_out() -> None:
 
 
 def test_a_steady_stream_starts_at_once_and_never_stalls() -> None:
-    play = Play(Origin())
+    play = ModelPlayback(ModelOrigin())
     play.run(30)
     facts = play.viewer.finish(play.now_s)
     assert facts.startup_s == pytest.approx(0.05)  # index, playlist, init and two parts
@@ -198,7 +55,7 @@ def test_a_steady_stream_starts_at_once_and_never_stalls() -> None:
 
 
 def test_latency_is_read_from_the_dates() -> None:
-    play = Play(Origin(), PlayerSettings(max_rate=1.0))
+    play = ModelPlayback(ModelOrigin(), PlayerSettings(max_rate=1.0))
     play.run(10)
     facts = play.viewer.finish(play.now_s)
     shown_s = play.origin.date_s(27 * PARTS) + play.viewer.playback.position_s
@@ -207,7 +64,7 @@ def test_latency_is_read_from_the_dates() -> None:
 
 
 def test_a_pause_of_the_origin_is_a_stall_of_its_length_less_the_buffer() -> None:
-    play = Play(Origin(), PlayerSettings(max_rate=1.0))
+    play = ModelPlayback(ModelOrigin(), PlayerSettings(max_rate=1.0))
     play.run(5)
     forward_s = play.viewer.playback.forward_s
     play.freeze(4.0)
@@ -219,7 +76,7 @@ def test_a_pause_of_the_origin_is_a_stall_of_its_length_less_the_buffer() -> Non
 
 
 def test_after_a_stall_the_viewer_catches_up_by_playing_faster() -> None:
-    play = Play(Origin())
+    play = ModelPlayback(ModelOrigin())
     play.run(5)
     play.freeze(4.0)
     play.run(5)
@@ -233,7 +90,7 @@ def test_after_a_stall_the_viewer_catches_up_by_playing_faster() -> None:
 
 
 def test_a_stall_that_lasts_is_counted_at_the_end() -> None:
-    play = Play(Origin())
+    play = ModelPlayback(ModelOrigin())
     play.run(5)
     play.freeze(100.0)
     play.run(20)
@@ -242,7 +99,7 @@ def test_a_stall_that_lasts_is_counted_at_the_end() -> None:
 
 
 def test_an_unchanged_answer_slows_the_questions_down() -> None:
-    origin = Origin(audio=False)
+    origin = ModelOrigin(audio=False)
     viewer = ModelledViewer(INDEX, origin.read)
     (index,) = viewer.start(T0)
     (first,) = viewer.answered(index, 200, b"index", T0)
@@ -255,7 +112,7 @@ def test_an_unchanged_answer_slows_the_questions_down() -> None:
 
 
 def test_without_blocking_or_parts_the_playlist_is_polled() -> None:
-    play = Play(Origin(audio=False, blocking=False, parts=False))
+    play = ModelPlayback(ModelOrigin(audio=False, blocking=False, parts=False))
     play.run(20)
     asked = [name for name in play.log if name.startswith("video")]
     assert len(asked) in (10, 11)
@@ -265,13 +122,13 @@ def test_without_blocking_or_parts_the_playlist_is_polled() -> None:
 
 
 def test_a_wish_for_latency_goes_before_the_hold_back() -> None:
-    play = Play(Origin(), PlayerSettings(latency_s=3.0))
+    play = ModelPlayback(ModelOrigin(), PlayerSettings(latency_s=3.0))
     play.run(10)
     assert play.viewer.playback.facts.latencies_s[-1] == pytest.approx(3.0, abs=0.6)
 
 
 def test_a_bare_media_playlist_is_played() -> None:
-    origin = Origin(audio=False)
+    origin = ModelOrigin(audio=False)
     viewer = ModelledViewer(HOST + "video.m3u8?x=1", origin.read)
     (get,) = viewer.start(T0)
     (again,) = viewer.answered(get, 200, b"video 120", T0)
@@ -284,7 +141,7 @@ def test_a_bare_media_playlist_is_played() -> None:
 
 
 def test_failures_are_counted_and_tried_again() -> None:
-    origin = Origin(audio=False)
+    origin = ModelOrigin(audio=False)
     viewer = ModelledViewer(INDEX, origin.read)
     (index,) = viewer.start(T0)
     assert viewer.answered(index, 503, b"", T0) == []
@@ -300,7 +157,7 @@ def test_failures_are_counted_and_tried_again() -> None:
 
 
 def test_a_playlist_that_lies_is_a_failure() -> None:
-    origin = Origin(audio=False)
+    origin = ModelOrigin(audio=False)
     viewer = ModelledViewer(INDEX, origin.read)
     (index,) = viewer.start(T0)
     (first,) = viewer.answered(index, 200, b"index", T0)
@@ -323,7 +180,7 @@ def test_an_index_without_variants_is_a_failure() -> None:
 
 
 def test_the_end_of_a_class_is_no_stall() -> None:
-    play = Play(Origin())
+    play = ModelPlayback(ModelOrigin())
     play.origin.ended_at = play.origin.count_at(T0 + 5)
     play.run(5.2)
     play.frozen_from_s, play.frozen_to_s = T0 + 5, T0 + 1000
@@ -365,7 +222,7 @@ def test_nothing_is_played_before_every_rendition_is_listed() -> None:
 
 
 def test_a_blink_is_no_stall() -> None:
-    play = Play(Origin(), PlayerSettings(max_rate=1.0))
+    play = ModelPlayback(ModelOrigin(), PlayerSettings(max_rate=1.0))
     play.run(5)
     play.freeze(play.viewer.playback.forward_s + 0.03)
     play.run(10)

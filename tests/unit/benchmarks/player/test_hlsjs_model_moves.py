@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.player.hlsjs_model import MEDIA_RETRIES, ModelRequest, Page, RequestKind
 from relay.core.playlist import MultivariantPlaylist, parse
-from tests.unit.benchmarks.player.test_hlsjs_model import Origin, Play
+from tests.harness.modelled_playback import ModelOrigin, ModelPlayback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ http://b/t/video.m3u8
 """
 
 
-class Cluster(Origin):
+class Cluster(ModelOrigin):
     """Two relays of the same stream."""
 
     def read(self, body: bytes) -> Page:
@@ -32,7 +32,7 @@ class Cluster(Origin):
         return page  # type: ignore[return-value]
 
 
-class Moving(Play):
+class Moving(ModelPlayback):
     """`fails` tells which requests get 410; the manifest names `first` first."""
 
     def __init__(self, fails: Callable[[ModelRequest], bool] = lambda get: False, first: str = "a") -> None:

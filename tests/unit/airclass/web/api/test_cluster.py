@@ -69,9 +69,11 @@ async def test_a_wrong_clock_is_said_once_not_with_every_beat(
 async def test_a_database_that_cannot_be_written_is_said_once_in_its_own_words(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def told() -> list[str]:
-        said = [record.getMessage() for record in caplog.records]
-        return [line for line in said if line.startswith("database.write_failed")]
+    caplog.set_level("INFO")
+
+    def logged() -> list[tuple[str, str]]:
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        return [line for line in lines if line[1].startswith("database.write")]
 
     async with running_master(tmp_path) as control:
         database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
@@ -82,15 +84,42 @@ async def test_a_database_that_cannot_be_written_is_said_once_in_its_own_words(
             while control.services.visits:
                 await trio.sleep(0.05)
         with trio.fail_after(10):
-            while not told():
+            while not logged():
                 await trio.sleep(0.05)
         database.execute("ALTER TABLE away RENAME TO visits")
         database.close()
         with trio.fail_after(10):
-            while len(told()) < 2:
+            while len(logged()) < 2:
                 await trio.sleep(0.05)
-    assert told()[0] == "database.write_failed reason=no such table: visits"
-    assert told()[1:] == ["database.write_failed reason=none any more"]
+    assert logged() == [
+        ("WARNING", "database.write_failed reason=no such table: visits"),
+        ("INFO", "database.write_recovered"),
+    ]
+
+
+async def test_a_database_that_cannot_be_read_is_logged_once_and_then_its_recovery(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def logged() -> list[tuple[str, str]]:
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        return [line for line in lines if line[1].startswith(("database.lost", "database.recovered"))]
+
+    async with running_master(tmp_path) as control:
+        database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
+        database.execute("ALTER TABLE revision RENAME TO away")
+        with trio.fail_after(10):
+            while not logged():
+                await trio.sleep(0.05)
+        database.execute("ALTER TABLE away RENAME TO revision")
+        database.close()
+        with trio.fail_after(10):
+            while len(logged()) < 2:
+                await trio.sleep(0.05)
+    assert [level for level, _ in logged()] == ["WARNING", "INFO"]
+    assert logged()[0][1] == "database.lost reason=OperationalError"
+    assert logged()[1][1] == "database.recovered"
 
 
 async def test_an_unknown_node_is_told_to_register(tmp_path: Path) -> None:

@@ -71,6 +71,11 @@ async def joined(control: InProcessMaster, made: dict[str, Any], name: str = "Ki
     return dict((await control.join(made["code"], name)).json())
 
 
+def subject_of(control: InProcessMaster, body: dict[str, Any]) -> str:
+    services = control.services
+    return services.tokens.read_viewer(body["token"], services.clock.wall_s()).subject
+
+
 def student(body: dict[str, Any]) -> str:
     return f"/ws/student?token={body['token']}"
 
@@ -134,23 +139,22 @@ async def test_students_are_moved_within_a_second_when_their_node_drains(tmp_pat
             assert trio.current_time() - began_s < 1.5
 
 
-async def test_a_waiting_student_keeps_the_seat_while_the_page_is_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("airclass.domain.routing.LEASE_S", 1.0)
+async def test_a_waiting_student_keeps_the_seat_while_the_page_is_open(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         await control.node()
-        body = await joined(control, made)
-        seats = control.services.cluster.nodes.seating.seat_of
-        async with page(control, student(body)) as p:
+        waiting, gone = await joined(control, made, "Kim"), await joined(control, made, "Lee")
+        seating = control.services.cluster.nodes.seating
+        async with page(control, student(waiting)) as p:
             await p.next()
-            with trio.move_on_after(3):
-                while True:
-                    await p.ws.send_message("{}")
-                    await p.next()
-                    await trio.sleep(0.3)
-            assert len(seats) == 1
+            now_s = control.services.clock.now_s()
+            for subject in seating.seat_of:
+                seating.hold(subject, now_s, lease_s=10.0)
+            await p.ws.send_message("{}")
+            while (await p.next())["type"] != "pong":  # the pong: the master has read the ping
+                pass
+            assert seating.expire(now_s + 15.0) == [subject_of(control, gone)]
+            assert list(seating.seat_of) == [subject_of(control, waiting)]
 
 
 async def test_a_silent_page_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,26 +10,13 @@ import trio
 
 from airclass.web.server import hypercorn_server
 from tests.harness.certificates import self_signed
+from tests.harness.hostile_requests import KILLERS, UPGRADE
 from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 SCHOOL = 400
-UPGRADE = f"GET /ws/student HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{KEY}"
-KILLERS = {
-    "bytes after a WebSocket upgrade": f"{UPGRADE}\r\nGET / HTTP/1.1\r\n\r\n".encode(),
-    "bad HTTP2-Settings": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        b"Upgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n"
-    ),
-    "extension that is not ASCII": f"{UPGRADE}Sec-WebSocket-Extensions: \xff\r\n\r\n".encode("latin1"),
-    "path that is not ASCII": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-    "query that is not UTF-8": b"GET /live/x/index.m3u8?token=%ff%fe HTTP/1.1\r\nHost: x\r\n\r\n",
-    "cookie that is not ASCII": b"GET /api/me HTTP/1.1\r\nHost: x\r\nCookie: airclass_session=\xff\r\n\r\n",
-    "HTTP/2 preface and rubbish": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00" * 40,
-}
 
 
 @pytest.mark.parametrize("request_bytes", KILLERS.values(), ids=KILLERS.keys())

@@ -88,7 +88,7 @@ class Rig:
         result, _ = self.delivery.answer(request, address, now_s=self.now_s, wall_s=WALL_S)
         return result
 
-    def reply(self, name: str, **options: object) -> Response:
+    def response(self, name: str, **options: object) -> Response:
         result = self.held_request(name, **options)  # type: ignore[arg-type]
         assert isinstance(result, Response)
         return result
@@ -118,8 +118,8 @@ def rig(**options: object) -> Rig:
     return made
 
 
-def listed(reply: Response) -> MediaPlaylist:
-    found = parse(reply.text.decode())
+def listed(response: Response) -> MediaPlaylist:
+    found = parse(response.text.decode())
     assert isinstance(found, MediaPlaylist)
     return found
 
@@ -193,8 +193,8 @@ def test_a_stream_that_is_not_here() -> None:
 
 
 def test_a_preflight_needs_no_token() -> None:
-    reply = rig().reply("index.m3u8", method=b"OPTIONS", text="x")
-    assert reply.status == 204
+    response = rig().response("index.m3u8", method=b"OPTIONS", text="x")
+    assert response.status == 204
 
 
 # -- who ------------------------------------------------------------------------------------------
@@ -202,16 +202,16 @@ def test_a_preflight_needs_no_token() -> None:
 
 def test_a_viewer_is_found_by_the_token_and_noted() -> None:
     one = rig()
-    one.reply("index.m3u8?CMCD=bl%3D2300")
+    one.response("index.m3u8?CMCD=bl%3D2300")
     (viewer,) = one.delivery.registry
     assert (viewer.token_id, viewer.quality.buffer_ms) == ("t1", 2300)
     one.now_s = 105.0
     assert viewer.rendition == ""
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     assert (viewer.last_s, viewer.rendition) == (105.0, "v0")
     one.window.audio_only = True
     viewer.rendition = "v7"
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     assert viewer.rendition == "v7"  # its sound says nothing of what it watches
     assert len(one.delivery.registry) == 1
 
@@ -226,24 +226,24 @@ def test_a_wrong_token_is_refused() -> None:
 
 def test_what_changes_while_someone_watches_counts_at_once() -> None:
     one = rig()
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     one.delivery.open_stream("class2")
     assert one.refused("v0.m3u8", stream="class2") == 403
     one.admission.revoke(["t1"], [])
     assert one.refused("v0.m3u8") == 403
     one.admission.revoke([], [])
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     one.now_s += 3700
     assert one.refused("v0.m3u8") == 401
 
 
 def test_a_token_in_query_or_header_moves_into_the_path() -> None:
     one = rig()
-    reply = one.reply("index.m3u8?a=1&token=x.y-z_1&b=2", text=None)
-    assert reply.status == 302
-    assert b"Location: /t/x.y-z_1/class1/index.m3u8?a=1&b=2\r\n" in reply.head
-    reply = one.reply("index.m3u8", text=None, bearer="x.y")
-    assert b"Location: /t/x.y/class1/index.m3u8\r\n" in reply.head
+    response = one.response("index.m3u8?a=1&token=x.y-z_1&b=2", text=None)
+    assert response.status == 302
+    assert b"Location: /t/x.y-z_1/class1/index.m3u8?a=1&b=2\r\n" in response.head
+    response = one.response("index.m3u8", text=None, bearer="x.y")
+    assert b"Location: /t/x.y/class1/index.m3u8\r\n" in response.head
 
 
 @pytest.mark.parametrize("query", ["", "?token=", "?token=a/b", "?token=%0d%0aX:1", "?token=a?b", "?x=1"])
@@ -289,7 +289,7 @@ def test_the_operators_pages_are_not_on_the_viewers_port(target: str) -> None:
 @pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
 def test_a_clock_that_jumps_turns_nobody_away_who_watches(jump_s: float) -> None:
     one = rig()
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     request = Request(b"GET", f"/t/{TOKEN}/class1/v0.m3u8".encode(), RequestHeaders())
     result, _ = one.delivery.answer(request, HERE, now_s=one.now_s + 1, wall_s=WALL_S + jump_s)
     assert isinstance(result, Response)
@@ -303,7 +303,7 @@ def test_a_bearer_of_other_letters_is_refused() -> None:
 def test_queries_and_numbers_that_are_different_each_time_leave_nothing_behind() -> None:
     """A flood of distinct addresses must not fill the memory: none of them is a key of anything."""
     one = rig()
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     before = _sizes(one.delivery)
     for number in range(100_000):
         if number % 100:
@@ -323,8 +323,8 @@ def _sizes(delivery: Delivery) -> list[int]:
 
 def test_a_public_relay_lets_everyone_watch_by_address() -> None:
     one = rig(public=True)
-    one.reply("index.m3u8", text=None)
-    one.reply("v0.m3u8", text=None, address="192.0.2.2")
+    one.response("index.m3u8", text=None)
+    one.response("v0.m3u8", text=None, address="192.0.2.2")
     assert one.delivery.registry.count("class1") == 2
 
 
@@ -353,15 +353,15 @@ def test_whoever_wakes_a_stream_on_demand_waits_for_its_first_picture() -> None:
     one.list_parts()
     assert sorted(map(str, one.publish())) == sorted(held_requests)
     assert one.delivery.held == 0
-    replies = {
+    responses = {
         name: one.delivery.resume(held_requests[name], one.now_s) for name in ("index.m3u8", "v0.m3u8")
     }
-    assert b"v0.m3u8" in replies["index.m3u8"].text
-    assert b"#EXT-X-PART" in replies["v0.m3u8"].text
+    assert b"v0.m3u8" in responses["index.m3u8"].text
+    assert b"#EXT-X-PART" in responses["v0.m3u8"].text
     with pytest.raises(RequestError) as caught:
         one.delivery.resume(held_requests["v9.m3u8"], one.now_s)
     assert caught.value.status == 404
-    assert one.reply("index.m3u8").status == 200
+    assert one.response("index.m3u8").status == 200
 
 
 def test_whoever_wakes_a_stream_that_does_not_come_is_told_so() -> None:
@@ -380,32 +380,32 @@ def test_whoever_wakes_a_stream_that_does_not_come_is_told_so() -> None:
 
 def test_the_index_is_the_same_bytes_for_all_until_it_changes() -> None:
     one = rig()
-    first = one.reply("index.m3u8")
-    assert one.reply("index.m3u8?_HLS_msn=99") is first
-    assert one.reply("index.m3u8", text=token("t2")) is first
+    first = one.response("index.m3u8")
+    assert one.response("index.m3u8?_HLS_msn=99") is first
+    assert one.response("index.m3u8", text=token("t2")) is first
     one.stream.describe(
         MultivariantPlaylist((Variant("video.m3u8", (("BANDWIDTH", "2"),)),)), "http://o.example/index.m3u8"
     )
-    assert one.reply("index.m3u8").text != first.text
+    assert one.response("index.m3u8").text != first.text
 
 
 def test_a_playlist_is_the_same_bytes_for_all_until_it_changes() -> None:
     one = rig()
-    plain = one.reply("v0.m3u8")
-    assert one.reply("v0.m3u8", text=token("t2")) is plain
-    packed = one.reply("v0.m3u8", gzip=True)
+    plain = one.response("v0.m3u8")
+    assert one.response("v0.m3u8", text=token("t2")) is plain
+    packed = one.response("v0.m3u8", gzip=True)
     assert gzip.decompress(packed.text) == plain.text
-    assert one.reply("v0.m3u8", text=token("t2"), gzip=True) is packed
+    assert one.response("v0.m3u8", text=token("t2"), gzip=True) is packed
     one.list_parts(3)
-    assert one.reply("v0.m3u8").text != plain.text
+    assert one.response("v0.m3u8").text != plain.text
 
 
 def test_a_player_that_has_it_already_is_told_so() -> None:
     one = rig()
-    tag = one.reply("v0.m3u8").head.partition(b"ETag: ")[2].partition(b"\r\n")[0]
-    assert one.reply("v0.m3u8", if_none_match=b'"old", ' + tag).status == 304
+    tag = one.response("v0.m3u8").head.partition(b"ETag: ")[2].partition(b"\r\n")[0]
+    assert one.response("v0.m3u8", if_none_match=b'"old", ' + tag).status == 304
     one.list_parts(3)
-    assert one.reply("v0.m3u8", if_none_match=tag).status == 200
+    assert one.response("v0.m3u8", if_none_match=tag).status == 200
 
 
 def test_a_playlist_that_does_not_exist() -> None:
@@ -417,7 +417,7 @@ def test_a_playlist_that_does_not_exist() -> None:
 )
 def test_what_is_there_is_answered_now(query: str) -> None:
     one = rig()
-    assert one.reply(f"v0.m3u8?{query}") is one.reply("v0.m3u8")
+    assert one.response(f"v0.m3u8?{query}") is one.response("v0.m3u8")
 
 
 @pytest.mark.parametrize("query", ["_HLS_msn=3", "_HLS_msn=1&_HLS_part=9", "_HLS_part=1", "_HLS_msn=x"])
@@ -427,7 +427,7 @@ def test_what_makes_no_sense_is_refused(query: str) -> None:
 
 def test_directives_mean_nothing_without_low_latency() -> None:
     one = rig(low_latency=False)
-    assert one.reply("v0.m3u8?_HLS_msn=99").status == 200
+    assert one.response("v0.m3u8?_HLS_msn=99").status == 200
 
 
 def test_a_blocking_request_waits_for_its_part() -> None:
@@ -440,9 +440,9 @@ def test_a_blocking_request_waits_for_its_part() -> None:
     one.list_parts(3)
     assert one.publish() == ["connection"]
     assert one.delivery.held == 0
-    reply = one.delivery.resume(held_request, one.now_s)
-    assert reply is one.reply("v0.m3u8")
-    found = listed(reply).open_segment
+    response = one.delivery.resume(held_request, one.now_s)
+    assert response is one.response("v0.m3u8")
+    found = listed(response).open_segment
     assert found is not None
     assert len(found.parts) == 3
 
@@ -462,7 +462,7 @@ def test_at_the_hold_limit_the_playlist_is_sent_as_it_is() -> None:
     assert one.delivery.overdue(held_request.until_s - 0.01) == []
     assert one.delivery.overdue(held_request.until_s) == ["connection"]
     assert one.delivery.held == 0
-    assert one.delivery.resume(held_request, held_request.until_s) is one.reply("v0.m3u8")
+    assert one.delivery.resume(held_request, held_request.until_s) is one.response("v0.m3u8")
 
 
 def test_at_the_hold_limit_the_letter_of_the_specification_can_be_had() -> None:
@@ -511,25 +511,25 @@ def test_whoever_was_revoked_while_held_is_told() -> None:
 
 def test_all_that_is_listed_can_be_had() -> None:
     one = rig()
-    text = listed(one.reply("v0.m3u8"))
+    text = listed(one.response("v0.m3u8"))
     assert text.open_segment is not None
     whole = text.segments[0]
     assert whole.map is not None
     names = [whole.uri, *(p.uri for p in whole.parts), *(p.uri for p in text.open_segment.parts)]
     for name in (*names, whole.map.uri):
-        reply = one.reply(name)
-        assert reply.status == 200
-        assert reply.kind == ("part" if name.count(".") > 1 else "segment")
-        assert one.reply(name, text=token("t2")) is reply
+        response = one.response(name)
+        assert response.status == 200
+        assert response.kind == ("part" if name.count(".") > 1 else "segment")
+        assert one.response(name, text=token("t2")) is response
 
 
 def test_a_range_of_a_segment() -> None:
     one = rig()
     name = f"v0-{one.tag}-0.mp4"
     size = 4 * len(data("p0.0.mp4"))
-    reply = one.reply(name, range=b"bytes=5-9")
-    assert (reply.status, reply.offset, reply.size_bytes) == (206, 5, 5)
-    assert one.reply(name, range=b"bytes=9-5").status == 200
+    response = one.response(name, range=b"bytes=5-9")
+    assert (response.status, response.offset, response.size_bytes) == (206, 5, 5)
+    assert one.response(name, range=b"bytes=9-5").status == 200
     assert one.refused(name, range=f"bytes={size}-".encode()) == 416
 
 
@@ -540,18 +540,18 @@ def test_unknown_objects(name: str) -> None:
 
 def test_a_hinted_part_is_sent_when_it_is_here() -> None:
     one = rig()
-    hint = listed(one.reply("v0.m3u8")).preload_hints[0].uri
+    hint = listed(one.response("v0.m3u8")).preload_hints[0].uri
     held_request = one.held(hint)
     assert held_request.until_s == 100.0 + 9.0
     one.list_parts(3)
     assert one.publish() == ["connection"]
-    reply = one.delivery.resume(held_request, one.now_s)
-    assert (reply.kind, reply.size_bytes) == ("part", len(data("p1.2.mp4")))
+    response = one.delivery.resume(held_request, one.now_s)
+    assert (response.kind, response.size_bytes) == ("part", len(data("p1.2.mp4")))
 
 
 def test_a_hinted_part_that_never_came_is_not_found() -> None:
     one = rig()
-    held_request = one.held(listed(one.reply("v0.m3u8")).preload_hints[0].uri)
+    held_request = one.held(listed(one.response("v0.m3u8")).preload_hints[0].uri)
     assert one.delivery.overdue(109.0) == ["connection"]
     with pytest.raises(RequestError) as caught:
         one.delivery.resume(held_request, 109.0)
@@ -567,7 +567,7 @@ def test_a_draining_relay_moves_players_on_but_lets_segments_flow() -> None:
     one.admission.draining = True
     for name in ("index.m3u8", "v0.m3u8"):
         assert one.refused(name) == 410
-    assert one.reply(f"v0-{one.tag}-0.mp4").status == 200
+    assert one.response(f"v0-{one.tag}-0.mp4").status == 200
     assert one.delivery.everyone(one.stream) == ["connection"]
     with pytest.raises(RequestError) as caught:
         one.delivery.resume(held_request, one.now_s)
@@ -582,7 +582,7 @@ def test_a_class_that_ends_says_so_for_a_minute() -> None:
     one.delivery.end_stream("nothing", one.now_s)
     assert one.publish() == ["connection"]
     assert listed(one.delivery.resume(held_request, one.now_s)).ended
-    assert listed(one.reply("v0.m3u8?_HLS_msn=99&_HLS_part=9")).ended
+    assert listed(one.response("v0.m3u8?_HLS_msn=99&_HLS_part=9")).ended
     one.now_s += 61
     assert one.refused("v0.m3u8") == 410
 
@@ -654,7 +654,7 @@ def test_nobody_waits_for_a_rendition_that_was_never_asked_for() -> None:
 
 def test_the_silent_leave_after_three_target_durations() -> None:
     one = rig()
-    one.reply("v0.m3u8")
+    one.response("v0.m3u8")
     one.delivery.sweep(one.now_s + 9.0)
     assert len(one.delivery.registry) == 1
     one.delivery.sweep(one.now_s + 9.1)

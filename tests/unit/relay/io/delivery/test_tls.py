@@ -9,18 +9,7 @@ import pytest
 
 from relay.base.errors import StartError
 from relay.io.delivery.tls import CHECK_S, TlsContext
-
-
-def make(folder: Path, name: str, *, password: str = "") -> tuple[Path, Path]:
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    secrecy = ["-passout", f"pass:{password}"] if password else ["-nodes"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *secrecy]
-        + ["-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}"],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+from tests.harness.certificates import named
 
 
 def handshake(context: ssl.SSLContext, **client: object) -> tuple[str, str | None, str | None]:
@@ -58,7 +47,7 @@ def replace(target: tuple[Path, Path], source: tuple[Path, Path]) -> None:
 
 
 def test_a_new_certificate_is_taken_and_old_connections_stand(tmp_path: Path) -> None:
-    files, newer = make(tmp_path, "old"), make(tmp_path, "new")
+    files, newer = named(tmp_path, "old"), named(tmp_path, "new")
     holder = TlsContext(*files)
     before = holder.current(0.0)
     assert handshake(before) == ("old", "TLSv1.3", "http/1.1")
@@ -72,7 +61,7 @@ def test_a_new_certificate_is_taken_and_old_connections_stand(tmp_path: Path) ->
 
 
 def test_old_protocols_are_refused(tmp_path: Path) -> None:
-    context = TlsContext(*make(tmp_path, "a")).current(0.0)
+    context = TlsContext(*named(tmp_path, "a")).current(0.0)
     assert handshake(context, maximum_version=ssl.TLSVersion.TLSv1_2)[1] == "TLSv1.2"
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
@@ -80,7 +69,7 @@ def test_old_protocols_are_refused(tmp_path: Path) -> None:
 def test_a_broken_replacement_keeps_the_last_good_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    files, newer = make(tmp_path, "old"), make(tmp_path, "new")
+    files, newer = named(tmp_path, "old"), named(tmp_path, "new")
     holder = TlsContext(*files)
     good = holder.current(0.0)
     files[0].write_text("not a certificate")
@@ -89,7 +78,7 @@ def test_a_broken_replacement_keeps_the_last_good_one(
     assert caplog.text.count("tls.kept") == 1
     files[1].unlink()
     assert holder.current(30.0) is good
-    replace(files, (newer[0], make(tmp_path, "other")[1]))
+    replace(files, (newer[0], named(tmp_path, "other")[1]))
     assert holder.current(40.0) is good
     assert caplog.text.count("tls.kept") == 2
     replace(files, newer)
@@ -97,9 +86,9 @@ def test_a_broken_replacement_keeps_the_last_good_one(
 
 
 def test_what_cannot_be_started_with(tmp_path: Path) -> None:
-    cert, key = make(tmp_path, "a")
-    other = make(tmp_path, "b")[1]
-    locked = make(tmp_path, "c", password="secret")
+    cert, key = named(tmp_path, "a")
+    other = named(tmp_path, "b")[1]
+    locked = named(tmp_path, "c", password="secret")
     rubbish = tmp_path / "rubbish.pem"
     rubbish.write_text("rubbish")
     for pair in ((cert, tmp_path / "absent"), (cert, other), (rubbish, key), (cert, rubbish), locked):

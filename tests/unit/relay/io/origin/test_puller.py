@@ -3,130 +3,19 @@
 from __future__ import annotations
 
 import re
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from relay.base.errors import OriginError
-from relay.core.counters import Counters, StreamFigures
-from relay.core.playlist import ByteRange, MediaPlaylist, Segment, parse, render
-from relay.core.stream.stream import Stream
+from relay.core.playlist import ByteRange, MediaPlaylist, Segment, render
 from relay.io.origin import puller as module
-from relay.io.origin.http_client import OriginClient, OriginLimits, OriginResponse
-from relay.io.origin.puller import Puller
-from tests.harness.builders import MemoryBody, bytes_of, playlist, segment
+from tests.harness.builders import bytes_of, playlist, segment
 from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.fake_origin import HlsOrigin
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from relay.base.cluster_protocol import EpochOffset, EpochRequest
-
-LIMIT_S = 300.0  # of virtual time
-
-
-class NotingUpstream(OriginClient):
-    """A client that notes the addresses of the objects that it has brought."""
-
-    brought: list[str]
-
-    async def get(self, url: str, **how: Any) -> OriginResponse:
-        answer = await super().get(url, **how)
-        if answer.status in (200, 206) and ".m3u8" not in url:
-            self.brought.append(answer.url)
-        return answer
-
-
-class MemoryPuller(Puller):
-    """A puller whose connections go to fakes in memory, by their host."""
-
-    servers: dict[str, FakeServer]
-    brought: list[str]
-
-    def _upstream(self, url: str) -> OriginClient:
-        async def connect(origin: object) -> trio.abc.Stream:
-            return await self.servers[origin.host].connect()  # type: ignore[attr-defined]
-
-        origin_client = NotingUpstream(
-            url, bearer=self._bearer, limits=self._limits, counters=self._counters, connect=connect
-        )
-        origin_client.brought = self.brought
-        return origin_client
-
-
-class Rig:
-    """One stream, pulled from one or two origins in memory."""
-
-    def __init__(self, servers: dict[str, FakeServer], path: str, bearer: str) -> None:
-        self.stream = Stream("class1", self._body, max_bytes=10**8)
-        self.no_room = False
-        self.figures = StreamFigures()
-        self.counters = Counters()
-        self.published: list[tuple[str, int]] = []
-        self.asks: list[EpochRequest] = []
-        self.puller = MemoryPuller(
-            self.stream,
-            tuple(f"http://{host}{path}" for host in servers),
-            bearer=bearer,
-            limits=OriginLimits(),
-            publish=lambda _, window: self.published.append((window.rendition, window.version)),
-            decide=self.decide,
-            figures=self.figures,
-            counters=self.counters.origin,
-            wall=lambda: 1_790_000_000.0 + trio.current_time(),
-        )
-        self.puller.servers = servers
-        self.puller.brought = []
-
-    def _body(self) -> MemoryBody:
-        if self.no_room:
-            raise OSError(24, "Too many open files")
-        return MemoryBody()
-
-    async def decide(self, ask: EpochRequest) -> EpochOffset:
-        self.asks.append(ask)
-        await trio.sleep(0.05)
-        return self.stream.timeline.decide_alone(ask)
-
-    async def until(self, holds: Callable[[], object], within_s: float = 30.0) -> float:
-        """Wait for a condition in virtual time; returns how long it took."""
-        started_s = trio.current_time()
-        with trio.fail_after(within_s):
-            while not holds():
-                await trio.sleep(0.02)
-        return trio.current_time() - started_s
-
-    @property
-    def state(self) -> str:
-        return self.stream.state(trio.current_time())
-
-    def text(self, name: str = "v0") -> MediaPlaylist:
-        listed = parse(self.stream.media_text(self.stream.windows[name]))
-        assert isinstance(listed, MediaPlaylist)
-        return listed
-
-
-@asynccontextmanager
-async def pulling(*origins: HlsOrigin, bearer: str = "", **servers: FakeServer) -> AsyncIterator[Rig]:
-    by_host = {f"origin{n}": o.server for n, o in enumerate(origins)} | servers
-    path = "/live/class1/index.m3u8" if origins else "/index.m3u8"
-    with trio.fail_after(LIMIT_S):
-        async with trio.open_nursery() as nursery:
-            for server in by_host.values():
-                await nursery.start(server.run)
-            rig = Rig(by_host, path, bearer)
-            nursery.start_soon(rig.puller.run)
-            yield rig
-            nursery.cancel_scope.cancel()
-
-
-def objects(origin: HlsOrigin) -> list[str]:
-    return [r.path for r in origin.server.requests if not r.path.endswith(".m3u8")]
+from tests.harness.puller_rig import LIMIT_S, PullerRig, objects, pulling
 
 
 @pytest.mark.parametrize("variant", ["lowLatency", "fmp4", "mpegts"])
@@ -223,7 +112,7 @@ async def test_a_relay_that_starts_late_lists_the_whole_window(
             await nursery.start(late.server.run)
             late.publish()
             await trio.sleep(20)
-            rig = Rig({"origin0": late.server}, "/live/class1/index.m3u8", "")
+            rig = PullerRig({"origin0": late.server}, "/live/class1/index.m3u8", "")
             nursery.start_soon(rig.puller.run)
             await rig.until(lambda: rig.stream.ready)
             assert rig.text().media_sequence == late.playlist("main").media_sequence
@@ -619,7 +508,7 @@ async def test_on_demand_pulls_only_while_someone_asks(autojump_clock: trio.test
     with trio.fail_after(LIMIT_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(origin.server.run)
-            rig = Rig({"origin0": origin.server}, "/live/class1/index.m3u8", "")
+            rig = PullerRig({"origin0": origin.server}, "/live/class1/index.m3u8", "")
             nursery.start_soon(rig.puller.run_on_demand)
             origin.publish()
             await trio.sleep(10)
