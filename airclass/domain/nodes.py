@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from airclass.domain.advice import ClusterSummary, NodeFigures, summarize
 from airclass.domain.health import SILENT_S, Health, NodeStatus, blames_ingest
+from airclass.domain.node_url import read_url
 from airclass.domain.routing import MAX_ZONES, Network, NodeSeats, SeatBook, read_address, read_zone
 from airclass.domain.tokens import is_preview
 from relay.base.errors import RequestError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_NODES = 500
 MAX_NODE_CAPACITY = 100_000
-MAX_URL_CHARS = 300
 MAX_REASON_CHARS = 200
 MISCOUNTS_BEFORE_RESYNC = 3
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -39,6 +39,7 @@ class Node:
     admin_url: str
     version: str
     started_at_s: float
+    peer: str
     health: Health
     site: NodeSeats
     streams: dict[str, StreamReport] = field(default_factory=dict)
@@ -87,11 +88,11 @@ class Nodes:
         """Take a relay in, or raise RequestError with what is wrong with its record."""
         if not _NODE_ID.fullmatch(record.node_id):
             raise RequestError(400, "NODE_ID must be 1 to 63 letters, digits, dots, dashes or underscores.")
-        check_url(record.public_url, "NODE_PUBLIC_URL", peer)
+        public_url = read_url(record.public_url, "NODE_PUBLIC_URL", peer)
         # A relay's own port is on loopback by default: from another machine it is simply not there.
         admin_url = record.admin_url if _is_reachable(record.admin_url, peer) else ""
         if admin_url:
-            check_url(admin_url, "the admin address", peer)
+            admin_url = read_url(admin_url, "the admin address", peer)
         if len(record.zone) > MAX_ZONES:
             raise RequestError(400, f"NODE_ZONE lists more than {MAX_ZONES} networks.")
         try:
@@ -101,7 +102,7 @@ class Nodes:
         old = self.all.get(record.node_id)
         if old is None and len(self.all) >= MAX_NODES:
             raise RequestError(503, f"The cluster already has {MAX_NODES} nodes: remove one first.")
-        if old is not None and self._is_another(old, record, now_s):
+        if old is not None and self._is_another(old, record, public_url, now_s):
             raise RequestError(
                 409, f"Another node with the id {record.node_id} is at work: choose another NODE_ID."
             )
@@ -109,8 +110,9 @@ class Nodes:
         health.registered_at_s = now_s
         node = Node(
             id=record.node_id,
-            public_url=record.public_url.rstrip("/"),
-            admin_url=admin_url.rstrip("/"),
+            public_url=public_url,
+            admin_url=admin_url,
+            peer=peer,
             version=record.version[:40],
             started_at_s=record.started_at_s,
             health=health,
@@ -199,13 +201,9 @@ class Nodes:
             ]
         )
 
-    def _is_another(self, old: Node, record: Registration, now_s: float) -> bool:
+    def _is_another(self, old: Node, record: Registration, public_url: str, now_s: float) -> bool:
         at_work = old.health.silent_s(now_s) < SILENT_S
-        return (
-            at_work
-            and record.started_at_s != old.started_at_s
-            and record.public_url.rstrip("/") != old.public_url
-        )
+        return at_work and record.started_at_s != old.started_at_s and public_url != old.public_url
 
     def _site(self, record: Registration, zone: tuple[Network, ...], old: Node | None) -> NodeSeats:
         site = old.site if old is not None else NodeSeats(record.node_id, 0)
@@ -255,36 +253,11 @@ class Nodes:
         self._drop(node, list(node.viewers))
 
 
-def check_url(url: str, what: str, peer: str) -> None:
-    """Refuse an address that the master must not call: not HTTP, link-local, or foreign loopback.
-
-    Loopback is fine for a relay that itself calls from loopback.
-    """
-    parts, host = urlsplit(""), None
-    try:
-        if len(url) <= MAX_URL_CHARS and url.isprintable():
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query:
-        raise RequestError(400, f"{what} is not an address of the form http://host:port.")
-    if re.search(r'[\s"<>\\]', url):
-        raise RequestError(400, f"{what} holds signs that no address has.")
-    address, caller = read_address(host), read_address(peer)
-    if address is None:
-        return
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        raise RequestError(400, f"{what} is {host}, which is no address that students can reach.")
-    if address.is_loopback and not (caller is not None and caller.is_loopback):
-        raise RequestError(400, f"{what} is {host}, but the node calls from another machine: set its own.")
-
-
 def _is_reachable(url: str, peer: str) -> bool:
     try:
         address, caller = read_address(urlsplit(url).hostname or ""), read_address(peer)
     except ValueError:
-        return True  # check_url says what is wrong
+        return True  # read_url says what is wrong
     if address is None or not address.is_loopback:
         return True
     return caller is not None and caller.is_loopback

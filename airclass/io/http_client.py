@@ -33,17 +33,33 @@ class HttpClient:
         self._client = client
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
 
-    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-        """Return status and body, or raise CallFailed."""
-        return await self._call("GET", url, headers)
+    async def get(
+        self, url: str, headers: Mapping[str, str] | None = None, *, address: str = ""
+    ) -> tuple[int, bytes]:
+        """Return status and body, or raise CallFailed.
+
+        `address` is the one to connect to instead of asking DNS for the name in `url` again.
+        """
+        return await self._call("GET", url, headers, address)
 
     async def post(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Return status and body, or raise CallFailed."""
         return await self._call("POST", url, headers)
 
-    async def _call(self, method: str, url: str, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
+    async def _call(
+        self, method: str, url: str, headers: Mapping[str, str] | None, address: str = ""
+    ) -> tuple[int, bytes]:
         try:
-            async with self._limiter, self._client.stream(method, url, headers=headers) as response:
+            target, more = httpx.URL(url), dict(headers or {})
+            extensions = {}
+            if address:
+                more["Host"] = target.netloc.decode("ascii")
+                extensions = {"sni_hostname": target.host}
+                target = target.copy_with(host=address)
+            async with (
+                self._limiter,
+                self._client.stream(method, target, headers=more, extensions=extensions) as response,
+            ):
                 body = b""
                 stream = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
                 async with aclosing(stream) as chunks:

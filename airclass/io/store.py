@@ -6,8 +6,13 @@ Each write counts `revision` up in its own transaction, so that every master not
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -17,7 +22,7 @@ from sqlalchemy import create_engine, delete, event, exc, func, insert, make_url
 from airclass.domain.classrooms import BlockedStudent, Classroom, ClassStatus
 from airclass.domain.lessons import Lesson
 from airclass.domain.snapshot import Revocation, Snapshot
-from airclass.domain.users import Role, User
+from airclass.domain.users import Role, User, name_key
 from airclass.io import schema
 from airclass.io.migrate import migrate
 from relay.base.cluster_protocol import EpochOffset
@@ -32,6 +37,9 @@ if TYPE_CHECKING:
 
     from airclass.config import MasterSettings
 
+log = logging.getLogger(__name__)
+
+SQLITE_NAME = "airclass.sqlite3"
 MAX_THREADS = 4
 MAX_EVENTS = 1000
 CONNECT_S = 10
@@ -94,13 +102,13 @@ class Store:
 
     async def add_user(self, user: User, event: AuditEvent) -> None:
         """Store a new account; Conflict when the name is taken."""
-        row = {**asdict(user), "name_key": user.name.casefold()}
+        row = {**asdict(user), "name_key": name_key(user.name)}
         await self._write([insert(schema.users).values(row)], event, f"The name {user.name} is taken.")
 
     async def change_user(self, user_id: str, changes: dict[str, object], event: AuditEvent) -> None:
         """Set columns of an account."""
         if "name" in changes:
-            changes = {**changes, "name_key": str(changes["name"]).casefold()}
+            changes = {**changes, "name_key": name_key(str(changes["name"]))}
         statement = update(schema.users).where(schema.users.c.id == user_id).values(changes)
         await self._write([statement], event, "The name is taken.")
 
@@ -315,6 +323,7 @@ def _open(settings: MasterSettings) -> Store:
     try:
         if settings.database_url is None:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep_private(settings.data_dir)
         # a database without an encoding (SQL_ASCII) would answer in bytes
         url = make_url(settings.database)
         is_postgres = url.get_backend_name() == "postgresql"
@@ -336,6 +345,24 @@ def _open(settings: MasterSettings) -> Store:
         engine.dispose()
         raise
     return Store(engine)
+
+
+def _keep_private(data_dir: Path) -> None:
+    """Take the rights of other users of this machine away: the database holds password hashes.
+
+    A new database file, and what SQLite puts beside it, gets the same rights.
+    """
+    database = data_dir / SQLITE_NAME
+    with suppress(FileExistsError):
+        os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    wanted = [(path, 0o600) for path in data_dir.glob(f"{SQLITE_NAME}*")]
+    if data_dir.resolve() != Path.cwd():  # else it may hold more than data
+        wanted.append((data_dir, 0o700))
+    for path, mode in wanted:
+        with suppress(OSError):  # somebody else's, such as root's: it is theirs to decide
+            if stat.S_IMODE(path.stat().st_mode) & ~mode:
+                path.chmod(mode)
+                log.info("data.made_private path=%s mode=%o", path, mode)
 
 
 def _short(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from airclass.domain.body_budget import BodyBudget
 from airclass.domain.classrooms import make_id
 from airclass.domain.lessons import Lesson, first_lessons
 from airclass.domain.load_log import LoadLog
@@ -67,6 +68,7 @@ class Services:
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    bodies: BodyBudget = field(default_factory=BodyBudget)
     code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import column, create_engine, insert, table, text
 
 from airclass.config import load_master
@@ -19,7 +18,8 @@ from airclass.domain.classrooms import BlockedStudent, Classroom, ClassStatus
 from airclass.domain.lessons import Lesson
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
-from airclass.io import migrate
+from airclass.io import schema
+from airclass.io.migrate import migrate
 from airclass.io.store import (
     KEEP_EPOCHS,
     KEEP_LESSONS_S,
@@ -35,8 +35,7 @@ from tests.harness.postgres import Postgres, postgres_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from sqlalchemy import Engine
+    from pathlib import Path
 
     from airclass.config import MasterSettings
 
@@ -56,19 +55,6 @@ OLD_CLASS = {
     "capacity": 30, "language": "ko", "key_hash": "kh", "key_shown": "", "generation": 2,
     "created_at_s": 3.0, "roster": "kim\nlee",
 }  # fmt: skip
-
-
-def at_schema(settings: MasterSettings, revision: str) -> Engine:
-    """Make a database as an earlier release left it; returns its engine."""
-    if settings.database_url is None:
-        settings.data_dir.mkdir(parents=True)
-    engine = create_engine(settings.database)
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
-    with engine.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    return engine
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +143,61 @@ async def test_a_change_writes_its_own_columns_and_only_over_what_it_expects(
     assert (await store.load(0.0)).classrooms["c1"] == kept
     assert await store.revision() == before + 6, "what is refused writes nothing"
     await other.close()
+
+
+async def test_names_that_look_alike_are_one_name(store: Store) -> None:
+    await store.add_user(USER, DID)
+    for number, double in enumerate(("Kim\u3164", "Кim", "ｋｉｍ")):
+        with pytest.raises(WriteConflict, match="taken"):
+            await store.add_user(User(f"d{number}", double, Role.TEACHER), DID)
+
+
+async def test_keys_of_names_of_the_schema_before_are_computed_again(settings: MasterSettings) -> None:
+    """Two accounts may look alike already: both stay, and the older one has the key."""
+    engine = create_engine(settings.database)
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True)
+    migrate(engine, "0001")
+    names = {"u1": "Kim", "u2": "Кim", "u3": "e\u0301mile", "u4": "\u3164", "u5": "ＬＥＥ"}
+    with engine.begin() as connection:
+        for number, (user_id, name) in enumerate(names.items()):
+            row = {"id": user_id, "name": name, "name_key": name.casefold(), "created_at_s": number}
+            kept = {"role": "teacher", "password_hash": "", "generation": 0, "disabled": False}
+            connection.execute(insert(schema.users).values({**row, **kept}))
+    engine.dispose()
+    store = await open_store(settings)
+    assert {u.id: u.name for u in (await store.load(0.0)).users.values()} == names
+    engine = create_engine(settings.database)
+    with engine.connect() as connection:
+        keys = {row[0]: row[1] for row in connection.execute(text("SELECT id, name_key FROM users"))}
+    engine.dispose()
+    assert keys == {"u1": "kim", "u2": "kim\nu2", "u3": "émile", "u4": "", "u5": "lee"}
+    with pytest.raises(WriteConflict, match="taken"):
+        await store.add_user(User("u6", "lee", Role.TEACHER), DID)
+    await store.close()
+
+
+@pytest.mark.parametrize("before", [None, 0o755, 0o777])
+async def test_the_database_and_its_folder_are_their_owners_alone(tmp_path: Path, before: int | None) -> None:
+    """Everybody on the machine could read the password hashes where no umask forbade it."""
+    folder = tmp_path / "data"
+    if before is not None:
+        folder.mkdir(mode=before)
+        folder.chmod(before)
+        (folder / "airclass.sqlite3").touch(mode=0o644)
+    settings = load_master({**SECRETS, "DATA_DIR": str(folder)})
+    previous = os.umask(0)
+    try:
+        store = await open_store(settings)
+        await store.add_user(USER, DID)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("airclass.sqlite3*")}
+        await store.close()
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes.pop("airclass.sqlite3.lock", None)
+    assert set(modes) == {"airclass.sqlite3", "airclass.sqlite3-wal", "airclass.sqlite3-shm"}
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_postgresql_without_an_encoding_keeps_korean(postgres: Postgres) -> None:
@@ -303,7 +344,10 @@ async def test_the_migrations_make_what_the_code_describes(store: Store, setting
 async def test_a_class_of_the_schema_before_lessons_is_kept_and_an_ended_one_is_retired(
     settings: MasterSettings,
 ) -> None:
-    made = await trio.to_thread.run_sync(at_schema, settings, "0001")
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True)
+    made = create_engine(settings.database)
+    migrate(made, "0005")
     classrooms = table("classrooms", *(column(name) for name in OLD_CLASS))
     with made.begin() as connection:
         for number, status in enumerate(("open", "closed", "ended")):

@@ -85,7 +85,12 @@ class FakeRelay:
 
     async def register(self) -> Orders:
         """Introduce this node."""
-        record = Registration(
+        self.orders = await self.call("register", self.registration(), Orders)
+        return self.orders
+
+    def registration(self) -> Registration:
+        """Return what `register` sends."""
+        return Registration(
             self.node_id,
             self.public_url,
             self.admin_url,
@@ -96,8 +101,6 @@ class FakeRelay:
             self.started_at_s,
             self.epochs,
         )
-        self.orders = await self.call("register", record, Orders)
-        return self.orders
 
     def heartbeat(self, *, full: bool = False) -> Heartbeat:
         """Return the next beat: new viewers since the last one, or all of them."""

@@ -13,7 +13,7 @@ from airclass.domain.device_cookies import DEVICE_S
 from airclass.domain.rate_limits import Attempt
 from airclass.domain.snapshot import Revocation
 from airclass.domain.tokens import LINK_S, SESSION_S, TokenKind
-from airclass.domain.users import Role, User, clean_name
+from airclass.domain.users import Role, User, clean_name, name_key
 from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
 from airclass.web.api.schemas import LinkOut, LoginIn, MeOut, UserIn, UserOut, UserPatch, UserRow, UsersOut
@@ -177,10 +177,9 @@ def count_try(call: RequestContext, what: str, who: str, device: str = "") -> Ca
 async def check_password(call: RequestContext, username: str, password: str) -> User:
     """Return the account, or refuse in the same time whether it exists or not."""
     services = call.services
-    name = clean_name(username).casefold()
-    user = services.cluster.view.by_name.get(name)
+    user = services.cluster.view.find_user(username)
     device = read_device(services, call.request, user.id) if user is not None else ""
-    forgive = count_try(call, "login", name, device)
+    forgive = count_try(call, "login", name_key(username), device)
     stored = user.password_hash if user is not None and not user.disabled else ""
     if not await services.passwords.matches(password, stored) or user is None:
         services.metrics.error("wrong-password")

@@ -266,7 +266,7 @@ def _name(text: str) -> str:
 
 
 def _roster(names: list[str]) -> frozenset[str]:
-    return frozenset(clean_name(n).casefold() for n in names if clean_name(n))
+    return frozenset(clean_name(n) for n in names if clean_name(n))
 
 
 def _teachers(services: Services, user_ids: list[str]) -> frozenset[str]:

@@ -194,6 +194,7 @@ def _signed(call: RequestContext, record: type[R]) -> tuple[str, R]:
         if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
             log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
         raise ApiProblem(401, exc.reason, "bad-signature") from None
+    services.bodies.trust(call.address)
     try:
         return node_id, msgspec.json.decode(call.raw, type=record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -234,13 +235,20 @@ ROUTES = (
     ),
     _machine("POST", "/cluster/heartbeat", heartbeat, "A relay's state.", body=Heartbeat, answer=Orders),
     _machine(
-        "POST", "/cluster/watch", watch, "A relay waits for new orders.", body=OrdersPoll, answer=Orders
+        "POST",
+        "/cluster/watch",
+        watch,
+        "A relay waits for new orders.",
+        body=OrdersPoll,
+        answer=Orders,
+        max_bytes=route.SHORT_CALL_BYTES,
     ),
     _machine(
         "POST",
         "/cluster/epoch",
         epoch,
         "The numbers of a new origin session.",
+        max_bytes=route.SHORT_CALL_BYTES,
         body=EpochRequest,
         answer=EpochOffset,
     ),
