@@ -159,6 +159,11 @@ class Cluster:
         """Return the class's ledger."""
         return self._ledgers.setdefault(classroom_id, ClassroomState())
 
+    def guests_with(self, guest: Student) -> list[Student]:
+        """Return everybody of the same class and device, which is a known one."""
+        same = (guest.classroom_id, guest.device_hash)
+        return [g for g in self.guests.values() if (g.classroom_id, g.device_hash) == same]
+
     def viewers(self, classroom_id: str) -> int:
         """Return how many students are in the class (seated or on their way)."""
         ledger = self._ledgers.get(classroom_id)

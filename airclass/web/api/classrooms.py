@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from msgspec import UNSET
 from airclass.domain.classrooms import (
     CODE_CHARS,
     KEY_BYTES,
+    BlockedStudent,
     Classroom,
     ClassStatus,
     hash_key,
@@ -22,10 +24,20 @@ from airclass.domain.classrooms import (
 from airclass.domain.lessons import Lesson, running_lesson
 from airclass.domain.snapshot import Revocation
 from airclass.domain.tokens import VIEWER_TOKEN_S
-from airclass.domain.users import clean_name
+from airclass.domain.users import Role, clean_name
 from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
-from airclass.web.api.schemas import ClassesOut, ClassIn, ClassOut, ClassPatch, KickIn, LessonOut, ViewersOut
+from airclass.web.api.schemas import (
+    ClassesOut,
+    ClassIn,
+    ClassOut,
+    ClassPatch,
+    KickIn,
+    LessonOut,
+    TeacherOut,
+    TeachersOut,
+    ViewersOut,
+)
 from airclass.web.http import route
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import ApiResponse, CorsRule
@@ -33,12 +45,14 @@ from airclass.web.http.route import ApiResponse, CorsRule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airclass.domain.cluster import Student
     from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
 
 log = logging.getLogger(__name__)
 
 MAX_CLASSES = 20_000
+MAX_BLOCKED = 200
 CODE_TRIES = 5
 
 
@@ -203,22 +217,64 @@ async def list_viewers(call: RequestContext) -> ViewersOut:
 
 
 async def kick(call: RequestContext) -> ApiResponse:
-    """Take one student out of a class; their token is refused everywhere."""
+    """Take one student out of a class; their token is refused everywhere, and with `block` they stay out."""
     form: KickIn = call.body
     services, classroom = call.services, call.classroom()
     guest = services.cluster.guests.get(form.subject)
     if guest is None or guest.classroom_id != classroom.id:
         raise ApiProblem(404, "There is no such student in this class.")
-    until_s = max(services.clock.wall_s(), min(guest.until_s, services.clock.wall_s() + VIEWER_TOKEN_S))
-    try:
-        await services.store.revoke(
-            [Revocation("subject", form.subject, until_s + 60)],
-            services.event(call.who, "class.kick", classroom.id, guest.name),
-        )
-    except WriteConflict:
-        pass  # kicked already
+    if form.block:
+        await _block(call, guest)
+    # Somebody who is kept out goes with all their tabs.
+    tabs = [guest] if not (form.block and guest.device_hash) else services.cluster.guests_with(guest)
+    for tab in tabs:
+        wall_s = services.clock.wall_s()
+        until_s = max(wall_s, min(tab.until_s, wall_s + VIEWER_TOKEN_S))
+        with suppress(WriteConflict):  # kicked already
+            await services.store.revoke(
+                [Revocation("subject", tab.subject, until_s + 60)],
+                services.event(call.who, "class.kick", classroom.id, tab.name),
+            )
     await services.reload()
     return ApiResponse(None, 204)
+
+
+async def _block(call: RequestContext, guest: Student) -> None:
+    services, classroom = call.services, call.classroom()
+    known = services.cluster.view.blocked.get(classroom.id, ())
+    if len(known) >= MAX_BLOCKED:
+        raise ApiProblem(409, f"This class keeps {MAX_BLOCKED} people out already: let some in first.")
+    person = BlockedStudent(
+        make_id(services.entropy(8), "b"),
+        classroom.id,
+        guest.name,
+        guest.device_hash,
+        services.clock.wall_s(),
+    )
+    await services.store.block_student(
+        person, services.event(call.who, "class.block", classroom.id, guest.name)
+    )
+
+
+async def unblock(call: RequestContext) -> ApiResponse:
+    """Let a blocked student in again."""
+    services, classroom = call.services, call.classroom()
+    known = services.cluster.view.blocked.get(classroom.id, ())
+    person = next((b for b in known if b.id == call.params["blocked_id"]), None)
+    if person is None:
+        raise ApiProblem(404, "This student is not kept out of the class.")
+    await services.store.unblock_student(
+        classroom.id, person.id, services.event(call.who, "class.unblock", classroom.id, person.name)
+    )
+    await services.reload()
+    return ApiResponse(None, 204)
+
+
+async def list_teachers(call: RequestContext) -> TeachersOut:
+    """Return everybody who may teach a class with others."""
+    users = call.services.cluster.view.users.values()
+    able = [u for u in users if u.role is Role.TEACHER and not u.disabled and u.id != call.who.user_id]
+    return TeachersOut([TeacherOut(u.id, u.name) for u in sorted(able, key=lambda u: (u.name, u.id))])
 
 
 async def _set_status(call: RequestContext, action: str, status: ClassStatus) -> ClassOut:
@@ -338,6 +394,10 @@ ROUTES = (
         body=KickIn,
         status=204,
         max_bytes=route.SMALL_BYTES,
-        problems=(400, 404),
+        problems=(400, 404, 409),
+    ),
+    _route("DELETE", f"{_ONE}/blocked/<blocked_id>", unblock, "Let a blocked student in again.", status=204),
+    _route(
+        "GET", "/api/teachers", list_teachers, "Who may be a co-teacher.", answer=TeachersOut, problems=()
     ),
 )

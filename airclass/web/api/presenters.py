@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 
 from airclass.domain.playback_quality import quality
 from airclass.domain.steering import Pathway
-from airclass.web.api.schemas import ClassOut, LessonOut, NodeOut, NodesOut, PathwayOut, SummaryOut, ViewerOut
+from airclass.web.api.schemas import (
+    BlockedOut,
+    ClassOut,
+    LessonOut,
+    NodeOut,
+    NodesOut,
+    PathwayOut,
+    SummaryOut,
+    ViewerOut,
+)
 
 if TYPE_CHECKING:
     from airclass.domain.classrooms import Classroom
@@ -102,6 +111,9 @@ def class_out(services: Services, classroom: Classroom, base_url: str, key: str 
         co_teachers=sorted(classroom.co_teachers),
         roster=sorted(classroom.roster),
         starts_when_live=classroom.starts_when_live,
+        blocked=[
+            BlockedOut(b.id, b.name, iso(b.blocked_at_s)) for b in cluster.view.blocked.get(classroom.id, ())
+        ],
         lesson=lesson_out(lesson) if lesson is not None else None,
         stream_key=key,
         rtmp_url=f"{server}/{classroom.id}?token={key}" if key else "",

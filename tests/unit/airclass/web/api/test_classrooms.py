@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from airclass.domain import lessons
+from airclass.domain.users import Role
+from airclass.web.api import classrooms as api
 from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
@@ -222,6 +224,67 @@ async def test_a_kicked_student_is_refused_everywhere_within_a_second(tmp_path: 
         assert (
             await control.call("POST", f"{path}/kick", {"subject": "x"}, control.admin)
         ).status_code == 404
+
+
+async def test_a_blocked_student_stays_out_by_name_and_by_device_until_they_are_let_in(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        path = f"/api/classrooms/{made['id']}"
+        first = (await control.join(made["code"], "김 민준", device="phone")).json()
+        tab = (await control.join(made["code"], "Other", device="phone")).json()
+        lee = (await control.join(made["code"], "Lee", device="laptop")).json()
+        viewers = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+        subject = next(v["subject"] for v in viewers if v["name"] == "김 민준")
+        kicked = await control.call(
+            "POST", f"{path}/kick", {"subject": subject, "block": True}, control.admin
+        )
+        assert kicked.status_code == 204
+        for joined, status in ((first, 403), (tab, 403), (lee, 200)):
+            headers = {"Authorization": f"Bearer {joined['token']}"}
+            assert (await control.call("POST", "/api/renew", None, headers)).status_code == status
+        for name, device in (("김민준", ""), ("김민준", "tablet"), ("Park", "phone")):
+            refused = await control.join(made["code"], name, device=device)
+            assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (403, "blocked")
+        assert (await control.join(made["code"], "Park", device="tablet")).status_code == 200
+        other = await control.classroom()
+        assert (await control.join(other["code"], "김민준", device="phone")).status_code == 200
+        (person,) = (await control.call("GET", path, None, control.admin)).json()["blocked"]
+        assert person["name"] == "김 민준"
+        url = f"{path}/blocked/{person['id']}"
+        assert (await control.call("DELETE", url, None, control.admin)).status_code == 204
+        assert (await control.call("DELETE", url, None, control.admin)).status_code == 404
+        assert (await control.join(made["code"], "김민준", device="phone")).status_code == 200
+
+
+async def test_the_people_that_a_class_keeps_out_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_BLOCKED", 1)
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        path = f"/api/classrooms/{made['id']}"
+        statuses = []
+        for name in ("Kim", "Lee"):
+            await control.join(made["code"], name)
+            viewers = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+            body = {"subject": viewers[-1]["subject"], "block": True}
+            statuses.append((await control.call("POST", f"{path}/kick", body, control.admin)).status_code)
+        assert statuses == [204, 409]
+
+
+async def test_teachers_choose_their_co_teachers_from_all_teachers(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        kim = await control.teacher("Kim")
+        await control.teacher("Boss", Role.ADMIN)
+        await control.teacher("Lee")
+        shown = (await control.call("GET", "/api/teachers", None, kim)).json()
+        assert shown == {"teachers": [{"id": "ulee", "name": "Lee"}]}
+        assert (await control.call("GET", "/api/teachers")).status_code == 401
+        assert (await control.call("GET", "/api/teachers", None, control.monitor)).status_code == 403
 
 
 async def test_a_kick_is_for_the_token_not_for_the_name_and_a_list_of_names_keeps_out(tmp_path: Path) -> None:
