@@ -304,6 +304,15 @@ def test_leaving_classes_are_named_for_a_while(status: ClassStatus) -> None:
     assert w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"]).closed == ()
 
 
+def test_the_tabs_of_one_device_are_found_in_their_class() -> None:
+    w = World()
+    people = (("a", "c1", "d1"), ("b", "c1", "d1"), ("c", "c2", "d1"), ("d", "c1", ""))
+    for subject, stream, device_hash in people:
+        guest = Student(subject, stream, "", 1.0, 9e9, False, device_hash)
+        w.cluster.admit(guest, f"0-{subject}", None, w.now_s)
+    assert [g.subject for g in w.cluster.guests_with(w.cluster.guests["a"])] == ["a", "b"]
+
+
 def streams_ordered_ended(w: World) -> dict[str, bool]:
     orders = w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"])
     return {s.stream: s.ended for s in orders.streams}
