@@ -100,17 +100,14 @@ class Epochs:
             # Nobody lists a number twice: the new session starts above what any relay has shown.
             offset = next_msn - min(a.first_msn for a in asks)
             discontinuity_seq = max(a.next_discontinuity_seq for a in asks)
-        # Both targets are pinned by a stream's first session (RFC 8216bis §6.2.1).
-        earlier = self.of(stream)
-        target_s = max((e.target_duration_s for e in earlier), default=0)
-        part_s = max((e.part_target_s for e in earlier), default=0.0)
+        # Each relay's proposal covers what it still lists of earlier sessions.
         base = EpochOffset(
             stream,
             key,
             offset,
             discontinuity_seq,
-            target_s or max(a.target_duration_s for a in asks),
-            part_s or max(a.part_target_s for a in asks),
+            max(a.target_duration_s for a in asks),
+            max(a.part_target_s for a in asks),
         )
         self._keep(base)
         return base

@@ -18,8 +18,8 @@ WATCH_S = 20.0
 class EpochOffset(msgspec.Struct, frozen=True):
     """The number line of one origin session: viewers' sequence = origin's sequence + `offset`.
 
-    `target_duration_s` and `part_target_s` are what the first ask of the stream proposed: they
-    stay for the life of the stream (0: not known).
+    `target_duration_s` and `part_target_s` are the most that a relay proposed: they stay for the life of
+    the session (0: not known).
     """
 
     stream: str

@@ -1,11 +1,14 @@
 // Runs the player of a page: starts it when the stream is live, samples it, applies recovery actions, and
 // holds the state that the controls show.
 import type { Quality } from '../api/types';
-import { PlayOut } from './playOut';
 import { createPlayer } from '../player/createPlayer';
+import { PictureWatch, type PictureProblem } from '../player/pictureWatch';
 import { Recovery, type RecoveryAction } from '../player/recovery';
 import { PlaybackStats, type Cause } from '../player/playbackStats';
 import type { FaultKind, CreatePlayer, Player, Sample } from '../player/types';
+import { exposeFigures } from './playbackFigures';
+import { PlayOut } from './playOut';
+import { randomId } from './randomId';
 
 export { preloadPlayer } from '../player/createPlayer';
 
@@ -15,6 +18,8 @@ const BEHIND_LIVE_S = 6;
 const NEAR_LIVE_S = 1;
 const RELOAD_FIRST_MS = 300;
 const RELOAD_SPREAD_MS = 3_000;
+/** The teacher may choose another codec meanwhile. */
+const CODEC_RETRY_MS = 20_000;
 
 export interface PlaybackOptions {
   video: HTMLVideoElement;
@@ -34,6 +39,7 @@ export class Playback {
   /** The autoplay policy requires a tap before the browser plays sound, or before it plays at all. */
   needsTap = $state<'no' | 'sound' | 'play'>('no');
   stalled = $state(false);
+  pictureProblem = $state<PictureProblem>('none');
   latency_s = $state<number | null>(null);
   window_s = $state.raw<{ start_s: number; end_s: number } | null>(null);
   position_s = $state(0);
@@ -52,12 +58,13 @@ export class Playback {
   #recovery = new Recovery();
   #live = false;
   readonly #playOut: PlayOut;
+  readonly #pictureWatch = new PictureWatch();
   #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
   #reload: ReturnType<typeof setTimeout> | undefined;
   #destroyed = false;
-  readonly #sessionId = sessionId();
+  readonly #sessionId = randomId();
 
   get video(): HTMLVideoElement {
     return this.options.video;
@@ -87,7 +94,7 @@ export class Playback {
     const returned = live && !this.#live;
     this.#live = live;
     if (!returned) return;
-    if (this.#player === null) await this.#createPlayer();
+    if (this.#player === null || this.pictureProblem === 'codec') await this.#createPlayer();
     else if (this.last !== null && this.last.buffer_s < 0.5) this.#player.startLoad();
   }
 
@@ -202,6 +209,7 @@ export class Playback {
   readonly #onPlaying = (): void => {
     this.started = true;
     this.playing = true;
+    if (this.pictureProblem === 'codec') this.pictureProblem = 'none';
   };
 
   readonly #onPlay = (): void => {
@@ -232,7 +240,11 @@ export class Playback {
     // Do not use the engine's latency: just after a seek it is still that of the old position.
     if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
       this.following = true;
-    this.#publish(sample);
+    exposeFigures(this.options.video, sample, this.stats, this.quality);
+    const isMissing = this.#live && this.needsTap !== 'play' && (this.stalled || !this.started);
+    const late = this.#pictureWatch.isLate(isMissing, SAMPLE_MS);
+    if (this.pictureProblem === 'codec') return;
+    this.pictureProblem = late ? 'no-picture' : 'none';
     // The recovery also watches the start, before the first frame.
     this.#act(
       this.#recovery.sampled(
@@ -243,18 +255,12 @@ export class Playback {
     );
   }
 
-  /** Expose figures as data attributes of the video element, for tests and support. */
-  #publish(sample: Sample): void {
-    const { dataset } = this.options.video;
-    dataset.latencyS = sample.latency_s?.toFixed(2) ?? '';
-    dataset.bufferS = sample.buffer_s.toFixed(2);
-    dataset.stalls = String(this.stats.stalls);
-    dataset.stalledMs = String(Math.round(this.stats.stalled_ms));
-    dataset.pathway = sample.pathway ?? '';
-    dataset.quality = this.quality;
-  }
-
   #fault(kind: FaultKind): void {
+    if (kind === 'codec') {
+      this.pictureProblem = 'codec';
+      this.#reloadLater('rebuild', CODEC_RETRY_MS);
+      return;
+    }
     this.#act(this.#recovery.fault(kind, Date.now()));
   }
 
@@ -277,7 +283,7 @@ export class Playback {
   }
 
   /** Reload after a random delay, because after the loss of a relay a whole class reloads. */
-  #reloadLater(action: 'reload' | 'rebuild'): void {
+  #reloadLater(action: 'reload' | 'rebuild', after_ms = RELOAD_FIRST_MS): void {
     clearTimeout(this.#reload);
     this.#reload = setTimeout(
       async () => {
@@ -287,13 +293,7 @@ export class Playback {
         this.#player?.load(this.options.url());
         await this.play();
       },
-      RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS,
+      after_ms + Math.random() * RELOAD_SPREAD_MS,
     );
   }
-}
-
-/** A random CMCD session id: it groups the requests of one tab and does not identify a person. */
-function sessionId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

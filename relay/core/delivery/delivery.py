@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from relay.core.delivery.response import CorsHeaders
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
     from relay.core.stream.window import Window
     from relay.core.viewers.admission import Admission
 
@@ -86,7 +87,7 @@ class Delivery:
         cors: CorsHeaders,
         new_body: Callable[[], Body],
         *,
-        max_stream_bytes: int,
+        budget: MemoryBudget,
         strip_audio_independent: bool = True,
         answer_at_hold_limit: bool = True,
         salt: str = "",
@@ -99,7 +100,7 @@ class Delivery:
         self._playlist_caches: dict[str, PlaylistCache] = {}
         self._media_responses = MediaResponses()
         self._new_body = new_body
-        self._max_stream_bytes = max_stream_bytes
+        self._budget = budget
         self._strip = strip_audio_independent
         self._answer_at_limit = answer_at_hold_limit
         self._salt = salt
@@ -114,7 +115,7 @@ class Delivery:
             stream = Stream(
                 name,
                 self._new_body,
-                max_bytes=self._max_stream_bytes,
+                budget=self._budget,
                 strip_audio_independent=self._strip,
                 salt=self._salt,
             )
@@ -128,6 +129,8 @@ class Delivery:
         if stream is None:
             return []
         stream.refused = True
+        for window in stream.windows.values():
+            window.release()
         waited = self.everyone(stream)
         del self._playlist_caches[name]
         self._ended_s.pop(name, None)
@@ -213,6 +216,7 @@ class Delivery:
         self, request: Request, viewer: Viewer, stream: Stream, name: str, query: bytes, now_s: float
     ) -> Response | HeldRequest:
         if self.admission.draining:
+            viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
             raise RequestError(410, "this lesson is over")
@@ -337,6 +341,7 @@ class Delivery:
         if held_request.viewer.refused is not None:
             raise held_request.viewer.refused
         if held_request.stream.refused or self.admission.draining:
+            held_request.viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if not held_request.stream.ready:
             why = (

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
 
 MAX_RENDITIONS = 16
 VERSION = 10
@@ -53,7 +54,7 @@ class Stream:
         name: str,
         new_body: Callable[[], Body],
         *,
-        max_bytes: int,
+        budget: MemoryBudget,
         strip_audio_independent: bool = True,
         salt: str = "",
     ) -> None:
@@ -71,7 +72,7 @@ class Stream:
         self.ended = False
         self.refused = False
         self._new_body = new_body
-        self._max_bytes = max_bytes
+        self._budget = budget
         self._strip = strip_audio_independent
         self._multivariant = pl.MultivariantPlaylist()
 
@@ -127,7 +128,7 @@ class Stream:
                     source.id,
                     self.timeline,
                     self._new_body,
-                    max_bytes=self._max_bytes,
+                    budget=self._budget,
                     audio_only=source.audio,
                     strip_audio_independent=self._strip,
                 )
@@ -147,9 +148,17 @@ class Stream:
 
     def forget_media(self) -> None:
         """Drop what is held, keep the numbers: pulling stops for a while."""
+        for window in self.windows.values():
+            window.release()
         self.windows.clear()
         self.sources = ()
         self.session_lost = True
+
+    def is_idle(self, now_s: float, keep_s: float) -> bool:
+        """Tell whether media is held for nobody: its session is over, and for so long nobody has watched."""
+        if not self.session_lost or self.ended or now_s - self.asked_s < keep_s:
+            return False
+        return self.lag_s(now_s) >= keep_s
 
     # -- to viewers -----------------------------------------------------------------------
 
@@ -179,6 +188,11 @@ class Stream:
         dates = (window.seen_until_s for window in self.windows.values())
         return max((date_s for date_s in dates if date_s is not None), default=None)
 
+    @property
+    def longest_listed_s(self) -> float:
+        """The longest segment that any rendition lists, in seconds."""
+        return max((window.longest_listed_s for window in self.windows.values()), default=0.0)
+
     def window_of(self, name: str) -> Window | None:
         """Return the window to which a playlist or object name belongs."""
         rendition = name.partition("-")[0] if "-" in name else name.removesuffix(".m3u8")
@@ -194,7 +208,7 @@ class Stream:
 
     def media_playlist(self, window: Window) -> pl.MediaPlaylist:
         """Return one rendition's playlist as a value."""
-        pins = self.timeline.pins
+        pins = window.pins or self.timeline.pins
         assert pins is not None
         low_latency = pins.part_target_s > 0
         listed = window.listed

@@ -43,11 +43,16 @@ class Epoch:
     offset: int
     discontinuity_seq: int
     tag: str
+    pins: PinnedDurations | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedDurations:
-    """Durations that stay for the life of a stream; `part_target_s` is 0.0 without low latency."""
+    """Durations that stay for the life of an epoch; `part_target_s` is 0.0 without low latency.
+
+    A new epoch begins with a discontinuity and may bring others: an encoder that was set right, or wrong,
+    between two sessions (docs/decisions/target-duration.md).
+    """
 
     target_duration_s: int
     part_target_s: float
@@ -98,17 +103,28 @@ class Timeline:
 
     def bases(self) -> tuple[EpochOffset, ...]:
         """Return the epochs as the records that the master keeps."""
-        pins = self.pins or PinnedDurations(0, 0.0)
+        none = PinnedDurations(0, 0.0)
         return tuple(
             EpochOffset(
-                self.stream, e.key, e.offset, e.discontinuity_seq, pins.target_duration_s, pins.part_target_s
+                self.stream,
+                e.key,
+                e.offset,
+                e.discontinuity_seq,
+                (e.pins or self.pins or none).target_duration_s,
+                (e.pins or self.pins or none).part_target_s,
             )
             for e in self._epochs.values()
         )
 
-    def ask(self, key: str, first_msn: int, playlist: MediaPlaylist) -> EpochRequest:
-        """Return what the master must know to give a new session its numbers."""
-        pins = self.pins or propose_pins(playlist)
+    def ask(
+        self, key: str, first_msn: int, playlist: MediaPlaylist, *, longest_listed_s: float = 0.0
+    ) -> EpochRequest:
+        """Return what the master must know to give a new session its numbers.
+
+        `longest_listed_s` is the longest segment that viewers are shown now: it stays in the list beside
+        those of the new session, so the target duration of both must cover it (RFC 8216bis §4.4.3.1).
+        """
+        pins = propose_pins(playlist, longest_listed_s)
         return EpochRequest(
             stream=self.stream,
             key=key,
@@ -131,10 +147,10 @@ class Timeline:
         )
 
     def adopt(self, base: EpochOffset) -> Epoch:
-        """Take a session's numbers and pin the durations with the first one; returns the epoch."""
-        if self.pins is None and base.target_duration_s:
+        """Take a session's numbers and durations; returns the epoch."""
+        if base.target_duration_s:
             self.pins = PinnedDurations(base.target_duration_s, base.part_target_s)
-        epoch = Epoch(base.key, base.offset, base.discontinuity_seq, self._tag(base))
+        epoch = Epoch(base.key, base.offset, base.discontinuity_seq, self._tag(base), self.pins)
         self._epochs.pop(base.key, None)
         self._epochs[base.key] = epoch
         while len(self._epochs) > MAX_EPOCHS_KEPT:
@@ -172,13 +188,18 @@ class Timeline:
         self._next_discontinuity_seq = max(self._next_discontinuity_seq, discontinuity_seq + 1)
 
 
-def propose_pins(playlist: MediaPlaylist) -> PinnedDurations:
+def propose_pins(playlist: MediaPlaylist, longest_listed_s: float = 0.0) -> PinnedDurations:
     """Return durations with head-room over what the origin lists now, at least what it promises.
 
-    An origin that is a relay itself has its head-room already: nothing is added twice.
+    An origin that is a relay itself has its head-room already: nothing is added twice. Nor to the longest
+    segment of an earlier session that is still listed: its length is known.
     """
     segments = [s.duration_s for s in playlist.segments if not s.gap] or [playlist.target_duration_s]
-    target_s = max(playlist.target_duration_s, math.ceil(max(segments) * TARGET_DURATION_HEADROOM))
+    target_s = max(
+        playlist.target_duration_s,
+        math.ceil(max(segments) * TARGET_DURATION_HEADROOM),
+        math.floor(longest_listed_s + 0.5),
+    )
     return PinnedDurations(max(1, target_s), round(_part_target_s(playlist), 5))
 
 

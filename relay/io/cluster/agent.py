@@ -161,7 +161,7 @@ class ClusterAgent:
         if stream.ended:
             log.info("stream.resumed stream=%s reason=the next lesson begins", order.stream)
             self._edge.resume_stream(order.stream)
-        self._streams.follow(order.stream, order.origins, bearer=bearer)
+        self._streams.follow(order.stream, order.origins, bearer=bearer, publishing=order.publishing)
 
     def _end(self, stream: Stream) -> None:
         """List EXT-X-ENDLIST. A playlist with it must not change, so nothing more is pulled."""
@@ -193,9 +193,15 @@ class ClusterAgent:
                 self._reactor.release(self._edge.everyone(stream))
 
     async def empty(self) -> None:
-        """Wait until nobody watches any more."""
-        while self.viewers:  # noqa: ASYNC110 - viewers leave by silence: there is no event to wait for
+        """Wait until every viewer has moved to another relay or has gone."""
+        while not self._everyone_left():  # noqa: ASYNC110 - viewers leave by silence: there is no event
             await trio.sleep(EMPTY_POLL_S)
+
+    def _everyone_left(self) -> bool:
+        if self._reactor.unsent_bytes:
+            return False
+        connected, now_s = self._reactor.connected(), trio.current_time()
+        return all(v.has_left(now_s, connected=v in connected) for v in self._edge.registry)
 
     def readiness(self) -> tuple[bool, list[str]]:
         """Return whether students can be sent here, and every reason why not."""

@@ -143,6 +143,10 @@ class Reactor:
         """Answer requests that are held no longer, whatever there is to say to them."""
         self._set_free(waiting)
 
+    def connected(self) -> set[Viewer]:
+        """Return the viewers that have a connection."""
+        return {c.viewer for c in self._connections.values() if c.viewer is not None}
+
     def turn_away(self, viewers: list[Viewer]) -> None:
         """Close the idle connections of viewers who were revoked; held ones are told why."""
         unwanted = set(map(id, viewers))

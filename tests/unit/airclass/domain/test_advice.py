@@ -77,8 +77,13 @@ GOOD = {
     ("change", "word"),
     [
         ({"keyframe_s": 10.0}, "A key frame comes every 10 s: set the key-frame interval to 2 in OBS."),
-        ({"video_codec": "H265"}, "H.264"),
+        ({"keyframe_s": 3.96674}, "the encoder's B-frames make two of them count as one"),
+        ({"keyframe_s": 4.00004}, "the encoder's B-frames make two of them count as one"),
+        ({"keyframe_s": 4.5}, "Segments are 4 s long: set the key-frame interval to 2 in OBS."),
+        ({"video_codec": "H265"}, "their students see no picture. Choose H.264"),
+        ({"video_codec": "AV1"}, "The picture is AV1"),
         ({"video_codec": ""}, "No picture"),
+        ({"video_codec": "", "bitrate_bps": 134_000.0}, "No picture"),  # that is much for sound alone
         ({"audio_codec": "Opus"}, "AAC"),
         ({"audio_codec": ""}, "microphone"),
         ({"bitrate_bps": 50_000.0}, "50 kb/s"),
@@ -95,6 +100,7 @@ def test_one_sentence_for_each_thing_to_change(change: dict[str, object], word: 
 
 def test_nothing_to_say_when_all_is_well_or_nobody_publishes() -> None:
     assert advise_teacher(**GOOD) == []  # type: ignore[arg-type]
+    assert advise_teacher(**{**GOOD, "keyframe_s": 3.4}) == []  # type: ignore[arg-type]
     usual = {"fps": 10.0, "width": 1920, "height": 1080}
     assert advise_teacher(**{**GOOD, **usual}) == []  # type: ignore[arg-type]
     assert advise_teacher(**{**GOOD, "width": 4000}) == []  # type: ignore[arg-type]

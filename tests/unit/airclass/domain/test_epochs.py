@@ -44,12 +44,13 @@ def test_asking_again_when_due_decides() -> None:
     assert epochs.ask("a", ask("k", 0, 10), ["a", "b"], 0.4) is not None
 
 
-def test_targets_stay_what_the_first_session_made_them() -> None:
+def test_each_session_has_the_longest_targets_that_a_relay_proposes_for_it() -> None:
     epochs = Epochs()
-    epochs.ask("a", ask("k1", target=2, part=0.5), ["a"], 0.0)
-    base = epochs.ask("a", ask("k2", 0, 10, 1, target=4, part=1.0), ["a"], 9.0)
+    epochs.ask("a", ask("k1", target=6, part=1.0), ["a"], 0.0)
+    epochs.ask("a", ask("k2", 0, 10, 1, target=3, part=0.5), ["a", "b"], 9.0)
+    base = epochs.ask("b", ask("k2", 0, 10, 1, target=4, part=0.4), ["a", "b"], 9.0)
     assert base is not None
-    assert (base.target_duration_s, base.part_target_s) == (2, 0.5)
+    assert (base.target_duration_s, base.part_target_s) == (4, 0.5)
 
 
 def test_learning_keeps_the_first_report_and_the_last_few() -> None:

@@ -254,8 +254,10 @@ async def test_trouble_is_said_once_and_then_that_it_is_over(
         await trio.sleep(5)
         nursery.cancel_scope.cancel()
     assert it.problem == ""
-    said = [r.getMessage().split()[0] for r in caplog.records if r.name == "airclass.io.mediamtx"]
-    assert said == ["ingest.lost", "ingest.recovered"]
+    lines = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "airclass.io.mediamtx"]
+    assert [level for level, _ in lines] == ["WARNING", "INFO"]
+    assert lines[0][1].startswith("ingest.lost url=http://mtx:9997 reason=MediaMTX's API does not answer")
+    assert lines[1][1] == "ingest.recovered url=http://mtx:9997"
 
 
 async def test_without_an_address_there_is_nothing_to_do(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_public_opens_what_students_and_teachers_need_and_no_more(folder: Path) 
         "ingest_rtmp_bind": "0.0.0.0",
         "relay_admin_bind": "127.0.0.1",
         "ingest_hls_bind": "127.0.0.1",
+        "ingest_api_bind": "127.0.0.1",
     }
 
 

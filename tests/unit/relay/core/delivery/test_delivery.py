@@ -16,6 +16,7 @@ from relay.core.delivery.delivery import Delivery, HeldRequest
 from relay.core.delivery.request import Request, RequestHeaders
 from relay.core.delivery.response import CorsHeaders, Response
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import Viewer, ViewerRegistry
 from tests.harness.builders import MemoryBody, begin, data, fetch_all, ll, opened, parts, playlist, segment
@@ -54,7 +55,7 @@ class Rig:
             self.admission,
             CorsHeaders(("*",)),
             MemoryBody,
-            max_stream_bytes=1_000_000,
+            budget=MemoryBudget(1_000_000),
             **options,  # type: ignore[arg-type]
         )
         self.stream: Stream = self.delivery.open_stream("class1")
@@ -599,7 +600,7 @@ def test_an_ended_lesson_gives_its_memory_back_after_the_minute() -> None:
 
 def test_the_next_lesson_lists_nothing_of_the_last_one() -> None:
     one = rig()
-    assert listed(one.reply("v0.m3u8")).segments
+    assert listed(one.response("v0.m3u8")).segments
     one.delivery.resume_stream("class1")
     one.delivery.resume_stream("nothing")
     assert one.stream.windows, "a stream that has not ended goes on"

@@ -10,6 +10,7 @@ import pytest
 
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
 from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, RETRY_FIRST_S, HintStatus
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.segment import Fetch
 from relay.core.stream.segment_list import MAX_WINDOW_SEGMENTS
 from relay.core.stream.timeline import Epoch, Timeline
@@ -39,7 +40,7 @@ class Rig:
 
     def __init__(self, *, max_bytes: int = 1_000_000, key: str = "one", first_msn: int = 0) -> None:
         self.timeline = Timeline("class1")
-        self.window: Window = new_window(self.timeline, max_bytes=max_bytes)
+        self.window: Window = new_window(self.timeline, budget=MemoryBudget(max_bytes))
         self.now_s = 100.0
         self.epoch: Epoch = begin(self.timeline, key, first_msn, like=ll(segment(0, parts=parts(0, 4))))
 

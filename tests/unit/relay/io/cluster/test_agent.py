@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
 from relay.core.delivery.request import Request, RequestHeaders
 from relay.core.playlist import MediaPlaylist, parse
+from relay.core.viewers.registry import LEFT_S
 from relay.io.cluster.agent import REPORTS_A_TURN
 from tests.harness.relay_parts import SECRET, RelayParts, StillOrigin, running
 
@@ -292,8 +294,43 @@ async def test_waiting_for_the_last_viewer(autojump_clock: trio.testing.MockCloc
         await rig.node.empty()
         rig.admission.public = True
         rig.admission.admit_public("class1", "192.0.2.1", b"", now_s=0.0, wall_s=0.0)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(rig.node.empty)
-            await trio.sleep(5)
-            rig.delivery.sweep(1e9)
+        started_s = trio.current_time()
+        await rig.node.empty()
+        assert trio.current_time() - started_s <= 2, "its connections are closed: it will not come back"
     rig.reactor._epoll.close()
+
+
+async def test_a_draining_relay_waits_for_a_player_until_it_was_sent_away() -> None:
+    """A browser keeps its connection open after the player has moved: that is no reason to wait."""
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        rig.node.obey(orders(1, order(origin)))
+        await rig.until(lambda: rig.ready("class1"))
+        listener = socket.create_server(("127.0.0.1", 0))  # closed by the reactor
+        rig.reactor.listen(listener)
+        player = await trio.open_tcp_stream(*listener.getsockname())
+        rig.admission.public = True
+
+        async def ask() -> bytes:
+            await player.send_all(b"GET /class1/v0.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n")
+            return bytes(await player.receive_some()).split(b"\r\n")[0]
+
+        assert await ask() == b"HTTP/1.1 200 OK"
+        rig.node.drain(True, reason="test")
+        with trio.move_on_after(LEFT_S + 0.5) as waiting:
+            await rig.node.empty()
+        assert waiting.cancelled_caught, "it has not been told yet"
+        assert await ask() == b"HTTP/1.1 410 Gone"
+        with trio.fail_after(5):
+            await rig.node.empty()
+        await player.aclose()
+
+
+async def test_the_masters_word_that_somebody_publishes_starts_the_pull() -> None:
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        rig.node.obey(orders(1, order(origin, publishing=False)))
+        await rig.until(lambda: rig.delivery.streams["class1"].problem == "nobody is publishing")
+        assert not origin.server.requests
+        rig.node.obey(orders(2, order(origin, publishing=True)))
+        await rig.until(lambda: rig.ready("class1"))

@@ -20,6 +20,7 @@ from relay.core.counters import Counters
 from relay.core.delivery.delivery import Delivery
 from relay.core.delivery.response import CorsHeaders
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.delivery.memfd import MemfdStore
@@ -118,7 +119,10 @@ class Rig:
         self.counters = Counters()
         self.admission = Admission(ViewerRegistry(), keys=(KEY,), max_viewers=5000)
         self.delivery = Delivery(
-            self.admission, CorsHeaders(("http://page.example",)), self.bodies.new, max_stream_bytes=max_bytes
+            self.admission,
+            CorsHeaders(("http://page.example",)),
+            self.bodies.new,
+            budget=MemoryBudget(max_bytes),
         )
         self.reactor = Reactor(
             self.delivery,
