@@ -17,6 +17,7 @@ export type Slug =
   | 'last-admin'
   | 'node-at-work'
   | 'no-lesson'
+  | 'blocked'
   | 'lesson-runs'
   | 'offline'
   | 'failed';
@@ -52,6 +53,7 @@ const SLUGS = new Set<string>([
   'last-admin',
   'node-at-work',
   'no-lesson',
+  'blocked',
   'lesson-runs',
 ]);
 
