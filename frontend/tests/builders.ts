@@ -53,6 +53,7 @@ export function classroom(changes: Partial<Classroom> = {}): Classroom {
     co_teachers: [],
     roster: [],
     starts_when_live: false,
+    blocked: [],
     created_at: '2026-11-23T01:00:00Z',
     join_url: 'http://localhost/join/K7QFM2',
     ...changes,

@@ -1,5 +1,5 @@
 import { call } from './client';
-import type { Classroom, JoinResponse, Lesson, Viewer } from './types';
+import type { Classroom, JoinResponse, Lesson, Teacher, Viewer } from './types';
 
 export interface NewClassroom {
   name: string;
@@ -38,7 +38,13 @@ export const actOnLesson = (id: string, action: LessonAction): Promise<Lesson> =
 export const listViewers = async (id: string): Promise<Viewer[]> =>
   (await call<{ viewers: Viewer[] }>('GET', `${path(id)}/viewers`)).viewers;
 
-export const kickViewer = (id: string, subject: string): Promise<void> =>
-  call('POST', `${path(id)}/kick`, { body: { subject } });
+export const kickViewer = (id: string, subject: string, block: boolean): Promise<void> =>
+  call('POST', `${path(id)}/kick`, { body: { subject, block } });
+
+export const unblockStudent = (id: string, blockedId: string): Promise<void> =>
+  call('DELETE', `${path(id)}/blocked/${encodeURIComponent(blockedId)}`);
+
+export const listTeachers = async (): Promise<Teacher[]> =>
+  (await call<{ teachers: Teacher[] }>('GET', '/api/teachers')).teachers;
 
 export const joinPreview = (id: string): Promise<JoinResponse> => call('POST', `${path(id)}/preview`);

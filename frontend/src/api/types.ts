@@ -55,6 +55,17 @@ export interface Lesson {
   ended_at: string;
 }
 
+export interface BlockedStudent {
+  id: string;
+  name: string;
+  blocked_at: string;
+}
+
+export interface Teacher {
+  id: string;
+  name: string;
+}
+
 export interface Classroom {
   id: string;
   name: string;
@@ -74,6 +85,8 @@ export interface Classroom {
   roster: string[];
   /** An encoder starts the next lesson, after it has been away for a minute. */
   starts_when_live: boolean;
+  /** Who may not come back, by name and by device. */
+  blocked: BlockedStudent[];
   /** The lesson that runs, or the last one. */
   lesson?: Lesson | null;
   join_url: string;

@@ -48,5 +48,6 @@ export const askRemove = (session: TeacherSession, viewer: Viewer): Confirmation
   text: tt('removeText'),
   action: tt('removeYes'),
   danger: true,
-  onConfirm: () => void session.kick(viewer.subject),
+  option: tt('removeBlock'),
+  onConfirm: (block) => void session.kick(viewer.subject, block),
 });

@@ -6,12 +6,22 @@ import {
   deleteClassroom,
   getClassroom,
   kickViewer,
+  listTeachers,
+  unblockStudent,
   type ClassAction,
   type LessonAction,
   type NewClassroom,
 } from '../api/classrooms';
 import { ReconnectingSocket, socketUrl } from '../api/reconnectingSocket';
-import type { Classroom, StreamInfo, Point, StreamState, TeacherMessage, Viewer } from '../api/types';
+import type {
+  Classroom,
+  StreamInfo,
+  Point,
+  StreamState,
+  Teacher,
+  TeacherMessage,
+  Viewer,
+} from '../api/types';
 import { errorMessage } from './errorMessage';
 
 const RECORD_EVERY_MS = 2_000;
@@ -46,6 +56,7 @@ export class TeacherSession {
   connected = $state(true);
   problem = $state('');
   busy = $state(false);
+  teachers = $state.raw<Teacher[]>([]);
   publishTarget = $state.raw<PublishTarget | null>(null);
 
   /** The stream as it arrives now. After a drop, relays still report the media that they hold. */
@@ -102,10 +113,25 @@ export class TeacherSession {
     return this.#attempt(async () => this.#apply(await changeClassroom(this.id, change)));
   }
 
-  kick(subject: string): Promise<boolean> {
+  kick(subject: string, block = false): Promise<boolean> {
     return this.#attempt(async () => {
-      await kickViewer(this.id, subject);
+      await kickViewer(this.id, subject, block);
       this.viewers = this.viewers.filter((viewer) => viewer.subject !== subject);
+    });
+  }
+
+  unblock(blockedId: string): Promise<boolean> {
+    return this.#attempt(async () => {
+      await unblockStudent(this.id, blockedId);
+      this.#apply(await getClassroom(this.id));
+    });
+  }
+
+  /** Load who may be a co-teacher: every teacher but the owner. */
+  async loadTeachers(): Promise<void> {
+    await this.#attempt(async () => {
+      const teachers = await listTeachers();
+      this.teachers = teachers.filter(({ name }) => name !== this.classroom?.owner);
     });
   }
 

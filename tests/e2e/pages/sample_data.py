@@ -45,6 +45,7 @@ def classroom(**changes: Any) -> dict[str, Any]:
         "co_teachers": [],
         "roster": [],
         "starts_when_live": False,
+        "blocked": [],
         "created_at": _at(3600),
         "join_url": f"http://class.school.example/join/{CODE}",
         "rtmp_server": "rtmp://class.school.example:1935/live",

@@ -282,7 +282,7 @@ async def test_teachers_choose_their_co_teachers_from_all_teachers(tmp_path: Pat
         await control.teacher("Boss", Role.ADMIN)
         await control.teacher("Lee")
         shown = (await control.call("GET", "/api/teachers", None, kim)).json()
-        assert shown == {"teachers": [{"id": "ulee", "name": "Lee"}]}
+        assert shown == {"teachers": [{"id": "ukim", "name": "Kim"}, {"id": "ulee", "name": "Lee"}]}
         assert (await control.call("GET", "/api/teachers")).status_code == 401
         assert (await control.call("GET", "/api/teachers", None, control.monitor)).status_code == 403
 
