@@ -296,7 +296,7 @@ SCENES = [
     Scene("teacher-projector", "/teach#/c1", {}, projecting),
     Scene("teacher-options", "/teach#/c1", {}, press(".head .quiet")),
     Scene("teacher-end-lesson", "/teach#/c1", _live(), press(".head .primary")),
-    Scene("teacher-retire", "/teach#/c1", {}, press("section .danger")),
+    Scene("teacher-delete", "/teach#/c1", {}, press("section .danger")),
     Scene("admin", "/admin", {}, ready, whole=True),
     Scene("admin-trouble", "/admin", SICK, ready, whole=True),
     Scene("admin-no-nodes", "/admin", {"nodes": [], "summary": sample_data.summary([])}, ready),

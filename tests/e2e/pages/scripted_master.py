@@ -298,6 +298,10 @@ class FakeMasterServer:
             return "", 204
         if path in ("users", "settings", "classrooms") and request.method == "GET":
             return {path: getattr(stage, path)}
+        if path == "teachers":
+            return {"teachers": [{"id": "u2", "name": "이선생"}, {"id": "u3", "name": "Park"}]}
+        if path.startswith("join/"):
+            return self._found(path.removeprefix("join/"))
         if path == "events":
             return {"events": stage.monitor.get("events", [])}
         if path == "backup":
@@ -312,6 +316,13 @@ class FakeMasterServer:
         if path.endswith("/preview"):
             return self.joined()
         return self._classroom(path)
+
+    def _found(self, code: str) -> Any:
+        stage = self.stage
+        if code != stage.code:
+            return problem(404, "unknown-code")
+        found = {"name": stage.class_name, "language": "ko", "status": "open"}
+        return {**found, "has_password": bool(stage.password)}
 
     def _changed(self, path: str, change: JSON) -> JSON:
         kind, _, name = path.partition("/")
