@@ -73,7 +73,6 @@ def test_a_wrong_code_is_said_in_a_sentence(open_page: Open) -> None:
     page = open_page("/")
     page.get_by_label("Class code").fill("WRONG123")
     page.get_by_role("button", name="Next").click()
-    enter(page)
     expect(page.get_by_text("There is no class with this code.")).to_be_visible()
     expect(page.get_by_label("Class code")).to_have_value("WRONG123")
 

@@ -114,7 +114,7 @@ def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMasterP
     page.get_by_role("row", name=sample_data.NAMES[0]).get_by_role("button").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_text("2 of 30 students")).to_be_visible()
-    assert 'POST /api/classrooms/c1/kick {"subject":"s0"}' in master.told()["calls"]
+    assert 'POST /api/classrooms/c1/kick {"subject":"s0","block":false}' in master.told()["calls"]
 
 
 def test_a_full_class_is_said(open_page: Open, master: FakeMasterProcess) -> None:
