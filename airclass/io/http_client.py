@@ -43,11 +43,11 @@ class HttpClient:
         return await self._call("GET", url, headers, address)
 
     async def post(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-        """Return status and body, or raise CallFailed."""
-        return await self._call("POST", url, headers)
+        """Send a POST without a body; return status and body, or raise CallFailed."""
+        return await self._call("POST", url, headers, "")
 
     async def _call(
-        self, method: str, url: str, headers: Mapping[str, str] | None, address: str = ""
+        self, method: str, url: str, headers: Mapping[str, str] | None, address: str
     ) -> tuple[int, bytes]:
         try:
             target, more = httpx.URL(url), dict(headers or {})

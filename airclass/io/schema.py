@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     false,
     text,
 )
@@ -129,16 +131,32 @@ visits = Table(
     Column("classroom_id", String(16), nullable=False),
     Column("name", String(64), nullable=False),
     Column("joined_at_s", Float, nullable=False),
+    Column("node_id", String(64), nullable=False, server_default=""),
     Index("ix_visits_classroom_id", "classroom_id"),
+)
+seen_nodes = Table(
+    "seen_nodes",
+    metadata,
+    Column("node_id", String(64), primary_key=True),
 )
 epochs = Table(
     "epochs",
     metadata,
     Column("stream", String(16), primary_key=True),
     Column("key", String(128), primary_key=True),
-    Column("offset", Integer, nullable=False),
-    Column("discontinuity_seq", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("discontinuity_seq", BigInteger, nullable=False),
     Column("target_duration_s", Integer, nullable=False),
     Column("part_target_s", Float, nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("order", BigInteger, nullable=False),
+    UniqueConstraint("stream", "order"),
+)
+stream_numbers = Table(
+    "stream_numbers",
+    metadata,
+    Column("stream", String(16), primary_key=True),
+    Column("next_msn", BigInteger, nullable=False),
+    Column("next_discontinuity_seq", BigInteger, nullable=False),
     Column("at_s", Float, nullable=False),
 )

@@ -140,7 +140,8 @@ class ProcessPlan:
 
     def teacher(self, rtmp_url: str) -> RestartingProcess:
         """The synthetic teacher of the demo; it has nothing to be ready with."""
-        job = self._job("teacher", "airclass.ingest.teacher", "--to", rtmp_url, "--size", "1280x720")
+        # Not as an argument: the address holds the stream key, and everybody can list arguments.
+        job = self._job("teacher", "airclass.ingest.teacher", "--size", "1280x720", TEACH_TO=rtmp_url)
         return RestartingProcess(job.name, job.args, job.env, None, job.output)
 
 

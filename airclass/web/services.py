@@ -11,7 +11,7 @@ import trio
 
 from airclass.domain.body_budget import BodyBudget
 from airclass.domain.classrooms import make_id
-from airclass.domain.lessons import Lesson, first_lessons
+from airclass.domain.lessons import Lesson, first_lessons, running_lesson
 from airclass.domain.load_log import LoadLog
 from airclass.domain.publish_auth import rules_changed
 from airclass.domain.rate_limits import CodeThrottle, LoginThrottle, RateLimiter
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
     from airclass.io.clock import Clock
+    from airclass.io.epoch_writer import EpochWriter
     from airclass.io.mediamtx import MediaMtxApi
     from airclass.io.notifier import Notifier
     from airclass.io.passwords import Passwords
@@ -65,6 +66,7 @@ class Services:
     ingest: MediaMtxApi
     metrics: MasterMetrics
     devices: DeviceCookies
+    epoch_writer: EpochWriter
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
@@ -72,25 +74,42 @@ class Services:
     code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
+    loading: trio.Lock = field(default_factory=trio.Lock)
     visits: list[StoredStudent] = field(default_factory=list)
+    seen_nodes: set[str] = field(default_factory=set)
     begun_lessons: list[tuple[Lesson, AuditEvent]] = field(default_factory=list)
     lessons_lock: trio.Lock = field(default_factory=trio.Lock)
     recent_events: list[AuditEvent] = field(default_factory=list)
     entropy: Callable[[int], bytes] = secrets.token_bytes
 
     async def reload(self) -> None:
-        """Bring the memory view up to date with the database."""
-        view = await self.store.load(self.clock.wall_s())
-        if view.revision > self.cluster.view.revision:
-            self.orders_composer.cause = logs.request_id()
+        """Bring the memory view up to date with the database, whatever its revision is.
+
+        Loads run one after the other, so a lower revision is never an older read: the database itself went
+        back, because it was restored or a replica that lagged behind took over.
+        """
+        async with self.loading:
+            view = await self.store.load(self.clock.wall_s())
             before = self.cluster.view
+            if view.revision == before.revision:
+                return
+            if view.revision < before.revision:
+                log.warning(
+                    "database.went_back revision=%d before=%d hint=a backup was restored or a replica took "
+                    "over: changes in between are lost, check classes and accounts",
+                    view.revision,
+                    before.revision,
+                )
+            self.orders_composer.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
             changed = rules_changed(before, self.cluster.view)
             if changed:
                 self.ingest.cut(changed)
 
     def begin_lesson(self, classroom_id: str, actor: str) -> None:
-        """Begin a class's lesson now; the database gets it in a moment (`write_lessons`)."""
+        """Begin a class's lesson now unless one runs; the database gets it in a moment (`write_lessons`)."""
+        if running_lesson(self.cluster.view.lessons, classroom_id) is not None:
+            return
         lesson = Lesson(make_id(self.entropy(8), "l"), classroom_id, self.clock.wall_s())
         self.cluster.begin_lesson(lesson)
         self.begun_lessons.append((lesson, self.event(actor, "lesson.start", classroom_id, lesson.id)))

@@ -2,10 +2,10 @@
 
 Each call is a signed POST (`relay.base.signing`) with one record in and one record out:
 
-    /cluster/register   Register   -> Orders
-    /cluster/heartbeat  Heartbeat  -> Orders
-    /cluster/watch      Watch      -> Orders    held until something changes, at most WATCH_S
-    /cluster/epoch      EpochAsk   -> EpochBase
+    /cluster/register   Registration -> Orders
+    /cluster/heartbeat  Heartbeat    -> Orders
+    /cluster/watch      OrdersPoll   -> Orders    held until something changes, at most WATCH_S
+    /cluster/epoch      EpochRequest -> EpochOffset
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ import msgspec
 WATCH_S = 20.0
 
 
+# Between the name of an origin session and the number of a later epoch of the same session.
+SUCCESSOR = "+"
+
+
 class EpochOffset(msgspec.Struct, frozen=True):
-    """The number line of one origin session: viewers' sequence = origin's sequence + `offset`.
+    """The numbers of one epoch: viewers' media sequence number = the origin's + `offset`.
 
     `target_duration_s` and `part_target_s` are the most that a relay proposed: they stay for the life of
-    the session (0: not known).
+    the epoch (0: not known). `order` counts the epochs of a stream from 1, so
+    the highest is the newest one; 0 comes from an older version, which orders by discontinuity.
     """
 
     stream: str
@@ -28,14 +33,16 @@ class EpochOffset(msgspec.Struct, frozen=True):
     discontinuity_seq: int
     target_duration_s: int = 0
     part_target_s: float = 0.0
+    order: int = 0
 
 
 class EpochRequest(msgspec.Struct, frozen=True):
-    """A relay saw a new origin session and asks which numbers it gets.
+    """A relay sees a new epoch and asks for its numbers.
 
     `first_msn` is the lowest media sequence number that the origin lists, `next_msn` the lowest
     number that this relay has not yet listed to viewers (0: it has listed nothing),
-    `next_discontinuity_seq` likewise.
+    `next_discontinuity_seq` likewise. `refused` is the key of an epoch offset that this relay cannot
+    use, because its viewers have been shown higher numbers: it needs the same media under higher ones.
     """
 
     stream: str
@@ -45,10 +52,14 @@ class EpochRequest(msgspec.Struct, frozen=True):
     next_discontinuity_seq: int
     target_duration_s: int = 0
     part_target_s: float = 0.0
+    refused: str = ""
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """A relay introduces itself; `admin_url` is where the master probes `/readyz`."""
+    """A relay introduces itself; `admin_url` is where the master probes `/readyz`.
+
+    `incarnation` is a random id of the process, in every record that it sends (empty: an older relay).
+    """
 
     node_id: str
     public_url: str
@@ -59,6 +70,7 @@ class Registration(msgspec.Struct, frozen=True):
     version: str
     started_at_s: float
     epochs: tuple[EpochOffset, ...] = ()
+    incarnation: str = ""
 
 
 class ReportedVariant(msgspec.Struct, frozen=True):
@@ -83,6 +95,12 @@ class StreamReport(msgspec.Struct, frozen=True):
 
     `lag_s` is the age of the newest media in seconds, negative when there is none; `segment_s` the
     longest of the newest segments (an ingest ends one at the first key frame after its set length).
+    `next_msn` and `next_discontinuity_seq` are the lowest numbers that this relay has not yet listed to
+    viewers (0: it has listed nothing, or it is of an older version).
+
+    `origin` is served (the origin answers, if only that nobody publishes), unknown or failed, and empty
+    from a relay that does not report it. It has been so for `origin_age_s`; the origin last answered
+    `origin_quiet_s` ago; `fault` is the kind of its failure (OriginError.kind).
     """
 
     stream: str
@@ -93,12 +111,20 @@ class StreamReport(msgspec.Struct, frozen=True):
     variants: tuple[ReportedVariant, ...] = ()
     renditions: tuple[ReportedRendition, ...] = ()
     segment_s: float = 0.0
+    next_msn: int = 0
+    next_discontinuity_seq: int = 0
+    origin: str = ""
+    origin_age_s: float = 0.0
+    origin_quiet_s: float = 0.0
+    fault: str = ""
 
 
 class ViewerReport(msgspec.Struct, frozen=True):
     """One viewer, sent when new and when the figures changed; -1 where the player told nothing.
 
-    `rendition` is what it watches (`v0`), empty where it only listens or has just come.
+    `rendition` is what it watches (`v0`), empty where it only listens or has just come. `has_media`:
+    media was delivered to it, not only playlists (older relays do not know and say yes). `idle_s` is
+    the time since its last request.
     """
 
     stream: str
@@ -111,13 +137,15 @@ class ViewerReport(msgspec.Struct, frozen=True):
     latency_ms: int = -1
     starved: int = 0
     rendition: str = ""
+    has_media: bool = True
+    idle_s: float = 0.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
     """A relay's state, every HEARTBEAT_INTERVAL_S; versions name the orders it has carried out.
 
-    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left; `fault` is
-    the kind of an origin's failure that keeps it from being ready, empty without one.
+    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left. `ready`, its
+    `reason` and the kind of `fault` behind it are for masters that do not read the reports of streams.
     """
 
     node_id: str
@@ -133,6 +161,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     gone: tuple[str, ...] = ()
     full: bool = False
     fault: str = ""
+    incarnation: str = ""
 
 
 class OrdersPoll(msgspec.Struct, frozen=True):
@@ -140,6 +169,7 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 
     node_id: str
     orders_version: int
+    incarnation: str = ""
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
@@ -147,6 +177,9 @@ class StreamOrder(msgspec.Struct, frozen=True):
 
     `publishing` tells whether an encoder is there: a relay does not ask an origin for a stream that nobody
     publishes. None: the master does not know (as from an older one).
+
+    `next_msn` and `next_discontinuity_seq` are above all numbers that the stream's viewers have been
+    shown anywhere, as of the relay's registration: a relay that must number alone goes on from there.
     """
 
     stream: str
@@ -155,6 +188,8 @@ class StreamOrder(msgspec.Struct, frozen=True):
     ended: bool = False
     epochs: tuple[EpochOffset, ...] = ()
     publishing: bool | None = None
+    next_msn: int = 0
+    next_discontinuity_seq: int = 0
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -179,3 +214,8 @@ class Orders(msgspec.Struct, frozen=True):
     heartbeat_interval_s: float = 2.0
     cause: str = ""
     viewer_jwks: str = ""
+
+
+def session_of(key: str) -> str:
+    """Return the origin session that the epoch with this key belongs to."""
+    return key.partition(SUCCESSOR)[0]

@@ -58,9 +58,13 @@ class FakeRelay:
     reason: str = ""
     draining: bool = False
     started_at_s: float = 1.0
+    incarnation: str = ""
+    has_media: bool = True
     mute: bool = False
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, tuple[int, int]] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
     epochs: tuple[EpochOffset, ...] = ()
@@ -100,6 +104,7 @@ class FakeRelay:
             "test",
             self.started_at_s,
             self.epochs,
+            incarnation=self.incarnation,
         )
 
     def heartbeat(self, *, full: bool = False) -> Heartbeat:
@@ -120,6 +125,7 @@ class FakeRelay:
             viewers=tuple(fresh),
             gone=gone,
             full=full,
+            incarnation=self.incarnation,
         )
 
     async def beat(self, *, full: bool | None = None) -> Orders:
@@ -138,7 +144,7 @@ class FakeRelay:
 
     async def watch(self) -> Orders:
         """Wait for new orders and carry them out."""
-        record = OrdersPoll(self.node_id, self.orders.version)
+        record = OrdersPoll(self.node_id, self.orders.version, self.incarnation)
         self._obey(await self.call("watch", record, Orders))
         return self.orders
 
@@ -154,7 +160,17 @@ class FakeRelay:
         claims = verify_viewer(token, keys, wall_s=time.time())
         if claims.token_id in self.orders.revoked or claims.subject in self.orders.revoked:
             return False
-        report = ViewerReport(stream, claims.subject, claims.token_id, time.time(), 0, 1500, 9000, 1400)
+        report = ViewerReport(
+            stream,
+            claims.subject,
+            claims.token_id,
+            time.time(),
+            0,
+            1500,
+            9000,
+            1400,
+            has_media=self.has_media,
+        )
         self.viewers[claims.token_id] = report
         return True
 
@@ -175,7 +191,23 @@ class FakeRelay:
         reports = []
         for order in self.orders.streams:
             state = self.states.get(order.stream, "waiting")
+            fault = self.faults.get(order.stream, "")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
-            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape, self.segment_s))
+            next_msn, next_discontinuity_seq = self.shown.get(order.stream, (0, 0))
+            reports.append(
+                StreamReport(
+                    order.stream,
+                    state,
+                    count,
+                    1.2,
+                    "the origin refuses the connection" if fault else "",
+                    *shape,
+                    self.segment_s,
+                    next_msn=next_msn,
+                    next_discontinuity_seq=next_discontinuity_seq,
+                    origin="failed" if fault else "served",
+                    fault=fault,
+                )
+            )
         return reports

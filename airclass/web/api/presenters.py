@@ -14,6 +14,7 @@ from airclass.web.api.schemas import (
     LessonOut,
     NodeOut,
     NodesOut,
+    NodeStreamOut,
     PathwayOut,
     SummaryOut,
     ViewerOut,
@@ -22,7 +23,7 @@ from airclass.web.api.schemas import (
 if TYPE_CHECKING:
     from airclass.domain.classrooms import Classroom
     from airclass.domain.lessons import Lesson
-    from airclass.domain.nodes import Node
+    from airclass.domain.nodes import Node, Nodes
     from airclass.web.services import Services
     from relay.base.cluster_protocol import ViewerReport
 
@@ -34,9 +35,9 @@ def iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def node_out(node: Node, now_s: float) -> NodeOut:
+def node_out(nodes: Nodes, node: Node, now_s: float) -> NodeOut:
     """Return a node as operators see it."""
-    site = node.site
+    seats = node.seats
     return NodeOut(
         id=node.id,
         url=node.public_url,
@@ -44,14 +45,25 @@ def node_out(node: Node, now_s: float) -> NodeOut:
         reason=node.health.reason.text,
         reason_code=str(node.health.reason.code),
         reason_figures=node.health.reason.figures,
-        zone=[str(net) for net in site.zone],
+        zone=[str(net) for net in seats.zone],
         connections=node.students,
-        capacity=site.capacity,
-        load=round(100.0 * node.students / site.capacity, 1) if site.capacity else 0.0,
-        egress_mbps=round(site.egress_bps / 1e6, 3),
+        capacity=seats.capacity,
+        load=round(100.0 * node.students / seats.capacity, 1) if seats.capacity else 0.0,
+        egress_mbps=round(seats.egress_bps / 1e6, 3),
         lag_s=None if node.lag_s is None else round(node.lag_s, 2),
         last_seen_s=round(max(0.0, node.health.silent_s(now_s)), 1),
         version=node.version,
+        streams=[
+            NodeStreamOut(
+                stream=fact.stream,
+                state=fact.state.value,
+                age_s=round(fact.age_s, 1),
+                reason=fact.reason,
+                reason_code=str(fact.code),
+                avoided=fact.avoided,
+            )
+            for fact in nodes.stream_facts(node, now_s)
+        ],
     )
 
 
@@ -61,7 +73,7 @@ def nodes_out(services: Services) -> NodesOut:
     nodes = services.cluster.nodes
     summary = nodes.summary()
     return NodesOut(
-        nodes=[node_out(n, now_s) for _, n in sorted(nodes.all.items())],
+        nodes=[node_out(nodes, n, now_s) for _, n in sorted(nodes.all.items())],
         summary=SummaryOut(
             summary.total_nodes,
             summary.active_nodes,
@@ -126,7 +138,7 @@ def pathways(services: Services, subject: str, token: str, stream: str) -> list[
     nodes = services.cluster.nodes
     return [
         Pathway(node_id, f"{nodes.all[node_id].public_url}/t/{token}/{stream}/")
-        for node_id in nodes.seating.pathways(subject)
+        for node_id in services.cluster.pathways(subject, stream)
         if node_id in nodes.all
     ]
 
@@ -142,7 +154,7 @@ def viewers_out(services: Services, classroom_id: str) -> list[ViewerOut]:
     rows = []
     for subject in cluster.ledger(classroom_id).members:
         guest = cluster.guests.get(subject)
-        seat = cluster.nodes.seating.seat_of.get(subject, "")
+        seat = cluster.nodes.seat_book.seat_of.get(subject, "")
         report = _report(services, seat, subject)
         rows.append(
             (

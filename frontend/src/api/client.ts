@@ -19,6 +19,7 @@ export type Slug =
   | 'no-lesson'
   | 'blocked'
   | 'lesson-runs'
+  | 'last-node'
   | 'offline'
   | 'failed';
 
@@ -55,6 +56,7 @@ const SLUGS = new Set<string>([
   'no-lesson',
   'blocked',
   'lesson-runs',
+  'last-node',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {

@@ -32,6 +32,7 @@ const en = {
   errorNoLesson: 'No lesson is running now.',
   errorLessonRuns: 'The lesson has already started.',
   errorNodeAtWork: 'This node is at work. Drain it and stop it first.',
+  errorLastNode: 'No other node takes students. Start another node first.',
   errorFailed: 'That did not work. Try again in a moment.',
   errorSignedOut: 'You are signed out. Please sign in again.',
 };
@@ -70,6 +71,7 @@ const ko: Record<Key, string> = {
   errorNoLesson: '지금 진행 중인 수업이 없습니다.',
   errorLessonRuns: '이미 수업이 시작되었습니다.',
   errorNodeAtWork: '작동 중인 노드입니다. 먼저 비우고 멈춘 뒤 제거하세요.',
+  errorLastNode: '학생을 받을 다른 노드가 없습니다. 먼저 다른 노드를 시작하세요.',
   errorFailed: '처리하지 못했습니다. 잠시 뒤 다시 시도해 주세요.',
   errorSignedOut: '로그아웃되었습니다. 다시 로그인해 주세요.',
 };

@@ -16,6 +16,7 @@ export function errorMessage(error: unknown): string {
     'node-at-work': tc('errorNodeAtWork'),
     'no-lesson': tc('errorNoLesson'),
     'lesson-runs': tc('errorLessonRuns'),
+    'last-node': tc('errorLastNode'),
   };
   return sentences[error.slug] ?? tc('errorFailed');
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from relay.core.delivery.response import (
     redirect,
 )
 from relay.core.stream.live_edge import ReloadDecision
+from relay.core.stream.segment import is_init_name
 from relay.core.stream.stream import Stream
 from relay.core.viewers.registry import GONE_TARGETS, Viewer, ViewerRegistry
 
@@ -66,13 +68,16 @@ class HeldRequest:
         return self.window.rendition if self.window is not None else ""
 
 
+_Version = tuple["weakref.ref[Window]", int, bool]
+
+
 class PlaylistCache:
     """The finished playlists of one stream: made once a version."""
 
     __slots__ = ("index", "index_text", "made", "waiting")
 
     def __init__(self) -> None:
-        self.made: dict[str, tuple[tuple[Window, int, bool], bytes, Response, Response]] = {}
+        self.made: dict[str, tuple[_Version, bytes, Response, Response]] = {}
         self.waiting: dict[str, HeldRequests[Hashable]] = {}
         self.index: tuple[Response, Response] | None = None
         self.index_text = ""
@@ -140,7 +145,7 @@ class Delivery:
         """List EXT-X-ENDLIST for a minute, then answer 410: the lesson is over."""
         stream = self.streams.get(name)
         if stream is not None and not stream.ended:
-            stream.end()
+            stream.end(now_s)
             self._ended_s[name] = now_s
 
     def resume_stream(self, name: str) -> None:
@@ -263,7 +268,7 @@ class Delivery:
             found = byte_range(request.headers.range, media.size_bytes)
             if found is not None:
                 return range_response(media, kind, *found)
-        return self._media_responses.get(media, kind)
+        return self._media_responses.get(media, kind, is_init=is_init_name(name))
 
     def _hold(
         self,
@@ -374,7 +379,7 @@ class Delivery:
 
     def _current(self, request: Request, stream: Stream, window: Window) -> Response:
         cache = self._playlist_caches[stream.name]
-        version = (window, window.version, stream.ended)
+        version = (weakref.ref(window), window.version, stream.ended)  # it may be given back
         made = cache.made.get(window.rendition)
         if made is None or made[0] != version:
             text = stream.media_text(window)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from relay.base import cluster_protocol
 from relay.base.errors import OriginError
 from relay.core import playlist as pl
+from relay.core.stream.origin_status import OriginStatus
 from relay.core.stream.segment import WindowSegment, part_name, segment_name
 from relay.core.stream.timeline import Timeline
 from relay.core.stream.window import Window
@@ -63,8 +64,7 @@ class Stream:
         self.windows: dict[str, Window] = {}
         self.sources: tuple[OriginRendition, ...] = ()
         self.problem = "the origin has not answered yet"
-        self.fault = False  # whether the problem is one: nobody publishing is none
-        self.fault_kind = ""  # as OriginError names it
+        self.origin = OriginStatus()
         self.on_demand = False
         self.idle = False  # on demand, and nobody asks
         self.session_lost = True
@@ -140,11 +140,12 @@ class Stream:
         for window in self.windows.values():
             window.finish()
 
-    def end(self) -> None:
+    def end(self, now_s: float) -> None:
         """End the lesson: list EXT-X-ENDLIST. That nothing comes any more is no origin's fault."""
         self.end_session()
         self.ended = True
-        self.fault, self.problem = False, "the lesson is over"
+        self.origin.unasked(now_s)
+        self.problem = "the lesson is over"
 
     def forget_media(self) -> None:
         """Drop what is held, keep the numbers: pulling stops for a while."""
@@ -153,6 +154,11 @@ class Stream:
         self.windows.clear()
         self.sources = ()
         self.session_lost = True
+
+    @property
+    def fault(self) -> bool:
+        """Whether its origins fail; that nobody publishes is no failure."""
+        return self.origin.has_failed
 
     def is_idle(self, now_s: float, keep_s: float) -> bool:
         """Tell whether media is held for nobody: its session is over, and for so long nobody has watched."""
@@ -304,6 +310,12 @@ class Stream:
             segment_s=max((w.newest_segment_s for w in self.windows.values()), default=0.0),
             variants=tuple(variants),
             renditions=tuple(renditions),
+            next_msn=self.timeline.next_msn,
+            next_discontinuity_seq=self.timeline.next_discontinuity_seq,
+            origin=self.origin.state(now_s).value,
+            origin_age_s=self.origin.age_s(now_s),
+            origin_quiet_s=self.origin.quiet_s(now_s),
+            fault=self.origin.kind,
         )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from relay.base.cluster_protocol import session_of
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
 from relay.core.origin.epoch_tracker import EpochTracker, first_msn
@@ -156,7 +157,7 @@ class Puller:
                 self.stream.forget_media()
             if self._publishing is not False:
                 return
-            self._lost(_NobodyPublishes("nobody is publishing"))
+            self._lost(_NotAnnounced("nobody is publishing"))
             announced = self._announced
             with trio.move_on_after(IDLE_LOOK_S):
                 await announced.wait()
@@ -165,7 +166,8 @@ class Puller:
         """Pull only while viewers ask, and for half a minute longer; until cancelled."""
         self.stream.on_demand = True
         while True:
-            self.stream.idle, self.stream.fault = True, False
+            self.stream.idle = True
+            self.stream.origin.unasked(trio.current_time())
             self.stream.problem = "it is pulled when someone watches"
             await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
             log.info("stream.wanted stream=%s", self.stream.name)
@@ -257,11 +259,11 @@ class Puller:
                 epoch = await self._epoch(window, playlist)
                 before = window.version
                 window.base_url = answer.url
-                window.update(playlist, epoch, trio.current_time(), self._wall())
+                is_current = window.update(playlist, epoch, trio.current_time(), self._wall())
                 self._after(window, before)
                 self._mind_hint(window)
                 changed()
-                if not follower.stalled(trio.current_time()):
+                if is_current and not follower.stalled(trio.current_time()):
                     self._found()
             if follower.ended:
                 await self._end(window)
@@ -274,29 +276,34 @@ class Puller:
                 return
 
     async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
-        """Return the numbers of the playlist's session; a new one is asked for once a stream."""
-        timeline = self.stream.timeline
-        key = self._sessions[window.rendition].key(playlist)
-        known = timeline.known(key)
-        if known is not None:
-            return known
+        """Return the playlist's epoch; the numbers of a new one are asked for once a stream."""
+        timeline, tracker = self.stream.timeline, self._sessions[window.rendition]
+        epoch = timeline.known(tracker.key(playlist))
+        if epoch is not None and timeline.has_begun(epoch):
+            return epoch
         async with self._epoch_lock:
-            known = timeline.known(key)
-            if known is not None:
-                return known
-            self._end_session()
+            key = tracker.key(playlist)  # another rendition may have begun it meanwhile
+            epoch = timeline.known(key)
+            if epoch is not None and timeline.has_begun(epoch):
+                return epoch
+            if timeline.current is None or timeline.current.session != session_of(key):
+                self._end_session()
             first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
-            longest_s = self.stream.longest_listed_s
-            base = await self._decide(timeline.ask(key, first, playlist, longest_listed_s=longest_s))
-            epoch = timeline.adopt(base)
-            self._figures.epochs += 1
-            self._refused.clear()
-            log.info(
-                "epoch.begun stream=%s offset=%d discontinuity=%d",
-                self.stream.name,
-                epoch.offset,
-                epoch.discontinuity_seq,
-            )
+            if epoch is None or not timeline.accepts(epoch, first):
+                longest_s = self.stream.longest_listed_s
+                request = timeline.request(key, first, playlist, longest_listed_s=longest_s)
+                epoch = timeline.adopt(await self._decide(request))
+            if epoch is not timeline.current:
+                self._figures.epochs += 1
+                self._refused.clear()
+                log.info(
+                    "epoch.begun stream=%s offset=%d discontinuity=%d order=%d",
+                    self.stream.name,
+                    epoch.offset,
+                    epoch.discontinuity_seq,
+                    epoch.order,
+                )
+            timeline.begin(epoch)
             return epoch
 
     def _end_session(self) -> None:
@@ -413,7 +420,7 @@ class Puller:
         self._origins.worked()
         self._problems.clear()
         self.stream.problem = ""
-        self.stream.fault = False
+        self.stream.origin.served(trio.current_time())
         if self.stream.session_lost:
             self._say_unsaid()
             self.stream.session_lost = False
@@ -432,13 +439,11 @@ class Puller:
         still_nobody = isinstance(problem, _NobodyPublishes) and isinstance(before, _NobodyPublishes)
         is_new = was_live or before is None or (before.reason != problem.reason and not still_nobody)
         self._problems[server] = problem
-        stream.fault_kind = problem.kind
         stream.session_lost = True
         named = self._origins.stand_by
         told = (f"{where}: {p.reason}" if named else p.reason for where, p in self._problems.items())
         stream.problem = "; ".join(told)
-        # one that works and has nothing to follow is enough
-        stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())
+        self._note_origin(problem)
         if isinstance(problem, _NobodyPublishes):
             if self._unsaid is not None and self._unsaid[0] == server:
                 self._unsaid = None
@@ -452,6 +457,16 @@ class Puller:
                 self._warn(server, problem)
         if is_new:
             self._changed()
+
+    def _note_origin(self, problem: OriginError) -> None:
+        """Note whether an origin answers; one that works and has nothing to follow is enough."""
+        origin, now_s = self.stream.origin, trio.current_time()
+        if isinstance(problem, _NotAnnounced):
+            origin.unasked(now_s)
+        elif isinstance(problem, _NobodyPublishes):
+            origin.served(now_s)
+        elif not any(_is_answer(p) for p in self._problems.values()):
+            origin.failed(now_s, problem.kind)
 
     def _say_unsaid(self) -> None:
         if self._unsaid is not None:
@@ -496,6 +511,14 @@ class _Refused(OriginError):
 
 class _NobodyPublishes(OriginError):
     """The origin works, but there is nothing to follow: nobody's fault."""
+
+
+class _NotAnnounced(_NobodyPublishes):
+    """The master says that nobody publishes, so the origin is not asked: it may be dead."""
+
+
+def _is_answer(problem: OriginError) -> bool:
+    return isinstance(problem, _NobodyPublishes) and not isinstance(problem, _NotAnnounced)
 
 
 def _text(status: int, body: bytes, what: str) -> str:

@@ -6,7 +6,7 @@ from alembic import op
 from airclass.domain.users import MAX_KEY_CHARS, name_key
 
 revision = "0005"
-down_revision = "0001"
+down_revision = "0003"
 
 users = sa.table(
     "users",

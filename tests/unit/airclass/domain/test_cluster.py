@@ -10,7 +10,7 @@ import pytest
 
 from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
-from airclass.domain.cluster import Cluster, Student
+from airclass.domain.cluster import Cluster, Placement, Student
 from airclass.domain.lessons import Lesson
 from airclass.domain.orders import OrderComposer
 from airclass.domain.snapshot import Revocation, Snapshot
@@ -44,11 +44,18 @@ class World:
         self.revocations: list[Revocation] = []
         self.lessons: list[Lesson] = []
         self.see()
+        self.register(nodes, capacity)
         for n in range(nodes):
-            record = Registration(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
-            self.cluster.nodes.register(record, "10.0.0.9", 0.0)
             self.beat(n, full=True)
         self.tick(0.0)
+
+    def register(self, nodes: int, capacity: int) -> None:
+        for n in range(nodes):
+            self.register_one(n, capacity)
+
+    def register_one(self, n: int, capacity: int) -> None:
+        record = Registration(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
+        self.cluster.nodes.register(record, "10.0.0.9", self.now_s)
 
     def see(self, **changes: Classroom) -> None:
         self.classes.update(changes)
@@ -64,7 +71,7 @@ class World:
         )
         self.cluster.see(view, self.now_s)
 
-    def beat(self, n: int, *viewers: ViewerReport, state: str = "waiting", **more: object) -> Node:
+    def beat(self, n: int, *viewers: ViewerReport, state: str = "live", **more: object) -> Node:
         shape = (
             ((ReportedVariant("v", "u", "X", True),), (ReportedRendition("a", "u", "Y"),))
             if state == "live"
@@ -81,9 +88,13 @@ class World:
         self.now_s += by_s
         return [str(c.after) for c in self.cluster.tick(self.now_s, 1000.0 + self.now_s)]
 
-    def join(self, subject: str, token: str = "", stream: str = "c1", *, preview: bool = False) -> str | None:
-        guest = Student(subject, stream, subject.upper(), 1000.0, 9000.0, preview)
-        return self.cluster.admit(guest, token or f"0-{subject}", None, self.now_s)
+    def place(self, subject: str, stream: str = "c1", *, preview: bool = False) -> Placement:
+        guest = Student(subject, stream, subject.upper(), 1000.0, 9000.0, preview, f"0-{subject}")
+        return self.cluster.admit(guest, None, self.now_s)
+
+    def join(self, subject: str, stream: str = "c1", *, preview: bool = False) -> str | None:
+        self.place(subject, stream, preview=preview)
+        return self.cluster.nodes.seat_book.seat_of.get(subject)
 
 
 def watching(subject: str, token: str = "", stream: str = "c1") -> ViewerReport:
@@ -105,6 +116,15 @@ def test_the_length_of_segments_is_the_longest_that_a_relay_sees() -> None:
     for n, segment_s in enumerate((2.0, 4.0)):
         w.beat(n, streams=(StreamReport("c1", "live", 0, 1.0, segment_s=segment_s),))
     assert w.cluster.segment_s("c1") == 4.0
+
+
+def test_what_relays_have_shown_bounds_the_numbers_of_known_classes() -> None:
+    w = World()
+    shown = (StreamReport("c1", "live", 0, 1.0, next_msn=31, next_discontinuity_seq=2),)
+    w.beat(0, streams=(*shown, StreamReport("c9", "live", 0, 1.0, next_msn=7)))
+    numbers = w.cluster.epochs.numbers("c1")
+    assert (numbers.next_msn, numbers.next_discontinuity_seq) == (31, 2)
+    assert w.cluster.epochs.numbers("c9").next_msn == 0
 
 
 def test_a_teacher_who_previews_is_seen_and_not_counted() -> None:
@@ -150,9 +170,9 @@ def test_full_means_waiting() -> None:
     w = World(nodes=1, capacity=1)
     assert w.join("a") == "n0"
     assert w.join("b") is None
-    assert len(w.cluster.waiting) == 1
+    assert len(w.cluster.nodes.seat_book.turned_away) == 1
     w.tick(70.0)
-    assert w.cluster.waiting == {}
+    assert w.cluster.nodes.seat_book.turned_away == {}
 
 
 def test_a_student_who_never_comes_loses_the_seat() -> None:
@@ -163,6 +183,173 @@ def test_a_student_who_never_comes_loses_the_seat() -> None:
         w.beat(1)
         w.tick(2.0)
     assert w.cluster.viewers("c1") == 0
+    assert w.place("a") is Placement.PAUSED
+
+
+def test_before_a_class_begins_its_students_hold_no_seat() -> None:
+    w = World(nodes=1, capacity=4)
+    w.beat(0, state="waiting", full=True)
+    for n in range(10):
+        assert w.place(f"s{n}") is Placement.QUEUED
+    assert w.cluster.nodes.seat_book.seat_of == {}
+    assert w.cluster.viewers("c1") == 10
+    assert w.place("p1", preview=True) is Placement.QUEUED
+    w.tick(0.5)
+    assert "seat:s0" not in w.told, "nobody is called before it begins"
+    w.beat(0)
+    w.tick(0.5)
+    assert {f"seat:s{n}" for n in range(10)} <= set(w.told)
+    assert [w.place(f"s{n}") for n in range(5)] == [Placement.SEATED] * 4 + [Placement.CLUSTER_FULL]
+    assert w.cluster.viewers("c1") == 10
+    w.tick(40.0)
+    assert w.cluster.viewers("c1") == 0, "no page asked for a seat or played"
+
+
+def test_450_students_are_seated_evenly_when_their_class_begins() -> None:
+    w = World(nodes=3, capacity=150)
+    for n in range(3):
+        w.beat(n, state="waiting", full=True)
+    for n in range(450):
+        assert w.place(f"s{n}") is Placement.QUEUED
+    w.beat(0)
+    called = []
+    while len(called) < 450:
+        w.told.clear()
+        w.tick(0.5)
+        fresh = [topic.removeprefix("seat:") for topic in w.told if topic.startswith("seat:")]
+        assert 0 < len(fresh) <= module.CALLED_PER_TICK
+        called += fresh
+        assert {w.place(s) for s in fresh} == {Placement.SEATED}
+    assert [n.seats.occupied for n in w.cluster.nodes.all.values()] == [150, 150, 150]
+
+
+def test_the_queue_is_for_those_who_are_still_there() -> None:
+    w = World()
+    w.beat(0, state="waiting")
+    w.beat(1, state="waiting")
+    w.place("a")
+    w.place("b")
+    for _ in range(16):
+        w.tick(2.0)
+        w.place("a")
+    assert w.cluster.viewers("c1") == 1
+    assert list(w.cluster.ledger("c1").queue) == ["a"]
+    w.revocations.append(Revocation("subject", "a", 9000.0))
+    w.see()
+    assert len(w.cluster.ledger("c1").queue) == 0
+
+
+def test_a_full_queue_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airclass.domain.waiting_queue.MAX_WAITING", 1)
+    w = World()
+    assert w.place("x", "c2") is Placement.QUEUED
+    assert w.place("y", "c2") is Placement.CLASS_FULL
+
+
+def test_a_class_has_its_own_seats_and_its_queue_takes_none() -> None:
+    w = World(nodes=1, capacity=10)
+    art = StreamReport("c2", "live", 0, 1.0)
+    assert [w.place(s, "c2") for s in "ab"] == [Placement.QUEUED] * 2
+    w.beat(0, streams=(art,), full=True)
+    assert [w.place(s, "c2") for s in "ab"] == [Placement.SEATED, Placement.CLASS_FULL]
+    assert w.place("p1", "c2", preview=True) is Placement.SEATED
+    w.told.clear()
+    w.tick(4.9)
+    assert "seat:b" not in w.told, "there is no seat to take"
+    w.tick(0.2)
+    assert w.place("b", "c2") is Placement.SEATED, "the seat that was not used was short"
+
+
+def test_who_stops_playing_when_the_teacher_leaves_waits_again() -> None:
+    w = World()
+    w.join("a")
+    w.beat(0, watching("a"), full=True)
+    w.beat(0, watching("a"), state="waiting")
+    w.beat(1, state="waiting")
+    assert w.place("a") is Placement.SEATED
+    w.beat(0, state="waiting", gone=("0-a",))
+    assert w.cluster.viewers("c1") == 0
+    assert w.place("a") is Placement.QUEUED
+    w.beat(1, msgspec.structs.replace(watching("a"), has_media=False), state="waiting")
+    w.beat(1, state="waiting", gone=("0-a",))
+    assert "a" in w.cluster.ledger("c1").queue, "a stray request of their player ends no place"
+
+
+def test_playlists_alone_make_nobody_a_student_of_the_class() -> None:
+    w = World()
+    only_asks = msgspec.structs.replace(watching("a"), has_media=False)
+    w.beat(0, only_asks, full=True)
+    assert w.cluster.viewers("c1") == 0
+    w.beat(0, watching("a"))
+    assert w.cluster.viewers("c1") == 1
+
+
+def test_one_name_of_a_list_has_one_seat() -> None:
+    w = World()
+    w.see(c1=replace(MATH, roster=frozenset({"a"})))
+    assert w.cluster.roster_student(w.classes["c1"], "a") is None
+    w.join("a")
+    found = w.cluster.roster_student(w.classes["c1"], "a")
+    assert found is not None
+    assert found.subject == "a"
+    assert w.cluster.roster_student(MATH, "a") is None, "without a list a name means nothing"
+
+
+def test_after_a_restart_seats_count_before_their_nodes_are_back() -> None:
+    """Of 450 joins 222 were answered; then the master was killed. No node is promised more than it has."""
+    w = World(nodes=0)
+    lost = [(Student(f"s{n}", "c1", "", 900.0, 9000.0, earlier=True), f"n{n % 3}") for n in range(222)]
+    preview = (Student("p1", "c1", "", 900.0, 9000.0, preview=True, earlier=True), "n0")
+    waited = (Student("late", "c1", "", 900.0, 9000.0, earlier=True), "")
+    w.cluster.recall([*lost, preview, waited], ["n0", "n1", "n2"])
+    assert w.cluster.viewers("c1") == 222
+    assert w.cluster.is_settling(0.0)
+    assert w.cluster.known_nodes(0.0) == {"n0", "n1", "n2"}
+    w.register(3, 150)
+    for n in range(3):
+        assert w.cluster.is_settling(1.0)
+        assert w.cluster.is_unaccounted(f"s{n}", 1.0)
+        w.beat(n, full=True)
+    assert not w.cluster.is_settling(1.0)
+    assert not w.cluster.is_unaccounted("s0", 1.0)
+    w.tick(1.0)
+    placed = [w.place(f"x{n}") for n in range(450 - 223)]
+    assert placed == [Placement.SEATED] * (450 - 223)
+    assert [n.seats.occupied for n in w.cluster.nodes.all.values()] == [150, 150, 150]
+    assert w.place("one more") is Placement.CLUSTER_FULL
+
+
+def test_after_a_restart_a_node_that_stays_away_holds_joins_up_for_five_seconds() -> None:
+    w = World(nodes=1)
+    w.cluster.recall([], ["n0", "n9"])
+    assert w.cluster.is_settling(module.JOINS_WAIT_S - 0.1)
+    assert not w.cluster.is_settling(module.JOINS_WAIT_S)
+    assert w.cluster.known_nodes(module.SETTLE_S) == {"n0"}
+
+
+def test_a_pause_of_the_master_moves_nobody() -> None:
+    """The master stands still for 20 s, then its three nodes register again one by one."""
+    w = World(nodes=3, capacity=20)
+    for n in range(30):
+        w.join(f"s{n}")
+    seats = dict(w.cluster.nodes.seat_book.seat_of)
+    here = [[s for s, node in seats.items() if node == f"n{n}"] for n in range(3)]
+    for n in range(3):
+        w.beat(n, *[watching(s) for s in here[n]], full=True)
+    w.now_s = 20.5
+    assert w.cluster.nodes.excuse_stall(20.0, w.now_s)
+    w.tick(0.0)
+    for n in (1, 0, 2):
+        w.tick(1.0)
+        w.register_one(n, 20)
+        assert w.cluster.nodes.seat_book.seat_of == seats
+        for s in seats:
+            assert w.place(s) is Placement.SEATED
+            assert w.cluster.nodes.seat_book.pathways(s)[0] == seats[s]
+        w.beat(n, *[watching(s) for s in here[n]], full=True)
+        w.tick(0.0)
+    assert w.cluster.nodes.seat_book.seat_of == seats
+    assert [n.students for n in w.cluster.nodes.all.values()] == [10, 10, 10]
 
 
 def test_reports_confirm_and_free_seats() -> None:
@@ -186,17 +373,19 @@ def test_a_viewer_from_before_a_restart_is_taken_in() -> None:
 
 def test_whoever_played_before_a_restart_is_left_alone_until_the_relays_have_reported() -> None:
     w = World()
-    lost = Student("old", "c1", "OLD", 900.0, 9000.0)
-    w.cluster.guests["old"] = lost
-    assert w.cluster.is_unaccounted("old", 1001.0)
-    assert w.cluster.is_unaccounted("nameless", 1001.0), "a name that was not written down in time"
-    assert not w.cluster.is_unaccounted("old", 1000.0 + module.SETTLE_S), "all relays have spoken"
+    lost = Student("old", "c1", "OLD", 900.0, 9000.0, earlier=True)
+    w.cluster.recall([(lost, "")], [])
+    assert w.cluster.is_unaccounted("old", 1.0)
+    assert w.cluster.is_unaccounted("nameless", 1.0), "a name that was not written down in time"
+    assert not w.cluster.is_unaccounted("old", module.SETTLE_S), (
+        "all relays have spoken, whatever the clock says"
+    )
     w.join("new")
-    w.cluster.nodes.seating.release("new")
-    assert not w.cluster.is_unaccounted("new", 1001.0), "it came to this master, and left"
+    w.cluster.nodes.seat_book.release("new")
+    assert not w.cluster.is_unaccounted("new", 1.0), "it came to this master, and left"
     w.beat(1, watching("old"), full=True)
-    assert not w.cluster.is_unaccounted("old", 1001.0)
-    assert w.cluster.nodes.seating.pathways("old")[0] == "n1"
+    assert not w.cluster.is_unaccounted("old", 1.0)
+    assert w.cluster.nodes.seat_book.pathways("old")[0] == "n1"
 
 
 def test_viewers_of_unknown_classes_do_not_count() -> None:
@@ -209,20 +398,22 @@ def test_a_fallen_node_sends_its_students_to_the_others() -> None:
     w = World(capacity=5)
     for s in "abcd":
         w.join(s)
-    w.beat(0, *[watching(s) for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n0"], full=True)
-    w.beat(1, *[watching(s) for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n1"], full=True)
-    on_first = [s for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n0"]
+    w.beat(0, *[watching(s) for s, n in w.cluster.nodes.seat_book.seat_of.items() if n == "n0"], full=True)
+    w.beat(1, *[watching(s) for s, n in w.cluster.nodes.seat_book.seat_of.items() if n == "n1"], full=True)
+    on_first = [s for s, n in w.cluster.nodes.seat_book.seat_of.items() if n == "n0"]
     w.told.clear()
     w.now_s = 4.0
     w.beat(1)
     assert w.tick(2.5) == ["unhealthy"]
-    assert set(w.cluster.nodes.seating.seat_of.values()) == {"n1"}
+    assert set(w.cluster.nodes.seat_book.seat_of.values()) == {"n1"}
     assert {f"seat:{s}" for s in on_first} <= set(w.told)
     assert w.cluster.viewers("c1") == 4
 
 
 def test_state_of_a_stream_is_the_best_that_working_nodes_see() -> None:
     w = World()
+    w.beat(0, state="waiting")
+    w.beat(1, state="waiting")
     assert w.cluster.state(MATH) is StreamState.WAITING
     w.beat(0, state="reconnecting")
     assert w.cluster.state(MATH) is StreamState.RECONNECTING
@@ -308,8 +499,8 @@ def test_the_tabs_of_one_device_are_found_in_their_class() -> None:
     w = World()
     people = (("a", "c1", "d1"), ("b", "c1", "d1"), ("c", "c2", "d1"), ("d", "c1", ""))
     for subject, stream, device_hash in people:
-        guest = Student(subject, stream, "", 1.0, 9e9, False, device_hash)
-        w.cluster.admit(guest, f"0-{subject}", None, w.now_s)
+        guest = Student(subject, stream, "", 1.0, 9e9, False, f"0-{subject}", device_hash=device_hash)
+        w.cluster.admit(guest, None, w.now_s)
     assert [g.subject for g in w.cluster.guests_with(w.cluster.guests["a"])] == ["a", "b"]
 
 
@@ -408,25 +599,152 @@ def test_orders_are_complete_and_made_once_per_version() -> None:
     assert orders.viewer_keys == ("key",)
     assert (orders.warning, orders.drain, orders.resync, orders.known) == ("unreachable", False, False, True)
     assert orders.streams[0].origins == ("http://o:1/live/c1/index.m3u8",)
-    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1),)
+    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1, order=1000),)
     assert orders.streams[0].bearer == "bearer"
     assert w.orders_composer.orders(w.cluster, node).streams is orders.streams
     assert not w.orders_composer.orders(w.cluster, None).known
 
 
-def test_draining_reaches_the_orders() -> None:
-    w = World()
-    view = replace_drained(w.cluster.view, "n0")
+def drain(w: World, *node_ids: str) -> None:
+    view = w.cluster.view
+    view = Snapshot(view.revision + 1, view.users, view.classrooms, drained=frozenset(node_ids))
+    w.cluster.see(view, w.now_s)
+
+
+def is_ordered_to_drain(w: World, node_id: str) -> bool:
+    return w.orders_composer.orders(w.cluster, w.cluster.nodes.all[node_id]).drain
+
+
+def test_draining_is_ordered_once_everybody_has_a_seat_elsewhere() -> None:
+    w = World(capacity=3)
+    w.beat(0, watching("a"), watching("b"), full=True)
+    w.beat(1, watching("c"), watching("d"), full=True)
+    drain(w, "n0")
     version = w.cluster.version
-    w.cluster.see(view, 1.0)
-    assert w.cluster.version > version
-    assert w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"]).drain
-    assert not w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n1"]).drain
-    w.cluster.see(view, 1.0)
+    w.tick(0.5)
+    seats = w.cluster.nodes.seat_book.seat_of
+    assert sorted(seats.values()) == ["n0", "n1", "n1", "n1"], "n1 has room for one of the two"
+    assert not is_ordered_to_drain(w, "n0"), "the other one would have nowhere to go"
+    assert w.cluster.version == version
+    w.beat(1, watching("c"), full=True)
+    w.tick(0.5)
+    assert set(seats.values()) == {"n1"}
+    assert is_ordered_to_drain(w, "n0")
+    assert not is_ordered_to_drain(w, "n1")
+    assert w.cluster.version == version + 1, "connected relays hear of it at once"
 
 
-def replace_drained(view: Snapshot, node_id: str) -> Snapshot:
-    return Snapshot(view.revision + 1, view.users, view.classrooms, drained=frozenset({node_id}))
+def test_the_last_node_is_not_ordered_to_drain() -> None:
+    w = World()
+    w.beat(0, watching("a"), full=True)
+    drain(w, "n0", "n1")
+    w.tick(0.5)
+    assert [n.health.status for n in w.cluster.nodes.all.values()] == ["draining", "draining"]
+    assert [n.health.reason.code for n in w.cluster.nodes.all.values()] == ["keeping", "keeping"]
+    assert not is_ordered_to_drain(w, "n0")
+    assert not is_ordered_to_drain(w, "n1")
+    assert w.join("b") is None
+    drain(w, "n0")
+    w.tick(0.5)
+    assert is_ordered_to_drain(w, "n0"), "n1 takes students again"
+    drain(w, "n0", "n1")
+    w.tick(0.5)
+    assert not is_ordered_to_drain(w, "n0")
+
+
+def failing(stream: str = "c1") -> StreamReport:
+    return StreamReport(stream, "waiting", 0, -1.0, "refused", origin="failed", fault="connect")
+
+
+def serving(stream: str = "c1") -> StreamReport:
+    return StreamReport(stream, "live", 0, 1.0, origin="served")
+
+
+def beats(w: World, seconds: float, first: tuple[StreamReport, ...], *others: StreamReport) -> None:
+    """Let n0 report `first` and the others `others`, each with the viewers that it has."""
+    for _ in range(int(seconds)):
+        for n, node in enumerate(w.cluster.nodes.all.values()):
+            viewers = tuple(node.viewers.values())
+            w.beat(n, *viewers, full=True, streams=others if n else first)
+        w.tick(1.0)
+
+
+def test_a_fault_in_one_class_moves_the_students_of_that_class_only() -> None:
+    w = World(nodes=3, capacity=10)
+    w.see(c2=replace(ART, capacity=0))
+    w.beat(0, watching("a1"), watching("a2"), watching("b", stream="c2"), full=True)
+    beats(w, 2, (serving(), serving("c2")), serving(), serving("c2"))
+    w.told.clear()
+    beats(w, 8, (failing(), serving("c2")), serving(), serving("c2"))
+    seats = w.cluster.nodes.seat_book.seat_of
+    assert seats["b"] == "n0"
+    assert sorted((seats["a1"], seats["a2"])) == ["n1", "n2"]
+    assert {"seat:a1", "seat:a2"} <= set(w.told)
+    assert "seat:b" not in w.told
+    assert w.cluster.pathways("a1", "c1")[0] == seats["a1"]
+    assert "n0" not in w.cluster.pathways("a1", "c1")
+    assert w.cluster.pathways("b", "c2")[0] == "n0"
+    assert w.join("a3") in ("n1", "n2")
+    assert w.join("b2", stream="c2") is not None
+    assert w.cluster.nodes.summary().total_capacity == 30
+
+
+def test_students_of_a_draining_node_do_not_move_to_one_that_fails_their_class() -> None:
+    w = World(nodes=2, capacity=10)
+    w.beat(0, watching("a"), full=True)
+    drain(w, "n0")
+    beats(w, 10, (serving(),), failing())
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n0"}, "n1 cannot play the class"
+    assert not is_ordered_to_drain(w, "n0")
+    beats(w, 1, (serving(),), serving())
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n1"}
+    assert is_ordered_to_drain(w, "n0")
+
+
+def test_nobody_moves_and_no_state_changes_while_all_nodes_are_silent() -> None:
+    w = World(nodes=3, capacity=10)
+    beats(w, 1, (serving(),), serving())
+    w.beat(0, watching("a"), full=True, streams=(serving(),))
+    assert w.cluster.state(MATH) is StreamState.LIVE
+    w.now_s += 0.7
+    w.beat(1, full=True, streams=(serving(),))
+    w.now_s += 0.7
+    w.beat(2, full=True, streams=(serving(),))
+    w.told.clear()
+    for _ in range(20):
+        w.tick(0.5)
+    assert [n.health.status for n in w.cluster.nodes.all.values()] == ["unhealthy"] * 3
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n0"}
+    assert w.cluster.state(MATH) is StreamState.LIVE, "students may play on: nothing newer is known"
+    assert not {"seat:a", "state:c1"} & set(w.told)
+    w.beat(1, full=True, streams=(StreamReport("c1", "reconnecting", 0, 9.0),))
+    w.tick(0.0)
+    w.beat(1, full=True, streams=(StreamReport("c1", "reconnecting", 0, 9.0),))
+    assert w.cluster.state(MATH) is StreamState.RECONNECTING
+
+
+def test_two_of_three_nodes_that_die_together_lose_their_students_to_the_third() -> None:
+    w = World(nodes=3, capacity=10)
+    w.beat(0, watching("a"), full=True)
+    w.beat(1, watching("b"), full=True)
+    for _ in range(7):
+        w.beat(2, full=True)
+        w.tick(1.0)
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n2", "b": "n2"}
+
+
+def test_a_new_master_does_not_know_the_state_of_a_class_that_was_running() -> None:
+    w = World(nodes=0)
+    w.cluster.guests["new"] = Student("new", "c1", "NEW", 1000.5, 9000.0)
+    assert w.cluster.knows_state("c1"), "nobody can be playing yet"
+    w.cluster.guests["old"] = Student("old", "c1", "OLD", 900.0, 9000.0, earlier=True)
+    assert not w.cluster.knows_state("c1")
+    assert w.cluster.knows_state("c2")
+    record = Registration("n0", "http://10.0.0.1", "", (), 2, 0, "3", 1.0)
+    w.cluster.nodes.register(record, "10.0.0.9", 0.0)
+    w.beat(0)
+    w.tick(0.5)
+    assert w.cluster.knows_state("c1")
 
 
 def test_history_grows_and_old_guests_go() -> None:
@@ -438,6 +756,13 @@ def test_history_grows_and_old_guests_go() -> None:
     assert len(w.cluster.student_history) == len(w.cluster.load_history)
     w.tick(9000.0)
     assert w.cluster.guests == {}
+    assert w.cluster.ledger("c1").tokens == {}
+
+
+def test_a_student_whose_token_is_not_known_keeps_their_seat() -> None:
+    w = World()
+    nameless = Student("a", "c1", "", 1000.0, 9000.0)
+    assert w.cluster.admit(nameless, None, 0.0) is Placement.SEATED
     assert w.cluster.ledger("c1").tokens == {}
 
 
@@ -513,4 +838,18 @@ def test_whoever_plays_elsewhere_has_not_left_the_class() -> None:
     w.beat(1, watching("a", token="0-a2"), full=True)  # the player jumped with a renewed token
     w.beat(0, full=True)
     assert w.cluster.viewers("c1") == 1
-    assert w.cluster.nodes.seating.seat_of == {"a": "n1"}
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n1"}
+
+
+def test_who_publishes_is_news_for_the_relays_once() -> None:
+    told: list[str] = []
+    cluster = Cluster(1000.0, told.append)
+    assert cluster.has_publisher("c1") is None, "no ingest was asked yet"
+    cluster.publishing_now({"c1"}, complete=True)
+    assert (cluster.has_publisher("c1"), cluster.has_publisher("c2")) == (True, False)
+    version = cluster.version
+    cluster.publishing_now({"c1"}, complete=True)
+    assert (cluster.version, told) == (version, ["orders"])
+    cluster.publishing_now((), complete=False)
+    assert cluster.has_publisher("c1") is None
+    assert cluster.version == version + 1

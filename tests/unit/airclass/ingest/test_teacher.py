@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import av
@@ -28,6 +28,19 @@ def test_all_wrong_options_are_named_at_once() -> None:
         "--bitrate-kbps",
         "--keyframe-s",
     ]
+
+
+def test_the_address_comes_from_standard_input_or_the_environment_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEACH_TO", "rtmp://environment")
+    monkeypatch.setattr("sys.stdin", StringIO("rtmp://input\n"))
+    assert teacher._target("rtmp://argument") == "rtmp://argument"
+    assert teacher._target("-") == "rtmp://input"
+    assert teacher._target("") == "rtmp://environment"
+    monkeypatch.delenv("TEACH_TO")
+    with pytest.raises(ConfigError, match="TEACH_TO"):
+        teacher._target("")
 
 
 @pytest.mark.parametrize("size", ["", "x", "640", "640x", "640x361", "16x9", "8000x4000", "-640x360"])
@@ -87,7 +100,7 @@ def test_it_tries_again_until_its_time_is_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     done = subprocess.run(
-        [*TEACHER, "--to", f"rtmp://127.0.0.1:{port}/live/topsecret", "--duration", "1"],
+        [*TEACHER, "--to", f"rtmp://127.0.0.1:{port}/live/topsecret", "--duration", "4"],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,

@@ -125,8 +125,13 @@ def test_children_know_each_other(plan: ProcessPlan) -> None:
     for job in (ingest, master, relay):
         assert option(job.args, "--ready-file") == str(job.ready_file)
         assert job.output is not None
+
+
+def test_the_teachers_key_is_not_an_argument(plan: ProcessPlan) -> None:
+    """Every user of the machine can list arguments."""
     teacher = plan.teacher("rtmp://x/live/c?token=k")
-    assert option(teacher.args, "--to") == "rtmp://x/live/c?token=k"
+    assert teacher.env["TEACH_TO"] == "rtmp://x/live/c?token=k"
+    assert not [arg for arg in teacher.args if "token" in arg]
     assert teacher.ready_file is None
 
 

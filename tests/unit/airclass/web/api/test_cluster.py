@@ -8,18 +8,17 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from trio_websocket import open_websocket_url
 
 from airclass.io.store import StoredStudent
-from relay.base.cluster_protocol import EpochOffset, EpochRequest
+from relay.base.cluster_protocol import EpochOffset, EpochRequest, OrdersPoll
 from relay.base.signing import unseal
 from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from tests.harness.fake_relay import FakeRelay
     from tests.harness.master_in_process import InProcessMaster
@@ -203,6 +202,65 @@ async def test_drain_and_undrain_reach_the_relay_and_the_routing(tmp_path: Path)
         ).status_code == 409
 
 
+async def test_the_last_node_is_drained_only_by_force_and_keeps_its_students(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node("slave-1")
+        joined = (await control.join(made["code"])).json()
+        relay.take(joined["token"], made["id"])
+        await relay.beat()
+        for path in ("/cluster/drain/slave-1", "/cluster/drain/slave-1?force=1"):
+            refused = await control.call("POST", path, None, control.admin)
+            assert (refused.status_code, refused.json()["type"]) == (409, "urn:airclass:problem:last-node")
+        assert (await nodes(control))["slave-1"]["status"] == "active"
+        events = (await control.call("GET", "/api/events", None, control.admin)).json()["events"]
+        assert "node.drain" not in [event["action"] for event in events]
+        for _ in range(2):  # what is drained already may be drained again
+            forced = await control.call("POST", "/cluster/drain/slave-1?force=true", None, control.admin)
+            assert forced.status_code == 204
+        await relay.beat()
+        assert not relay.orders.drain, "nobody else could take its student"
+        node = (await nodes(control))["slave-1"]
+        assert (node["status"], node["reason_code"], node["connections"]) == ("draining", "keeping", 1)
+        assert (await control.join(made["code"])).status_code == 503
+        second = await control.node("slave-2")
+        await second.beat()
+        control.services.judge()
+        await relay.beat()
+        assert relay.orders.drain
+        steering = await control.call("GET", joined["steering_url"].removeprefix(control.url))
+        assert steering.json()["PATHWAY-PRIORITY"][0] == "slave-2"
+
+
+async def test_the_list_of_nodes_says_which_classes_each_of_them_gets(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node("slave-1")
+        relay.states[made["id"]] = "live"
+        await relay.beat()
+        (stream,) = (await nodes(control))["slave-1"]["streams"]
+        assert stream.pop("age_s") >= 0
+        assert stream == {
+            "stream": made["id"],
+            "state": "served",
+            "reason": "",
+            "reason_code": "",
+            "avoided": False,
+        }
+        relay.faults[made["id"]] = "connect"
+        await relay.beat()
+        (stream,) = (await nodes(control))["slave-1"]["streams"]
+        assert (stream["state"], stream["reason_code"], stream["avoided"]) == ("failed", "no-ingest", False)
+        assert stream["reason"] == "the origin refuses the connection"
+        assert (await nodes(control))["slave-1"]["status"] == "active", "no other node serves it"
+        async with open_websocket_url(
+            f"{control.url.replace('http', 'ws')}/ws/monitor",
+            extra_headers=[(k.encode(), v.encode()) for k, v in control.monitor.items()],
+        ) as ws:
+            shown = json.loads(await ws.get_message())["nodes"][0]["streams"]
+        assert [s["state"] for s in shown] == ["failed"]
+
+
 async def test_a_dead_node_is_shown_left_out_and_can_be_removed(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
@@ -241,7 +299,7 @@ async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path
         async with trio.open_nursery() as nursery:
             for n, relay in enumerate(relays):
                 nursery.start_soon(ask, relay, 10 + n)
-        assert answers == [EpochOffset(stream, "k1", 9, 1, 2, 0.5)] * 3
+        assert answers == [EpochOffset(stream, "k1", 9, 1, 2, 0.5, answers[0].order)] * 3
         late = await control.node("slave-9")
         assert late.orders.streams[0].epochs == (answers[0],)
         assert await late.ask(EpochRequest(stream, "k1", 0, 99, 9)) == answers[0]
@@ -251,6 +309,98 @@ async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path
     async with running_master(tmp_path) as control:
         again = await control.node("slave-1")
         assert again.orders.streams[0].epochs == (answers[0],)
+
+
+async def test_after_a_power_outage_numbers_go_on_above_what_was_shown(tmp_path: Path) -> None:
+    """A tablet kept its battery, and the relays that had shown it the numbers know nothing."""
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        before = await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        relay.shown[stream] = (28, 1)
+        await relay.beat()
+        await control.until(lambda: not control.services.cluster.epochs.unsaved_numbers())
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        assert (await relay.register()).streams[0].next_msn > 28
+        after = await relay.ask(EpochRequest(stream, "k2", 7, 0, 0, 2, 0.5))
+        assert 7 + after.offset >= 28
+        assert after.discontinuity_seq == before.discontinuity_seq + 1
+        assert after.order > before.order
+
+
+async def test_a_relay_that_starts_while_nobody_publishes_does_not_set_the_numbers_back(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        relay.shown[stream] = (45, 1)
+        relay.states[stream] = "reconnecting"
+        await relay.beat()
+        new = await control.node("slave-2")
+        offset = await new.ask(EpochRequest(stream, "k2", 7, 0, 0, 2, 0.5))
+        assert (7 + offset.offset, offset.discontinuity_seq) == (45, 1)
+        assert await relay.ask(EpochRequest(stream, "k2", 7, 45, 1, 2, 0.5)) == offset
+
+
+async def test_a_relay_that_refuses_an_offset_gets_a_higher_one(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        low = await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        refusal = EpochRequest(stream, "k1", 7, 45, 3, 2, 0.5, refused="k1")
+        high = await relay.ask(refusal)
+        assert (high.key, 7 + high.offset, high.discontinuity_seq) == ("k1+3", 45, 3)
+        assert (await relay.watch()).streams[0].epochs == (low, high)
+
+
+async def test_an_epoch_that_another_relay_brings_is_delivered_at_once(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        relay.mute = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(relay.watch)
+            other = await control.node("slave-2", epochs=(EpochOffset(stream, "k1", 5, 1),))
+        assert relay.orders.streams[0].epochs == other.orders.streams[0].epochs != ()
+
+
+async def test_epochs_of_a_relay_that_cannot_be_are_left_out(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        odd = (
+            EpochOffset(stream, "", 5, 1),
+            EpochOffset(stream, "k" * 129, 5, 1),
+            EpochOffset(stream, "k1", 2**53, 1),
+            EpochOffset(stream, "k2", 5, 1, part_target_s=5000.0),
+            EpochOffset(stream, "k3", 5, 1, order=-1),
+            EpochOffset("nosuch", "k4", 5, 1),
+        )
+        relay = await control.node(epochs=odd)
+        assert relay.orders.streams[0].epochs == ()
+
+
+async def test_a_database_that_is_away_does_not_hold_a_returning_publisher_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        store, epochs = control.services.store, control.services.cluster.epochs
+        kept = store.add_epoch
+
+        async def away(offset: EpochOffset, at_s: float) -> EpochOffset:
+            raise OSError("the database is locked")
+
+        monkeypatch.setattr(store, "add_epoch", away)
+        offset = await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        assert offset.order > 0
+        assert await store.epochs() == []
+        monkeypatch.setattr(store, "add_epoch", kept)
+        await control.until(lambda: not epochs.unsaved)
+        assert await store.epochs() == [offset]
 
 
 async def test_after_a_restart_everything_is_known_again(tmp_path: Path) -> None:
@@ -283,6 +433,7 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         kept = await control.node("slave-1")
+        await control.begin(made)
         joined = (await control.join(made["code"])).json()
         kept.take(joined["token"], made["id"])
         await kept.beat()
@@ -297,7 +448,8 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
         renew = ("POST", "/api/renew", None, {"Authorization": f"Bearer {joined['token']}"})
         assert (await control.call(*renew)).status_code == 503
         await control.call("GET", playlist)
-        assert control.services.cluster.nodes.seating.seat_of == {}, "loading a playlist takes no seat yet"
+        seats = control.services.cluster.nodes.seat_book.seat_of
+        assert list(seats.values()) == ["slave-1"], "loading a playlist takes no other seat"
         assert (await control.call("GET", steering)).status_code == 503
         url = f"{control.url.replace('http', 'ws')}/ws/student?token={joined['token']}"
         async with open_websocket_url(url) as ws:
@@ -356,7 +508,7 @@ async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:
             await ws.get_message()
             health = control.services.cluster.nodes.all["slave-2"].health
             await control.until(lambda: health.status == "unhealthy", "unhealthy after 6 s")
-            drained = await control.call("POST", "/cluster/drain/slave-1", None, control.admin)
+            drained = await control.call("POST", "/cluster/drain/slave-1?force=true", None, control.admin)
             assert drained.status_code == 204
             text = (await control.call("GET", "/metrics", None, control.monitor)).text
         for line in (
@@ -416,11 +568,79 @@ async def test_operators_are_told_of_the_last_backup(tmp_path: Path) -> None:
         assert answer.json() == {"at": "2025-11-28T01:00:00Z", "size_bytes": 1_400_000}
 
 
-async def test_a_relay_at_work_cannot_be_forgotten(tmp_path: Path) -> None:
+async def test_a_relay_that_sends_heartbeats_cannot_be_forgotten(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         relay = await control.node()
-        answer = await control.call("DELETE", f"/cluster/nodes/{relay.node_id}", None, control.admin)
+        await control.node("slave-2")
+        path = f"/cluster/nodes/{relay.node_id}"
+        answer = await control.call("DELETE", path, None, control.admin)
         assert (answer.status_code, answer.json()["type"]) == (409, "urn:airclass:problem:node-at-work")
+        drained = await control.call("POST", f"/cluster/drain/{relay.node_id}", None, control.admin)
+        assert drained.status_code == 204
+        assert (await control.call("DELETE", path, None, control.admin)).status_code == 409
+        assert relay.node_id in control.services.cluster.view.drained
+
+
+async def test_a_second_process_with_the_same_id_is_refused_with_a_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        first = await control.node(incarnation="one")
+        twin = control.relay(
+            first.node_id, public_url="http://127.0.0.1:9", incarnation="two", started_at_s=9.0
+        )
+        other = control.relay("slave-2", public_url=first.public_url, incarnation="three")
+        for relay, word in ((twin, "its own NODE_ID"), (other, "the address of slave-1")):
+            with pytest.raises(AssertionError, match=word):
+                await relay.register()
+        for verb, record in (("heartbeat", twin.heartbeat()), ("watch", OrdersPoll("slave-1", 0, "two"))):
+            assert (await twin.send(verb, record)).status_code == 409
+        assert (await nodes(control))["slave-1"]["url"] == first.public_url
+        refused = [r.getMessage() for r in caplog.records if "cluster.refused" in r.getMessage()]
+        assert len(refused) == 2
+
+
+async def test_a_database_that_went_back_is_read_again_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failover to a replica that lagged behind, or a restored dump: the counter of writes falls."""
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        await control.begin(made)
+        database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
+        database.execute("UPDATE revision SET value = value - 1")
+        database.commit()
+        database.close()
+        await control.until(lambda: "database.went_back" in caplog.text, "the log says so")
+        answer = await control.call("POST", f"/api/classrooms/{made['id']}/close", None, control.admin)
+        assert answer.status_code == 200
+        assert (await control.join(made["code"])).status_code == 409
+        assert (await control.join((await control.classroom())["code"])).status_code == 200
+
+
+async def test_joins_wait_after_a_restart_until_the_relays_are_back(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        for n in range(2):
+            await control.node(f"slave-{n}")
+        await control.begin(made)
+        for n in range(10):
+            assert (await control.join(made["code"], f"n{n}")).status_code == 200
+        await control.until(lambda: not control.services.visits)
+        await control.until(lambda: len(control.services.seen_nodes) == 2)
+    async with running_master(tmp_path) as control:
+        await control.node("slave-0", capacity=10)
+        early = await control.join(made["code"])
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        await control.node("slave-1", capacity=10)
+        await control.begin(made)
+        for n in range(10):
+            assert (await control.join(made["code"], f"m{n}")).status_code == 200
+        seats = control.services.cluster.nodes.seat_book
+        assert [n.occupied for n in seats.nodes.values()] == [10, 10]
+        assert control.services.cluster.viewers(made["id"]) == 20
+        assert (await control.join(made["code"])).status_code == 503, "as many as there are seats"
 
 
 async def test_with_eddsa_relays_get_public_keys_alone(tmp_path: Path) -> None:

@@ -220,6 +220,7 @@ def _makes_an_event(function: object, depth: int) -> bool:
 async def test_an_answer_tells_its_request_s_id(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         relay = await control.node("slave-1")
+        await control.node("slave-2")
         answer = await control.call("GET", "/readyz")
         assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["x-request-id"])
         for told, taken in (("shift-7", True), ("two words", False), ("x" * 65, False)):

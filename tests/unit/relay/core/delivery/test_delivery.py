@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import math
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -668,3 +670,17 @@ def test_the_silent_leave_also_where_nothing_is_played() -> None:
     one.delivery.registry.enter(viewer)
     one.delivery.sweep(110.1)
     assert len(one.delivery.registry) == 0
+
+
+def test_a_finished_playlist_keeps_no_window_that_was_given_back() -> None:
+    it = rig()
+    assert listed(it.response("v0.m3u8")).segments
+    given_back = weakref.ref(it.window)
+    it.stream.forget_media()
+    del it.window
+    gc.collect()
+    assert given_back() is None
+    it.stream.describe(INDEX, "http://origin.example/index.m3u8")
+    it.window = it.stream.windows["v0"]
+    it.list_parts(msn=3)
+    assert listed(it.response("v0.m3u8")).media_sequence > 0, "not the playlist of the window before"

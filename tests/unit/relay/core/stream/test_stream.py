@@ -283,8 +283,8 @@ def test_no_segment_exceeds_the_target_duration_when_an_encoder_changes_between_
         segments = [segment(n, duration_s=s) for n, s in enumerate(durations)]
         lists = [playlist(round(durations[0]), *segments[:count]) for count in range(1, len(segments) + 1)]
         longest_s = one.longest_listed_s
-        ask = one.timeline.ask(key, 0, lists[0], longest_listed_s=longest_s)
-        one.timeline.adopt(one.timeline.decide_alone(ask))
+        request = one.timeline.request(key, 0, lists[0], longest_listed_s=longest_s)
+        one.timeline.begin(one.timeline.adopt(one.timeline.decide_alone(request)))
         if seen:
             assert text_of(one).target_duration_s == seen[-1][-1], "until its first segment is listed"
         targets = []
@@ -340,8 +340,7 @@ def test_states_of_a_stream() -> None:
     assert one.state(104.5) == "live"
     assert one.lag_s(104.5) == 4.5
     assert one.state(104.6) == "reconnecting"
-    one.fault = True
-    one.end()
+    one.end(104.6)
     assert one.state(104.6) == "ended"
     assert (one.fault, one.problem) == (False, "the lesson is over")
 
@@ -396,6 +395,12 @@ def test_what_the_master_is_told() -> None:
     report = one.report(7, 101.0)
     assert (report.stream, report.state, report.viewers, report.lag_s) == ("class1", "live", 7, 1.0)
     assert report.segment_s == 2.0
+    assert (report.origin, one.fault) == ("unknown", False)
+    one.origin.served(95.0)
+    one.origin.failed(97.0, "timeout")
+    report = one.report(7, 101.0)
+    assert (report.origin, report.origin_age_s, report.origin_quiet_s) == ("failed", 4.0, 0.0)
+    assert (report.fault, one.fault) == ("timeout", True)
     (variant,) = report.variants
     assert (variant.id, variant.uri, variant.has_audio_group) == ("v0", "v0.m3u8", True)
     assert variant.attributes == "BANDWIDTH=600000,RESOLUTION=640x360"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import replace
 from itertools import pairwise
 
@@ -567,6 +568,9 @@ async def test_a_stream_that_nobody_publishes_costs_nothing_until_somebody_comes
         await trio.sleep(200)
         assert (len(origin.server.requests), origin.server.connections) == (asked, connections)
         assert (rig.state, rig.stream.fault) == ("waiting", False)
+        assert rig.stream.origin.state(trio.current_time()) == "unknown", (
+            "an origin that is not asked may be dead"
+        )
         rig.puller.announce(True)
         assert await rig.until(lambda: len(origin.server.requests) > asked) <= 0.2
         origin.publish()
@@ -676,12 +680,15 @@ async def test_what_an_interrupted_class_holds_is_given_back_when_nobody_watches
         rig.stream.asked_s = trio.current_time()  # somebody waits for the teacher
         await trio.sleep(module.IDLE_KEEP_S - 2)
         last_msn = rig.stream.windows["v0"].live_edge.last_msn
+        kept = [weakref.ref(e.media) for w in rig.stream.windows.values() for e in w.listed if e.media]
+        assert kept
         rig.stream.asked_s = trio.current_time()
         await trio.sleep(module.IDLE_KEEP_S - 2)
         assert (rig.state, set(rig.stream.windows)) == ("reconnecting", set(rig.stream.windows))
         assert rig.stream.windows
         await trio.sleep(module.IDLE_LOOK_S + 2)
         assert (rig.state, rig.stream.windows) == ("waiting", {})
+        assert [one() for one in kept] == [None] * len(kept), "free without a garbage collection"
         origin.publish("bbbbbbbbbbbb")
         await rig.until(lambda: rig.state == "live")
         assert rig.text().media_sequence > last_msn
