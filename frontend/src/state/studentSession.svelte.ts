@@ -8,7 +8,7 @@ import { normalizeCode } from './classroomCode';
 import { Countdown } from './countdown.svelte';
 import { deviceId } from './deviceId';
 import { readStored, removeStored, writeStored } from './deviceStorage';
-import type { InputProblem, StudentPhase } from './studentPhase';
+import type { InputProblem, PlayerReport, StudentPhase } from './studentPhase';
 import { TokenRenewal } from './tokenRenewal';
 
 const CLOSED_RETRY_S = 10;
@@ -17,13 +17,6 @@ const UNREACHABLE_RETRY_S = 3;
 const POLL_EVERY_MS = 5_000;
 /** After this many failed attempts to open the WebSocket, poll the state. */
 const FAILURES_BEFORE_POLLING = 2;
-
-/** Figures of the player for the master, sent with each ping. */
-export interface PlayerReport {
-  latency_ms: number;
-  buffer_ms: number;
-  stalls: number;
-}
 
 export class StudentSession {
   phase = $state<StudentPhase>('code');
