@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 MAX_CLASSES = 20_000
 MAX_BLOCKED = 200
+MAX_KICKED = 500  # of one class within the life of a token: orders name each of them
 CODE_TRIES = 5
 
 
@@ -192,9 +193,11 @@ async def new_code(call: RequestContext) -> ClassOut:
     """Give the class a new code; everybody inside must enter again."""
     services, classroom = call.services, call.classroom()
     code = make_code(services.entropy(CODE_CHARS))
-    return await _save(
+    out = await _save(
         call, "class.new-code", "", {"code": code}, expected={"code": classroom.code}, new_generation=True
     )
+    await services.store.forget_kicked(classroom.id)  # only now: the generation refuses their tokens
+    return out
 
 
 async def rotate_key(call: RequestContext) -> ClassOut:
@@ -223,6 +226,13 @@ async def kick(call: RequestContext) -> ApiResponse:
     guest = services.cluster.guests.get(form.subject)
     if guest is None or guest.classroom_id != classroom.id:
         raise ApiProblem(404, "There is no such student in this class.")
+    if len(services.cluster.view.kicked.get(classroom.id, ())) >= MAX_KICKED:
+        raise ApiProblem(
+            409,
+            f"{MAX_KICKED} students of this class have been taken out already: give it a new code, "
+            "which refuses all of them.",
+            "too-many-kicked",
+        )
     if form.block:
         await _block(call, guest)
     # Somebody who is kept out goes with all their tabs.
@@ -232,7 +242,7 @@ async def kick(call: RequestContext) -> ApiResponse:
         until_s = max(wall_s, min(tab.until_s, wall_s + VIEWER_TOKEN_S))
         with suppress(WriteConflict):  # kicked already
             await services.store.revoke(
-                [Revocation("subject", tab.subject, until_s + 60)],
+                [Revocation("subject", tab.subject, until_s + 60, classroom.id)],
                 services.event(call.who, "class.kick", classroom.id, tab.name),
             )
     await services.reload()

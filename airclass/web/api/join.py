@@ -23,7 +23,6 @@ from airclass.domain.tokens import (
     is_preview,
     preview_subject,
     student_subject,
-    viewer_token_id,
 )
 from airclass.domain.users import Role, clean_name
 from airclass.io.store import StoredStudent
@@ -35,6 +34,7 @@ from airclass.web.http.auth import read_viewer
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, CorsRule
 from airclass.web.services import MAX_WAITING_VISITS
+from relay.base.tokens import viewer_token_id
 
 if TYPE_CHECKING:
     from airclass.web.http.context import RequestContext
@@ -69,14 +69,14 @@ async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     device_hash = hash_device(form.device)
     if is_blocked(services.cluster.view.blocked.get(classroom.id, ()), name, device_hash):
         raise ApiProblem(403, "Your teacher keeps you out of this class: ask them.", "blocked")
-    earlier = _earlier_subject(services, form.rejoin, classroom)
+    earlier, token_id = _earlier_claims(services, form.rejoin, classroom)
     await _check_class_password(call, classroom, form.password, earlier)
     services.code_throttle.known(classroom.id, call.address)
     known = services.cluster.roster_student(classroom, name)
     if known is not None:
         return admit(call, classroom, known.subject, name, token_id=known.token_id)
     subject = earlier or student_subject(services.token_id())
-    return admit(call, classroom, subject, name, device_hash=device_hash)
+    return admit(call, classroom, subject, name, token_id=token_id, device_hash=device_hash)
 
 
 def find_class(call: RequestContext, typed: str) -> Classroom:
@@ -109,7 +109,7 @@ def admit(
 ) -> JoinOut:
     """Seat somebody, or put them in the queue of a class that has not begun; 503 when there is no place.
 
-    A renewal keeps its `token_id`: relays count by it, so that nobody takes two seats.
+    A renewal and a rejoin keep their `token_id`: relays count by it, so that nobody takes two seats.
     """
     services = call.services
     now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
@@ -213,14 +213,15 @@ async def _check_class_password(call: RequestContext, classroom: Classroom, give
     forgive()
 
 
-def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> str:
+def _earlier_claims(services: Services, rejoin: str, classroom: Classroom) -> tuple[str, str]:
+    """Return subject and token id of the token that a student still holds; empty when it does not count."""
     if not rejoin:
-        return ""
+        return "", ""
     try:
         claims, _ = read_viewer(services, rejoin, classroom.id)
     except ApiProblem:
-        return ""
-    return "" if is_preview(claims.subject) else claims.subject
+        return "", ""
+    return ("", "") if is_preview(claims.subject) else (claims.subject, claims.token_id)
 
 
 def _no_place(services: Services, classroom: Classroom, subject: str, placement: Placement) -> ApiProblem:
