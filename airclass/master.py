@@ -262,6 +262,7 @@ async def _flush(services: Services) -> str:
                 await services.store.save_seen_nodes(nodes)
                 services.seen_nodes.clear()
                 services.seen_nodes.update(nodes)
+            await services.write_lessons()
             for note in notes:
                 await services.store.log(note)
             services.recent_events[:] = await services.store.events(EVENTS_SHOWN)

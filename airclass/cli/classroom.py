@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import App
 
-from airclass.cli.common import at_database, entropy, event, say, say_json
+from airclass.cli.common import at_database, entropy, event, say, say_json, warn
 from airclass.cli.user import find
 from airclass.domain.classrooms import (
     CODE_CHARS,
@@ -21,6 +21,7 @@ from airclass.domain.classrooms import (
     make_key,
     read_code,
 )
+from airclass.domain.lessons import Lesson, running_lesson
 from airclass.domain.users import clean_name
 from airclass.io.passwords import Passwords
 from relay.base.errors import ConfigError
@@ -112,7 +113,7 @@ def list_classes(*, json: bool = False) -> None:
     if json:
         say_json([{"id": c.id, "name": c.name, "code": c.code, "status": c.status} for c in classes])
     for c in classes if not json else ():
-        say(f"{c.id}  {c.code}  {c.status:6}  {c.name}")
+        say(f"{c.id}  {c.code}  {c.status:7}  {c.name}")
 
 
 @app.command(name="open")
@@ -128,9 +129,46 @@ def close(which: str) -> None:
 
 
 @app.command
+def start_lesson(which: str) -> None:
+    """Start the next lesson: its encoder may publish; WHICH is a class's id or code."""
+
+    async def work(settings: MasterSettings, store: Store) -> None:
+        classroom = await _find(store, which)
+        if classroom.status is not ClassStatus.OPEN:
+            raise ConfigError([f"The class {classroom.name} is {classroom.status}: open it first."])
+        lesson = Lesson(make_id(entropy(8), "l"), classroom.id, time.time())
+        await store.start_lesson(lesson, event("lesson.start", classroom.id))
+
+    at_database(work)
+    say("The lesson has started: begin to stream.")
+
+
+@app.command
+def end_lesson(which: str) -> None:
+    """End the lesson that runs; code, key and settings stay. WHICH is a class's id or code."""
+
+    async def work(settings: MasterSettings, store: Store) -> None:
+        classroom = await _find(store, which)
+        lesson = running_lesson((await store.load(0)).lessons, classroom.id)
+        if lesson is None:
+            raise ConfigError([f"No lesson of the class {classroom.name} runs now."])
+        await store.end_lesson(lesson.id, event("lesson.end", classroom.id))
+
+    at_database(work)
+    say("The lesson is over.")
+
+
+@app.command
+def retire(which: str) -> None:
+    """End a class for good, at the end of a term; WHICH is a class's id or code."""
+    _set(which, ClassStatus.RETIRED)
+
+
+@app.command
 def end(which: str) -> None:
-    """End a class for good; WHICH is a class's id or code."""
-    _set(which, ClassStatus.ENDED)
+    """Deprecated: use `retire`. WHICH is a class's id or code."""
+    warn("`airclass classroom end` is now called `retire`, and goes with the next release.")
+    _set(which, ClassStatus.RETIRED)
 
 
 @app.command
@@ -153,7 +191,7 @@ def rotate_key(which: str, *, json: bool = False) -> None:
 def _set(which: str, status: ClassStatus) -> None:
     async def work(settings: MasterSettings, store: Store) -> None:
         classroom = await _find(store, which)
-        if classroom.status is ClassStatus.ENDED:
+        if classroom.status is ClassStatus.RETIRED:
             raise ConfigError([f"The class {classroom.name} is over: make a new one."])
         done = event(f"class.{status}", classroom.id)
         expected = {"status": classroom.status}

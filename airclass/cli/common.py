@@ -64,6 +64,11 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def warn(text: str) -> None:
+    """Print a line to standard error, where it does not disturb a script that reads the output."""
+    sys.stderr.write(text + "\n")
+
+
 def say_json(value: Any) -> None:
     """Print a value as JSON."""
     say(json.dumps(value, ensure_ascii=False))

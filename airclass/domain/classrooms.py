@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from airclass.domain.users import Caller, Role, name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 # 32 signs of 5 bits each; 0, 1, I and O are left out because they look like others.
 CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -29,11 +30,11 @@ LANGUAGES = ("ko", "en")
 
 
 class ClassStatus(StrEnum):
-    """Whether students may enter: a closed class can be opened again, an ended one cannot."""
+    """Whether students may enter: a closed class can be opened again, a retired one cannot."""
 
     OPEN = "open"
     CLOSED = "closed"
-    ENDED = "ended"
+    RETIRED = "retired"
 
 
 class StreamState(StrEnum):
@@ -42,12 +43,17 @@ class StreamState(StrEnum):
     WAITING = "waiting"
     LIVE = "live"
     RECONNECTING = "reconnecting"
-    ENDED = "ended"
+    BETWEEN_LESSONS = "between-lessons"
+    ENDED = "ended"  # the class is retired
 
 
 @dataclass(frozen=True, slots=True)
 class Classroom:
-    """One class; `generation` grows with every new code and ends the older viewer tokens."""
+    """One class.
+
+    `generation` grows with every new code and ends the older viewer tokens. With `starts_when_live` an
+    encoder begins the next lesson ("open when I go live"), else only the teacher does.
+    """
 
     id: str
     name: str
@@ -63,6 +69,18 @@ class Classroom:
     created_at_s: float = 0.0
     co_teachers: frozenset[str] = frozenset()
     roster: frozenset[str] = frozenset()
+    starts_when_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedStudent:
+    """A person whom a class does not let in, known by name and by device (empty: unknown)."""
+
+    id: str
+    classroom_id: str
+    name: str
+    device_hash: str
+    blocked_at_s: float
 
 
 def make_code(entropy: bytes) -> str:
@@ -71,8 +89,27 @@ def make_code(entropy: bytes) -> str:
 
 
 def read_code(typed: str) -> str:
-    """Return a code as it is stored: what a student typed, without spaces, dashes and case."""
-    return "".join(c for c in typed.upper() if c in CODE_ALPHABET)[: CODE_CHARS + 1]
+    """Return a code as it is stored: what a student typed, without spaces, dashes and case.
+
+    Also full-width characters, and what comes of a keyboard that was left on Hangul.
+    """
+    return "".join(c for c in latin_keys(typed).upper() if c in CODE_ALPHABET)[: CODE_CHARS + 1]
+
+
+def latin_keys(typed: str) -> str:
+    """Return the keys of the Korean two-set keyboard that were pressed for each Hangul letter."""
+    return "".join(_HANGUL_KEYS.get(c, c) for c in unicodedata.normalize("NFKD", typed))
+
+
+# Unicode's order of initial consonants, vowels and final consonants, with the keys for each.
+_INITIALS = "R R S E E F A Q Q T T D W W C Z X V G"
+_VOWELS = "K O I O J P U P H HK HO HL Y N NJ NP NL B M ML L"
+_FINALS = "R R RT S SW SG E F FR FA FQ FT FX FV FG A Q QT T T D W C Z X V G"
+_HANGUL_KEYS = {
+    chr(first + number): keys
+    for first, letters in ((0x1100, _INITIALS), (0x1161, _VOWELS), (0x11A8, _FINALS))
+    for number, keys in enumerate(letters.split())
+}
 
 
 def make_id(entropy: bytes, prefix: str = "c") -> str:
@@ -102,6 +139,19 @@ def may_manage(caller: Caller, classroom: Classroom) -> bool:
         return True
     teaches = caller.user_id == classroom.owner_id or caller.user_id in classroom.co_teachers
     return caller.role is Role.TEACHER and bool(caller.user_id) and teaches
+
+
+def hash_device(device: str) -> str:
+    """Return what is kept of a device's random number; empty when it sent none."""
+    return hashlib.sha256(device.encode()).hexdigest() if device else ""
+
+
+def is_blocked(blocked: Iterable[BlockedStudent], name: str, device_hash: str) -> bool:
+    """Tell whether a class does not let somebody in, by name or by device."""
+    key = roster_key(name)
+    return any(
+        (key and roster_key(b.name) == key) or (device_hash and b.device_hash == device_hash) for b in blocked
+    )
 
 
 def on_roster(classroom: Classroom, name: str) -> bool:

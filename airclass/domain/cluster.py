@@ -8,7 +8,7 @@ has changed: "orders", "nodes", "class:<id>" (who is in it), "state:<id>" (what 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, roster_key
 from airclass.domain.epochs import Epochs
 from airclass.domain.health import ON_PROBATION, WORKING, NodeStatus
+from airclass.domain.lessons import is_between_lessons
 from airclass.domain.nodes import Node, Nodes, StatusChange
 from airclass.domain.routing import CROWDED_LOAD, RESERVED_S
 from airclass.domain.snapshot import Snapshot
@@ -25,6 +26,7 @@ from relay.base.tokens import token_generation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from airclass.domain.lessons import Lesson
     from airclass.domain.routing import Address
     from relay.base.cluster_protocol import ReportedRendition, ReportedVariant, ViewerReport
 
@@ -66,6 +68,7 @@ class Student:
     preview: bool = False
     token_id: str = ""
     earlier: bool = False
+    device_hash: str = ""
 
 
 @dataclass(slots=True)
@@ -97,19 +100,21 @@ class Cluster:
         self.student_history: deque[tuple[float, int]] = deque(maxlen=HISTORY_POINTS)
         self._ledgers: dict[str, ClassroomState] = {}
         self._states: dict[str, StreamState] = {}
+        self._begun: dict[str, Lesson] = {}  # by class; not in the database yet
         self._history_at_s = float("-inf")
         self._notify = notify
 
     def see(self, view: Snapshot, now_s: float) -> None:
         """Take in a new picture of the database and carry out what changed."""
-        before, self.view = self.view, view
+        before = self.view
         if before.revision == view.revision:
             return
+        self.view = view = self._with_begun_lessons(view)
         for old in before.classrooms.values():
             new = view.classrooms.get(old.id)
             if new is None or (old.status is ClassStatus.OPEN and new.status is not ClassStatus.OPEN):
                 self.left[old.id] = now_s + LEFT_KEEP_S
-            if new is None or new.generation != old.generation or new.status is ClassStatus.ENDED:
+            if new is None or new.generation != old.generation or new.status is ClassStatus.RETIRED:
                 self._take_everybody_out(old.id)
             if new is None:
                 self.epochs.forget(old.id)
@@ -122,12 +127,41 @@ class Cluster:
         for node_id, record in view.node_keys.items():
             if record.removed and node_id in self.nodes.all:
                 self.expel(node_id, now_s)
+        for classroom_id in view.lessons.keys() | before.lessons.keys():
+            if view.lessons.get(classroom_id) != before.lessons.get(classroom_id):
+                if is_between_lessons(view.lessons, classroom_id):
+                    self._states.pop(classroom_id, None)
+                self._notify(f"state:{classroom_id}")
         if view.revoked != before.revoked:
             for kind, value in view.revoked - before.revoked:
                 if kind == "subject":
                     self._take_out(value)
         self._bump()
         self._notify("nodes")
+
+    def begin_lesson(self, lesson: Lesson) -> None:
+        """Take in a lesson that has begun and is not in the database yet."""
+        self._begun[lesson.classroom_id] = lesson
+        self.view = replace(self.view, lessons={**self.view.lessons, lesson.classroom_id: lesson})
+        self._bump()
+        self._notify(f"state:{lesson.classroom_id}")
+        self._notify("nodes")
+
+    def drop_lesson(self, lesson: Lesson) -> None:
+        """Forget a lesson that was not written, because another master began one first."""
+        self._begun.pop(lesson.classroom_id, None)
+
+    def _with_begun_lessons(self, view: Snapshot) -> Snapshot:
+        for classroom_id, lesson in list(self._begun.items()):
+            known = view.lessons.get(classroom_id)
+            written = known is not None and (known.runs or known.id == lesson.id)
+            if written or classroom_id not in view.classrooms:
+                del self._begun[classroom_id]
+        return replace(view, lessons={**view.lessons, **self._begun}) if self._begun else view
+
+    def live_streams(self) -> list[str]:
+        """Return the streams that relays serve live now."""
+        return [stream for stream, state in self._states.items() if state is StreamState.LIVE]
 
     def publishing_now(self, streams: Iterable[str], *, complete: bool) -> None:
         """Take in which streams have a publisher; `complete` when all others are known to have none."""
@@ -142,8 +176,10 @@ class Cluster:
 
     def state(self, classroom: Classroom) -> StreamState:
         """Return what students of the class see now."""
-        if classroom.status is ClassStatus.ENDED:
+        if classroom.status is ClassStatus.RETIRED:
             return StreamState.ENDED
+        if is_between_lessons(self.view.lessons, classroom.id):
+            return StreamState.BETWEEN_LESSONS
         return self._states.get(classroom.id, StreamState.WAITING)
 
     def knows_state(self, classroom_id: str) -> bool:
@@ -158,6 +194,11 @@ class Cluster:
     def ledger(self, classroom_id: str) -> ClassroomState:
         """Return the class's ledger."""
         return self._ledgers.setdefault(classroom_id, ClassroomState())
+
+    def guests_with(self, guest: Student) -> list[Student]:
+        """Return everybody of the same class and device, which is a known one."""
+        same = (guest.classroom_id, guest.device_hash)
+        return [g for g in self.guests.values() if (g.classroom_id, g.device_hash) == same]
 
     def viewers(self, classroom_id: str) -> int:
         """Return how many students are in the class (seated or on their way)."""
@@ -219,7 +260,7 @@ class Cluster:
     def is_valid(self, classroom: Classroom, subject: str, token_id: str) -> bool:
         """Tell whether a viewer's token still counts: not revoked, made with today's class code."""
         return (
-            classroom.status is not ClassStatus.ENDED
+            classroom.status is not ClassStatus.RETIRED
             and token_generation(token_id) == classroom.generation
             and ("subject", subject) not in self.view.revoked
         )

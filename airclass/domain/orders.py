@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airclass.domain.classrooms import ClassStatus
+from airclass.domain.lessons import is_between_lessons
 from relay.base.cluster_protocol import Orders, StreamOrder
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ class OrderComposer:
         opened = view.open_classes()
         # A class that ended is named for a while, so that every relay hears of it; then the stream is gone.
         left = sorted(cluster.left.keys() - {c.id for c in opened})
-        streams = [self._stream(cluster, c.id, secrets.bearer, ended=False) for c in opened]
+        streams = [
+            self._stream(cluster, c.id, secrets.bearer, ended=is_between_lessons(view.lessons, c.id))
+            for c in opened
+        ]
         streams += [
             self._stream(cluster, s, secrets.bearer, ended=True) for s in left if _has_ended(cluster, s)
         ]
@@ -115,7 +119,7 @@ class OrderComposer:
 
 def _has_ended(cluster: Cluster, stream: str) -> bool:
     classroom = cluster.view.classrooms.get(stream)
-    return classroom is None or classroom.status is ClassStatus.ENDED
+    return classroom is None or classroom.status is ClassStatus.RETIRED
 
 
 def _with_numbers(order: StreamOrder, cluster: Cluster) -> StreamOrder:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from airclass.domain.classrooms import ClassStatus, key_matches
+from airclass.domain.lessons import is_between_lessons
 from airclass.domain.users import clean_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from airclass.domain.snapshot import Snapshot
 
@@ -34,6 +35,7 @@ HINTS = {
     "wrong-key": "copy the stream key from the class's page once more",
     "unknown-class": "no class has this path: copy server and stream key from the class's page",
     "class-closed": "open the class first",
+    "between-lessons": "the lesson is over: press Start next lesson on the class's page",
 }
 
 
@@ -70,6 +72,7 @@ class Publishers:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Publisher] = OrderedDict()
+        self._tried: OrderedDict[str, float] = OrderedDict()
 
     def began(self, classroom_id: str, address: str, now_s: float, *, is_live: bool) -> None:
         """Note a publisher; the same address once more is a teacher whose line had dropped."""
@@ -79,6 +82,17 @@ class Publishers:
         self._known[classroom_id] = replace(before, began_s=now_s)
         while len(self._known) > MAX_PUBLISHERS:
             self._known.popitem(last=False)
+
+    def tried(self, classroom_id: str, now_s: float) -> None:
+        """Note an encoder with the class's key that was refused between lessons."""
+        self._tried.pop(classroom_id, None)
+        self._tried[classroom_id] = now_s
+        while len(self._tried) > MAX_PUBLISHERS:
+            self._tried.popitem(last=False)
+
+    def away_s(self, classroom_id: str, now_s: float) -> float:
+        """Return for how long no encoder with the class's key was refused."""
+        return now_s - self._tried.get(classroom_id, float("-inf"))
 
     def announced(self, now_s: float) -> frozenset[str]:
         """Return the classes whose publisher was let in a moment ago."""
@@ -126,11 +140,16 @@ class PublisherCuts:
 
 
 def rules_changed(before: Snapshot, after: Snapshot) -> set[str]:
-    """Return the classes whose publishers may have lost their right: new key, other status, deleted."""
+    """Return the classes whose publishers may have lost their right: new key, other status, deleted,
+    or the lesson is over.
+    """
     changed = set()
     for old in before.classrooms.values():
         new = after.classrooms.get(old.id)
-        if new is None or (new.key_hash, new.status) != (old.key_hash, old.status):
+        lesson_ended = is_between_lessons(after.lessons, old.id) and not is_between_lessons(
+            before.lessons, old.id
+        )
+        if new is None or lesson_ended or (new.key_hash, new.status) != (old.key_hash, old.status):
             changed.add(old.id)
     return changed
 
@@ -157,6 +176,8 @@ def _refused(connection: PublisherConnection, view: Snapshot) -> bool:
     classroom = view.classrooms.get(connection.classroom_id)
     if classroom is None or classroom.status is not ClassStatus.OPEN:
         return True
+    if is_between_lessons(view.lessons, classroom.id):
+        return True
     return connection.query is not None and not key_matches(classroom, _query_keys(connection.query))
 
 
@@ -170,11 +191,13 @@ def decide(
     query: str,
     view: Snapshot,
     cluster_tokens: Sequence[str],
+    may_begin: Callable[[str], bool] = lambda _: False,
 ) -> PublishDecision:
     """Decide on one question of MediaMTX.
 
-    Publishing: the class's key, as password, token or in the query, in an open class. Everything
-    else: only the cluster, which brings a token of its own.
+    Publishing: the class's key, as password, token or in the query, in an open class. Between lessons only
+    if `may_begin` says that this encoder begins the class's next one. Everything else: only the cluster,
+    which brings a token of its own.
     """
     offered = [password, token, *_query_keys(query)]
     if action != "publish":
@@ -189,6 +212,8 @@ def decide(
         return PublishDecision(False, "wrong-key" if any(offered) else "no-key", classroom_id)
     if classroom.status is not ClassStatus.OPEN:
         return PublishDecision(False, "class-closed", classroom_id)
+    if is_between_lessons(view.lessons, classroom_id) and not may_begin(classroom_id):
+        return PublishDecision(False, "between-lessons", classroom_id)
     return PublishDecision(True, "", classroom_id)
 
 

@@ -12,6 +12,8 @@ from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.users import clean_name, name_key
 
 if TYPE_CHECKING:
+    from airclass.domain.classrooms import BlockedStudent
+    from airclass.domain.lessons import Lesson
     from airclass.domain.node_keys import NodeRecord
     from airclass.domain.users import User
 
@@ -32,7 +34,10 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent picture of the database; `revision` grows with every write."""
+    """One consistent picture of the database; `revision` grows with every write.
+
+    `lessons` holds each class's newest lesson, `blocked` the students whom a class does not let in.
+    """
 
     revision: int = -1
     users: dict[str, User] = field(default_factory=dict)
@@ -40,6 +45,8 @@ class Snapshot:
     revoked: frozenset[tuple[str, str]] = frozenset()
     revocations: tuple[Revocation, ...] = ()
     drained: frozenset[str] = frozenset()
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    blocked: dict[str, tuple[BlockedStudent, ...]] = field(default_factory=dict)
     node_keys: dict[str, NodeRecord] = field(default_factory=dict)
     by_join_id: dict[str, NodeRecord] = field(init=False)
     by_code: dict[str, Classroom] = field(init=False)
@@ -47,7 +54,7 @@ class Snapshot:
     kicked: dict[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.ENDED}
+        codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.RETIRED}
         object.__setattr__(self, "by_code", codes)
         names = {name_key(u.name): u for u in self.users.values()}
         # Accounts of before whose names look alike are each found by the exact name.

@@ -15,6 +15,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
 
 metadata = MetaData(
@@ -60,12 +62,44 @@ classrooms = Table(
     Column("generation", Integer, nullable=False),
     Column("created_at_s", Float, nullable=False),
     Column("roster", Text, nullable=False),
+    Column("starts_when_live", Boolean, nullable=False, server_default=false()),
 )
 co_teachers = Table(
     "co_teachers",
     metadata,
     Column("classroom_id", String(16), ForeignKey("classrooms.id", ondelete="CASCADE"), primary_key=True),
     Column("user_id", String(16), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+)
+lessons = Table(
+    "lessons",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("classroom_id", String(16), ForeignKey("classrooms.id", ondelete="CASCADE"), nullable=False),
+    Column("started_at_s", Float, nullable=False),
+    Column("ended_at_s", Float, nullable=True),
+    Index("ix_lessons_classroom_id", "classroom_id", "ended_at_s"),
+    Index(
+        "uq_lessons_running",
+        "classroom_id",
+        unique=True,
+        sqlite_where=text("ended_at_s IS NULL"),
+        postgresql_where=text("ended_at_s IS NULL"),
+    ),
+)
+blocked_students = Table(
+    "blocked_students",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column(
+        "classroom_id",
+        String(16),
+        ForeignKey("classrooms.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("name", String(64), nullable=False),
+    Column("device_hash", String(64), nullable=False),
+    Column("blocked_at_s", Float, nullable=False),
 )
 revocations = Table(
     "revocations",

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import trio
-from sqlalchemy import bindparam, create_engine, delete, event, exc, insert, make_url, select, update
+from sqlalchemy import bindparam, create_engine, delete, event, exc, func, insert, make_url, select, update
 
-from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.classrooms import BlockedStudent, Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
+from airclass.domain.lessons import Lesson
 from airclass.domain.node_keys import NodeRecord
 from airclass.domain.snapshot import Revocation, Snapshot
 from airclass.domain.users import Role, User, name_key
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection, CursorResult, Engine, Executable
+    from sqlalchemy import ColumnElement, Connection, CursorResult, Engine, Executable
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from airclass.config import MasterSettings
@@ -45,6 +46,7 @@ MAX_THREADS = 4
 MAX_EVENTS = 1000
 CONNECT_S = 10
 KEEP_EVENTS_S = 400 * 86400.0
+KEEP_LESSONS_S = 400 * 86400.0
 CHANGED_MEANWHILE = "Somebody else changed this meanwhile: look at it again, then try again."
 TRIES = 4
 _SQLITE_BUSY_MS = 10_000
@@ -159,6 +161,8 @@ class Store:
             update(table).where(table.c.id == classroom_id, *same).values(columns or {"id": classroom_id})
         )
         others: list[Executable] = []
+        if changes.get("status") is ClassStatus.RETIRED:
+            others.append(_end_lessons(schema.lessons.c.classroom_id == classroom_id, event.at_s))
         if "co_teachers" in changes:
             others.append(delete(links).where(links.c.classroom_id == classroom_id))
             others += _teacher_rows(classroom_id, cast("Iterable[str]", changes["co_teachers"]))
@@ -173,10 +177,31 @@ class Store:
                 delete(schema.epochs).where(schema.epochs.c.stream == classroom_id),
                 delete(schema.revocations).where(schema.revocations.c.classroom_id == classroom_id),
                 delete(schema.stream_numbers).where(schema.stream_numbers.c.stream == classroom_id),
+                delete(schema.lessons).where(schema.lessons.c.classroom_id == classroom_id),
+                delete(schema.blocked_students).where(schema.blocked_students.c.classroom_id == classroom_id),
                 delete(schema.classrooms).where(schema.classrooms.c.id == classroom_id),
             ],
             event,
         )
+
+    async def start_lesson(self, lesson: Lesson, event: AuditEvent) -> None:
+        """Begin a lesson; WriteConflict when one runs already, or the class is gone."""
+        statement = insert(schema.lessons).values(asdict(lesson))
+        await self._write([statement], event, "A lesson of this class runs already.")
+
+    async def end_lesson(self, lesson_id: str, event: AuditEvent) -> None:
+        """End a lesson that runs; WriteConflict when it has ended already."""
+        await self._write([], event, first=_end_lessons(schema.lessons.c.id == lesson_id, event.at_s))
+
+    async def block_student(self, blocked: BlockedStudent, event: AuditEvent) -> None:
+        """Keep a person out of a class; WriteConflict when the class is gone."""
+        await self._write([insert(schema.blocked_students).values(asdict(blocked))], event)
+
+    async def unblock_student(self, classroom_id: str, blocked_id: str, event: AuditEvent) -> None:
+        """Let a person in again; WriteConflict when somebody did that already."""
+        table = schema.blocked_students
+        mine = (table.c.classroom_id == classroom_id) & (table.c.id == blocked_id)
+        await self._write([], event, first=delete(table).where(mine))
 
     async def revoke(self, revocations: Iterable[Revocation], event: AuditEvent | None = None) -> None:
         """Refuse these from now on; Conflict when one is refused already (a link used twice)."""
@@ -192,11 +217,12 @@ class Store:
         await self._write([delete(table).where(mine)], None)
 
     async def forget_expired(self, wall_s: float) -> None:
-        """Delete revocations whose tokens have ended, and very old audit lines."""
+        """Delete revocations whose tokens have ended, and very old audit lines and lessons."""
         await self._write(
             [
                 delete(schema.revocations).where(schema.revocations.c.until_s < wall_s),
                 delete(schema.events).where(schema.events.c.at_s < wall_s - KEEP_EVENTS_S),
+                delete(schema.lessons).where(schema.lessons.c.ended_at_s < wall_s - KEEP_LESSONS_S),
             ],
             None,
         )
@@ -454,7 +480,39 @@ def _load(wall_s: float, connection: Connection) -> Snapshot:
         revocations=tuple(revocations),
         drained=frozenset(connection.execute(select(schema.drained_nodes.c.node_id)).scalars()),
         node_keys={r.node_id: _node_record(r) for r in connection.execute(select(schema.node_keys))},
+        lessons=_newest_lessons(connection),
+        blocked=_blocked(connection),
     )
+
+
+def _newest_lessons(connection: Connection) -> dict[str, Lesson]:
+    """Return each class's lesson that runs, or else the one that ended last.
+
+    The clock may have been set back between two lessons, so when they started does not tell which is newer.
+    """
+    table = schema.lessons
+    last = (
+        select(table.c.classroom_id, func.max(table.c.ended_at_s).label("ended_at_s"))
+        .group_by(table.c.classroom_id)
+        .subquery()
+    )
+    both = (table.c.classroom_id == last.c.classroom_id) & (table.c.ended_at_s == last.c.ended_at_s)
+    ended = connection.execute(select(table).join(last, both))
+    running = connection.execute(select(table).where(table.c.ended_at_s.is_(None)))
+    return {row.classroom_id: Lesson(**row._mapping) for rows in (ended, running) for row in rows}
+
+
+def _blocked(connection: Connection) -> dict[str, tuple[BlockedStudent, ...]]:
+    table = schema.blocked_students
+    found: dict[str, tuple[BlockedStudent, ...]] = {}
+    for row in connection.execute(select(table).order_by(table.c.blocked_at_s, table.c.id)):
+        found[row.classroom_id] = (*found.get(row.classroom_id, ()), BlockedStudent(**row._mapping))
+    return found
+
+
+def _end_lessons(which: ColumnElement[bool], at_s: float) -> Executable:
+    table = schema.lessons
+    return update(table).where(which, table.c.ended_at_s.is_(None)).values(ended_at_s=at_s)
 
 
 def _user(row: object) -> User:

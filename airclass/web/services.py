@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from airclass.domain.body_budget import BodyBudget
+from airclass.domain.classrooms import make_id
+from airclass.domain.lessons import Lesson, first_lessons, running_lesson
 from airclass.domain.load_log import LoadLog
 from airclass.domain.publish_auth import rules_changed
 from airclass.domain.rate_limits import CodeThrottle, LoginThrottle, RateLimiter
-from airclass.io.store import AuditEvent
+from airclass.io.store import AuditEvent, WriteConflict
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class Services:
     loading: trio.Lock = field(default_factory=trio.Lock)
     visits: list[StoredStudent] = field(default_factory=list)
     seen_nodes: set[str] = field(default_factory=set)
+    begun_lessons: list[tuple[Lesson, AuditEvent]] = field(default_factory=list)
+    lessons_lock: trio.Lock = field(default_factory=trio.Lock)
     recent_events: list[AuditEvent] = field(default_factory=list)
     entropy: Callable[[int], bytes] = secrets.token_bytes
 
@@ -101,12 +105,32 @@ class Services:
                 )
             self.orders_composer.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
-            changed = rules_changed(before, view)
+            changed = rules_changed(before, self.cluster.view)
             if changed:
                 self.ingest.cut(changed)
 
+    def begin_lesson(self, classroom_id: str, actor: str) -> None:
+        """Begin a class's lesson now unless one runs; the database gets it in a moment (`write_lessons`)."""
+        if running_lesson(self.cluster.view.lessons, classroom_id) is not None:
+            return
+        lesson = Lesson(make_id(self.entropy(8), "l"), classroom_id, self.clock.wall_s())
+        self.cluster.begin_lesson(lesson)
+        self.begun_lessons.append((lesson, self.event(actor, "lesson.start", classroom_id, lesson.id)))
+
+    async def write_lessons(self) -> None:
+        """Write the lessons that have begun; one that the database does not take stays for the next time."""
+        async with self.lessons_lock:
+            while self.begun_lessons:
+                lesson, event = self.begun_lessons[0]
+                try:
+                    await self.store.start_lesson(lesson, event)
+                except WriteConflict:  # another master was first, or the class is gone
+                    self.cluster.drop_lesson(lesson)
+                del self.begun_lessons[0]
+                await self.reload()
+
     def judge(self) -> None:
-        """Bring the nodes' status up to date and tell the log what changed."""
+        """Bring the nodes' status up to date, begin first lessons, and log what changed."""
         now_s = self.clock.now_s()
         changes = self.cluster.tick(now_s, self.clock.wall_s())
         for change in changes:
@@ -117,6 +141,9 @@ class Services:
                 change.after,
                 change.reason or "-",
             )
+        view = self.cluster.view
+        for classroom_id in first_lessons(self.cluster.live_streams(), view.classrooms, view.lessons):
+            self.begin_lesson(classroom_id, "master")
         news = self.tally.news(self.cluster.nodes.summary(), now_s, at_once=bool(changes))
         if news is not None:
             log.info(

@@ -54,7 +54,7 @@ async def a_student_joins_and_a_killed_relay_stops_nothing(kind: str, folder: Pa
             await page.until(f"{VIDEO}.dataset.pathway !== '{relay}'")
             await _plays(page)
             assert await page.run(f"{VIDEO}.dataset.mark") == "same", "the player was thrown away"
-            await it.command("classroom", "end", it.classroom["id"])
+            await it.command("classroom", "retire", it.classroom["id"])
             await page.until("document.body.innerText.includes('Class has ended')")
 
 

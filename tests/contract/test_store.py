@@ -11,17 +11,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from sqlalchemy import create_engine, insert, text
+from sqlalchemy import column, create_engine, insert, table, text
 
 from airclass.config import load_master
-from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.classrooms import BlockedStudent, Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
+from airclass.domain.lessons import Lesson
 from airclass.domain.node_keys import NodeRecord
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
 from airclass.io import schema
 from airclass.io.migrate import migrate
-from airclass.io.store import AuditEvent, Store, StoredStudent, WriteConflict, open_store
+from airclass.io.store import (
+    KEEP_LESSONS_S,
+    AuditEvent,
+    Store,
+    StoredStudent,
+    WriteConflict,
+    open_store,
+)
 from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import StartError
 from tests.harness.postgres import Postgres, postgres_running
@@ -41,6 +49,13 @@ CLASS = Classroom(
     "c1", "수학", "AAAAAAA", "u1", ClassStatus.OPEN, "pw", 30, "ko", "kh", "", 2, 3.0, frozenset({"u1"}),
     frozenset({"kim", "박지민"}),
 )  # fmt: skip
+
+
+OLD_CLASS = {
+    "id": "", "name": "Math", "code": "", "owner_id": "u1", "status": "", "password_hash": "pw",
+    "capacity": 30, "language": "ko", "key_hash": "kh", "key_shown": "", "generation": 2,
+    "created_at_s": 3.0, "roster": "kim\nlee",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -483,6 +498,78 @@ async def test_the_migrations_make_what_the_code_describes(store: Store, setting
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
     engine.dispose()
     assert differences == []
+
+
+async def test_a_class_of_the_schema_before_lessons_is_kept_and_an_ended_one_is_retired(
+    settings: MasterSettings,
+) -> None:
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True)
+    made = create_engine(settings.database)
+    migrate(made, "0005")
+    classrooms = table("classrooms", *(column(name) for name in OLD_CLASS))
+    with made.begin() as connection:
+        for number, status in enumerate(("open", "closed", "ended")):
+            row = {**OLD_CLASS, "id": f"c{number}", "code": f"CODE{number}", "status": status}
+            connection.execute(insert(classrooms).values(row))
+    made.dispose()
+    store = await open_store(settings)
+    view = await store.load(0.0)
+    await store.close()
+    assert [str(view.classrooms[f"c{n}"].status) for n in range(3)] == ["open", "closed", "retired"]
+    assert view.classrooms["c0"] == Classroom(
+        "c0", "Math", "CODE0", "u1", ClassStatus.OPEN, "pw", 30, "ko", "kh", "", 2, 3.0, frozenset(),
+        frozenset({"kim", "lee"}),
+    )  # fmt: skip
+    assert view.by_code.keys() == {"CODE0", "CODE1"}
+    assert (view.lessons, view.blocked) == ({}, {})
+
+
+async def test_one_lesson_of_a_class_runs_at_a_time(store: Store, settings: MasterSettings) -> None:
+    await store.add_classroom(replace(CLASS, co_teachers=frozenset()), DID)
+    await store.add_classroom(Classroom("c2", "Art", "BBBBBBB"), DID)
+    other, before = await open_store(settings), await store.revision()
+    await store.start_lesson(Lesson("l1", "c1", 10.0), DID)
+    with pytest.raises(WriteConflict, match="runs already"):
+        await other.start_lesson(Lesson("l2", "c1", 11.0), DID)
+    await other.start_lesson(Lesson("l3", "c2", 12.0), DID)
+    assert await store.revision() == before + 2, "each lesson is a change that other masters see"
+    running = {"c1": Lesson("l1", "c1", 10.0), "c2": Lesson("l3", "c2", 12.0)}
+    assert (await store.load(0.0)).lessons == running
+    await store.end_lesson("l1", replace(DID, at_s=20.0))
+    with pytest.raises(WriteConflict, match="meanwhile"):
+        await other.end_lesson("l1", replace(DID, at_s=21.0))
+    assert (await store.load(0.0)).lessons["c1"] == Lesson("l1", "c1", 10.0, 20.0)
+    # The clock was set back: the lesson that runs is the newest all the same.
+    await store.start_lesson(Lesson("l4", "c1", 5.0), DID)
+    assert (await store.load(0.0)).lessons["c1"] == Lesson("l4", "c1", 5.0)
+    await store.change_classroom("c1", {"status": ClassStatus.RETIRED}, replace(DID, at_s=30.0))
+    assert (await store.load(0.0)).lessons == {
+        "c1": Lesson("l4", "c1", 5.0, 30.0),
+        "c2": Lesson("l3", "c2", 12.0),
+    }
+    with pytest.raises(WriteConflict):
+        await store.start_lesson(Lesson("l5", "gone", 1.0), DID)
+    await store.forget_expired(20.0 + KEEP_LESSONS_S + 1)
+    await store.delete_classroom("c2", DID)
+    assert (await store.load(0.0)).lessons == {"c1": Lesson("l4", "c1", 5.0, 30.0)}
+    await other.close()
+
+
+async def test_blocked_students_are_kept_until_they_are_let_in_again(store: Store) -> None:
+    await store.add_classroom(replace(CLASS, co_teachers=frozenset()), DID)
+    first = BlockedStudent("b1", "c1", "김민준", "d" * 64, 5.0)
+    second = BlockedStudent("b2", "c1", "Lee", "", 6.0)
+    await store.block_student(second, DID)
+    await store.block_student(first, DID)
+    assert (await store.load(0.0)).blocked == {"c1": (first, second)}
+    await store.unblock_student("c1", "b1", DID)
+    for classroom_id, blocked_id in (("c1", "b1"), ("c2", "b2")):
+        with pytest.raises(WriteConflict, match="meanwhile"):
+            await store.unblock_student(classroom_id, blocked_id, DID)
+    assert (await store.load(0.0)).blocked == {"c1": (second,)}
+    await store.delete_classroom("c1", DID)
+    assert (await store.load(0.0)).blocked == {}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, on_roster, read_code
+from airclass.domain.classrooms import (
+    Classroom,
+    ClassStatus,
+    StreamState,
+    hash_device,
+    is_blocked,
+    on_roster,
+    read_code,
+)
 from airclass.domain.cluster import Placement, Student
 from airclass.domain.routing import read_address, retry_after_s
 from airclass.domain.tokens import (
@@ -20,7 +28,7 @@ from airclass.domain.users import Role, clean_name
 from airclass.io.store import StoredStudent
 from airclass.web.api import presenters
 from airclass.web.api.accounts import check_password, count_try, make_session
-from airclass.web.api.schemas import ClassBrief, JoinIn, JoinOut, TokenIn, TokenOut
+from airclass.web.api.schemas import ClassBrief, CodeOut, JoinIn, JoinOut, TokenIn, TokenOut
 from airclass.web.http import route
 from airclass.web.http.auth import read_viewer
 from airclass.web.http.problems import ApiProblem
@@ -33,6 +41,12 @@ if TYPE_CHECKING:
     from airclass.web.services import Services
 
 NAMELESS = "?"  # for whoever types only signs that cannot be shown
+
+
+async def look_up(call: RequestContext) -> CodeOut:
+    """Tell which class has a code, so that a wrong one is said before the name is asked."""
+    classroom = find_class(call, call.params["code"])
+    return CodeOut(classroom.name, classroom.language, str(classroom.status), bool(classroom.password_hash))
 
 
 async def join(call: RequestContext) -> JoinOut:
@@ -52,6 +66,9 @@ async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     name = clean_name(form.name) or NAMELESS
     if not on_roster(classroom, name):
         raise ApiProblem(403, "This class has a list of names and yours is not on it: ask your teacher.")
+    device_hash = hash_device(form.device)
+    if is_blocked(services.cluster.view.blocked.get(classroom.id, ()), name, device_hash):
+        raise ApiProblem(403, "Your teacher keeps you out of this class: ask them.", "blocked")
     earlier, token_id = _earlier_claims(services, form.rejoin, classroom)
     await _check_class_password(call, classroom, form.password, earlier)
     services.code_throttle.known(classroom.id, call.address)
@@ -59,7 +76,7 @@ async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     if known is not None:
         return admit(call, classroom, known.subject, name, token_id=known.token_id)
     subject = earlier or student_subject(services.token_id())
-    return admit(call, classroom, subject, name, token_id=token_id)
+    return admit(call, classroom, subject, name, token_id=token_id, device_hash=device_hash)
 
 
 def find_class(call: RequestContext, typed: str) -> Classroom:
@@ -88,6 +105,7 @@ def admit(
     *,
     preview: bool = False,
     token_id: str = "",
+    device_hash: str = "",
 ) -> JoinOut:
     """Seat somebody, or put them in the queue of a class that has not begun; 503 when there is no place.
 
@@ -99,9 +117,12 @@ def admit(
     token_id = token_id or viewer_token_id(classroom.generation, services.token_id())
     known = services.cluster.guests.get(subject)
     joined_at_s = known.joined_at_s if known is not None else wall_s
+    device_hash = device_hash or (known.device_hash if known is not None else "")
     if services.cluster.is_settling(now_s):
         raise ApiProblem(503, "The relays are being found again: try again in a moment.", retry_after_s=1)
-    guest = Student(subject, classroom.id, name, joined_at_s, until_s, preview, token_id)
+    guest = Student(
+        subject, classroom.id, name, joined_at_s, until_s, preview, token_id, device_hash=device_hash
+    )
     placement = services.cluster.admit(guest, read_address(call.address), now_s)
     if placement not in (Placement.SEATED, Placement.QUEUED):
         raise _no_place(services, classroom, subject, placement)
@@ -167,7 +188,7 @@ async def token(call: RequestContext) -> TokenOut:
 def _check_open(classroom: Classroom) -> None:
     if classroom.status is ClassStatus.CLOSED:
         raise ApiProblem(409, "This class is closed: ask your teacher to open it.", "class-closed")
-    if classroom.status is ClassStatus.ENDED:
+    if classroom.status is ClassStatus.RETIRED:
         raise ApiProblem(409, "This class is over.", "class-ended")
 
 
@@ -256,6 +277,16 @@ _student = route.family(cors=CorsRule.CONFIGURED, answer=JoinOut, **_ENTRY)
 _staff = route.family(cors=CorsRule.NONE, **_ENTRY)
 
 ROUTES = (
+    _student(
+        "GET",
+        "/api/join/<code>",
+        look_up,
+        "Which class has a code.",
+        access=AccessRule.ANYONE,
+        max_bytes=0,
+        answer=CodeOut,
+        problems=(404,),
+    ),
     _student(
         "POST",
         "/api/join",

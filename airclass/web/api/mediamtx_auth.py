@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import StreamState
+from airclass.domain.lessons import encoder_may_begin, is_between_lessons
 from airclass.domain.publish_auth import HINTS, decide
 from airclass.domain.users import clean_name
 from airclass.web.api.schemas import HookIn
@@ -23,6 +24,8 @@ async def auth(call: RequestContext) -> ApiResponse:
     """Allow (204) or refuse (401); one log line for every publisher."""
     ask: HookIn = call.body
     services = call.services
+    view, publishers = services.cluster.view, services.ingest.publishers
+    now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
     verdict = decide(
         action=ask.action,
         path=ask.path,
@@ -30,10 +33,15 @@ async def auth(call: RequestContext) -> ApiResponse:
         password=ask.password,
         token=ask.token,
         query=ask.query,
-        view=services.cluster.view,
+        view=view,
         cluster_tokens=services.ingest.cluster_tokens,
+        may_begin=lambda c: encoder_may_begin(
+            view.classrooms[c], view.lessons.get(c), publishers.away_s(c, now_s), wall_s
+        ),
     )
     address = clean_name(ask.ip)
+    if verdict.reason == "between-lessons":
+        publishers.tried(verdict.classroom_id, now_s)
     if not verdict.allowed:
         services.metrics.error(f"ingest-{verdict.reason}")
         log.warning(
@@ -46,7 +54,9 @@ async def auth(call: RequestContext) -> ApiResponse:
         )
         raise ApiProblem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
     if ask.action == "publish":
-        classroom = services.cluster.view.classrooms[verdict.classroom_id]
+        classroom = view.classrooms[verdict.classroom_id]
+        if is_between_lessons(view.lessons, classroom.id):
+            services.begin_lesson(classroom.id, "ingest")
         is_live = services.cluster.state(classroom) is StreamState.LIVE
         services.ingest.accepted(classroom.id, address, is_live=is_live)
         event = "ingest.takeover" if is_live else "ingest.publish"

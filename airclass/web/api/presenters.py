@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from airclass.domain.playback_quality import quality
 from airclass.domain.steering import Pathway
 from airclass.web.api.schemas import (
+    BlockedOut,
     ClassOut,
+    LessonOut,
     NodeOut,
     NodesOut,
     NodeStreamOut,
@@ -20,6 +22,7 @@ from airclass.web.api.schemas import (
 
 if TYPE_CHECKING:
     from airclass.domain.classrooms import Classroom
+    from airclass.domain.lessons import Lesson
     from airclass.domain.nodes import Node, Nodes
     from airclass.web.services import Services
     from relay.base.cluster_protocol import ViewerReport
@@ -90,10 +93,17 @@ def rtmp_server(services: Services, base_url: str) -> str:
     return f"{told or f'rtmp://{urlsplit(base_url).hostname}:1935'}/live"
 
 
+def lesson_out(lesson: Lesson) -> LessonOut:
+    """Return a lesson as its teachers see it."""
+    ended_at = "" if lesson.ended_at_s is None else iso(lesson.ended_at_s)
+    return LessonOut(lesson.id, iso(lesson.started_at_s), ended_at)
+
+
 def class_out(services: Services, classroom: Classroom, base_url: str, key: str = "") -> ClassOut:
     """Return a class as its teachers see it; `key` only when it was made just now."""
     cluster = services.cluster
     owner = cluster.view.users.get(classroom.owner_id)
+    lesson = cluster.view.lessons.get(classroom.id)
     server = rtmp_server(services, base_url)
     key = key or (classroom.key_shown if services.settings.demo else "")
     return ClassOut(
@@ -112,6 +122,11 @@ def class_out(services: Services, classroom: Classroom, base_url: str, key: str 
         rtmp_server=server,
         co_teachers=sorted(classroom.co_teachers),
         roster=sorted(classroom.roster),
+        starts_when_live=classroom.starts_when_live,
+        blocked=[
+            BlockedOut(b.id, b.name, iso(b.blocked_at_s)) for b in cluster.view.blocked.get(classroom.id, ())
+        ],
+        lesson=lesson_out(lesson) if lesson is not None else None,
         stream_key=key,
         rtmp_url=f"{server}/{classroom.id}?token={key}" if key else "",
         rtmp_key=f"{classroom.id}?token={key}" if key else "",

@@ -137,7 +137,7 @@ async def _student(services: Services, ws: PageSocket) -> None:
 def _student_state(services: Services, claims: ViewerClaims, token: str, address: Address | None) -> State:
     cluster = services.cluster
     classroom = cluster.view.classrooms.get(claims.classroom)
-    if classroom is None or classroom.status is ClassStatus.ENDED:
+    if classroom is None or classroom.status is ClassStatus.RETIRED:
         raise _Over({"type": "ended"})
     if not cluster.is_valid(classroom, claims.subject, claims.token_id):
         raise _Over({"type": "kicked"})

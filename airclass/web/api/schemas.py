@@ -47,12 +47,26 @@ class ClassBrief(Struct):
 
 
 class JoinIn(Struct):
-    """Entering a class; `rejoin` is an earlier token, which keeps the same relay."""
+    """Entering a class.
+
+    `rejoin` is an earlier token, which keeps the same relay; `device` a random number that the page keeps,
+    by which a teacher can keep one device out.
+    """
 
     code: Annotated[str, Meta(min_length=1, max_length=64)]
     name: Name
     password: Password = ""
     rejoin: Token = ""
+    device: Annotated[str, Meta(max_length=64)] = ""
+
+
+class CodeOut(Struct):
+    """The class that has a code, before anybody enters it."""
+
+    name: str
+    language: str
+    status: str
+    has_password: bool
 
 
 class JoinOut(Struct):
@@ -152,8 +166,27 @@ class LinkOut(Struct):
     expires_at: str
 
 
+class LessonOut(Struct):
+    """One lesson of a class; `ended_at` is empty while it runs."""
+
+    id: str
+    started_at: str
+    ended_at: str
+
+
+class BlockedOut(Struct):
+    """A student whom a class does not let in."""
+
+    id: str
+    name: str
+    blocked_at: str
+
+
 class ClassOut(Struct, omit_defaults=True):
-    """A class as its teachers see it; the key is there only right after it was made."""
+    """A class as its teachers see it; the key is there only right after it was made.
+
+    `lesson` is the one that runs, or else the one that ended last.
+    """
 
     id: str
     name: str
@@ -170,6 +203,9 @@ class ClassOut(Struct, omit_defaults=True):
     rtmp_server: str
     co_teachers: list[str]
     roster: list[str]
+    starts_when_live: bool
+    blocked: list[BlockedOut]
+    lesson: LessonOut | None = None
     stream_key: str = ""
     rtmp_url: str = ""
     rtmp_key: str = ""
@@ -190,6 +226,7 @@ class ClassIn(Struct):
     language: Language = "ko"
     roster: Roster = []
     co_teachers: CoTeachers = []
+    starts_when_live: bool = False
 
 
 class ClassPatch(Struct):
@@ -201,6 +238,7 @@ class ClassPatch(Struct):
     language: Language | UnsetType = UNSET
     roster: Roster | UnsetType = UNSET
     co_teachers: CoTeachers | UnsetType = UNSET
+    starts_when_live: bool | UnsetType = UNSET
 
 
 class ViewerOut(Struct):
@@ -221,9 +259,23 @@ class ViewersOut(Struct):
 
 
 class KickIn(Struct):
-    """Whom to take out of a class."""
+    """Whom to take out of a class; with `block` their name and device cannot come back."""
 
     subject: Annotated[str, Meta(min_length=1, max_length=64)]
+    block: bool = False
+
+
+class TeacherOut(Struct):
+    """Somebody who may teach a class with others."""
+
+    id: str
+    name: str
+
+
+class TeachersOut(Struct):
+    """All teachers, by name."""
+
+    teachers: list[TeacherOut]
 
 
 class NodeStreamOut(Struct):

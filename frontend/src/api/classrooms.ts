@@ -1,5 +1,5 @@
 import { call } from './client';
-import type { Classroom, JoinResponse, Viewer } from './types';
+import type { Classroom, JoinResponse, Lesson, Teacher, Viewer } from './types';
 
 export interface NewClassroom {
   name: string;
@@ -7,9 +7,12 @@ export interface NewClassroom {
   capacity?: number;
   language?: string;
   co_teachers?: string[];
+  roster?: string[];
+  starts_when_live?: boolean;
 }
 
-export type ClassAction = 'open' | 'close' | 'end' | 'new-code' | 'rotate-key';
+export type ClassAction = 'open' | 'close' | 'retire' | 'new-code' | 'rotate-key';
+export type LessonAction = 'start-lesson' | 'end-lesson';
 
 const path = (id: string): string => `/api/classrooms/${encodeURIComponent(id)}`;
 
@@ -29,10 +32,19 @@ export const deleteClassroom = (id: string): Promise<void> => call('DELETE', pat
 export const actOnClassroom = (id: string, action: ClassAction): Promise<Classroom> =>
   call('POST', `${path(id)}/${action}`);
 
+export const actOnLesson = (id: string, action: LessonAction): Promise<Lesson> =>
+  call('POST', `${path(id)}/${action}`);
+
 export const listViewers = async (id: string): Promise<Viewer[]> =>
   (await call<{ viewers: Viewer[] }>('GET', `${path(id)}/viewers`)).viewers;
 
-export const kickViewer = (id: string, subject: string): Promise<void> =>
-  call('POST', `${path(id)}/kick`, { body: { subject } });
+export const kickViewer = (id: string, subject: string, block: boolean): Promise<void> =>
+  call('POST', `${path(id)}/kick`, { body: { subject, block } });
+
+export const unblockStudent = (id: string, blockedId: string): Promise<void> =>
+  call('DELETE', `${path(id)}/blocked/${encodeURIComponent(blockedId)}`);
+
+export const listTeachers = async (): Promise<Teacher[]> =>
+  (await call<{ teachers: Teacher[] }>('GET', '/api/teachers')).teachers;
 
 export const joinPreview = (id: string): Promise<JoinResponse> => call('POST', `${path(id)}/preview`);

@@ -16,6 +16,9 @@ export type Slug =
   | 'conflict'
   | 'last-admin'
   | 'node-at-work'
+  | 'no-lesson'
+  | 'blocked'
+  | 'lesson-runs'
   | 'last-node'
   | 'offline'
   | 'failed';
@@ -50,6 +53,9 @@ const SLUGS = new Set<string>([
   'conflict',
   'last-admin',
   'node-at-work',
+  'no-lesson',
+  'blocked',
+  'lesson-runs',
   'last-node',
 ]);
 
@@ -127,6 +133,8 @@ export function parseProblem(status: number, text: string, retryAfter: string | 
   );
 }
 
+const STATES = new Set<unknown>(['waiting', 'live', 'reconnecting', 'between-lessons', 'ended']);
+
 export function isStreamState(value: unknown): value is StreamState {
-  return value === 'waiting' || value === 'live' || value === 'reconnecting' || value === 'ended';
+  return STATES.has(value);
 }

@@ -1,7 +1,8 @@
 // The JSON of the master's API and WebSockets, with its field names.
 
-export type StreamState = 'waiting' | 'live' | 'reconnecting' | 'ended';
-export type ClassStatus = 'open' | 'closed' | 'ended';
+/** `ended`: the class is retired. Between lessons the next one can still begin. */
+export type StreamState = 'waiting' | 'live' | 'reconnecting' | 'between-lessons' | 'ended';
+export type ClassStatus = 'open' | 'closed' | 'retired';
 /** Why a node gets no students, and what the operator should do next. */
 export type ReasonCode =
   | ''
@@ -51,6 +52,24 @@ export interface User {
   created_at?: string;
 }
 
+export interface Lesson {
+  id: string;
+  started_at: string;
+  /** Empty while the lesson runs. */
+  ended_at: string;
+}
+
+export interface BlockedStudent {
+  id: string;
+  name: string;
+  blocked_at: string;
+}
+
+export interface Teacher {
+  id: string;
+  name: string;
+}
+
 export interface Classroom {
   id: string;
   name: string;
@@ -66,6 +85,14 @@ export interface Classroom {
   created_at: string;
   /** Ids of the accounts that may manage this classroom besides its owner. */
   co_teachers: string[];
+  /** The names that may enter; empty: everybody. */
+  roster: string[];
+  /** An encoder starts the next lesson, after it has been away for a minute. */
+  starts_when_live: boolean;
+  /** Who may not come back, by name and by device. */
+  blocked: BlockedStudent[];
+  /** The lesson that runs, or the last one. */
+  lesson?: Lesson | null;
   join_url: string;
   rtmp_server?: string;
   rtmp_url?: string;

@@ -5,5 +5,7 @@ export interface Confirmation {
   /** Label of the button that confirms. */
   action: string;
   danger?: boolean;
-  onConfirm: () => void;
+  /** Label of a checkbox; whether it is checked goes to `onConfirm`. */
+  option?: string;
+  onConfirm: (optionChecked: boolean) => void;
 }

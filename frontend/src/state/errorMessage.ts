@@ -14,6 +14,8 @@ export function errorMessage(error: unknown): string {
     conflict: tc('errorConflict'),
     'last-admin': tc('errorLastAdmin'),
     'node-at-work': tc('errorNodeAtWork'),
+    'no-lesson': tc('errorNoLesson'),
+    'lesson-runs': tc('errorLessonRuns'),
     'last-node': tc('errorLastNode'),
   };
   return sentences[error.slug] ?? tc('errorFailed');

@@ -6,6 +6,9 @@ import { PictureWatch, type PictureProblem } from '../player/pictureWatch';
 import { Recovery, type RecoveryAction } from '../player/recovery';
 import { PlaybackStats, type Cause } from '../player/playbackStats';
 import type { FaultKind, CreatePlayer, Player, Sample } from '../player/types';
+import { exposeFigures } from './playbackFigures';
+import { PlayOut } from './playOut';
+import { randomId } from './randomId';
 
 export { preloadPlayer } from '../player/createPlayer';
 
@@ -46,19 +49,22 @@ export class Playback {
   cause = $state<Cause | null>(null);
   /** The student has not rewound: playback stays at the live edge. */
   following = $state(true);
+  /** The lesson has ended and was played to its end; the next one needs a new Playback. */
+  over = $state(false);
   readonly stats = new PlaybackStats();
   last: Sample | null = null;
 
   #player: Player | null = null;
   #recovery = new Recovery();
   #live = false;
+  readonly #playOut: PlayOut;
   readonly #pictureWatch = new PictureWatch();
   #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
   #reload: ReturnType<typeof setTimeout> | undefined;
   #destroyed = false;
-  readonly #sessionId = sessionId();
+  readonly #sessionId = randomId();
 
   get video(): HTMLVideoElement {
     return this.options.video;
@@ -75,6 +81,7 @@ export class Playback {
 
   constructor(private readonly options: PlaybackOptions) {
     const { video } = options;
+    this.#playOut = new PlayOut(video, () => this.#finish());
     video.addEventListener('playing', this.#onPlaying);
     video.addEventListener('play', this.#onPlay);
     video.addEventListener('pause', this.#onPause);
@@ -83,11 +90,23 @@ export class Playback {
 
   /** Set whether the stream is live. The first time it is, the player is created. */
   async setLive(live: boolean): Promise<void> {
+    if (live && this.#playOut.active) return this.#finish();
     const returned = live && !this.#live;
     this.#live = live;
     if (!returned) return;
     if (this.#player === null || this.pictureProblem === 'codec') await this.#createPlayer();
     else if (this.last !== null && this.last.buffer_s < 0.5) this.#player.startLoad();
+  }
+
+  /** Play what is buffered and listed to its end. */
+  endLesson(): void {
+    if (this.#player === null) this.#finish();
+    else if (!this.#playOut.active) this.#playOut.start(!this.following || !this.playing);
+  }
+
+  #finish(): void {
+    this.over = true;
+    this.destroy();
   }
 
   prefer(priority: string[]): void {
@@ -155,6 +174,7 @@ export class Playback {
     this.#destroyed = true;
     clearInterval(this.#timer);
     clearTimeout(this.#reload);
+    this.#playOut.stop();
     const { video } = this.options;
     video.removeEventListener('playing', this.#onPlaying);
     video.removeEventListener('play', this.#onPlay);
@@ -220,7 +240,7 @@ export class Playback {
     // Do not use the engine's latency: just after a seek it is still that of the old position.
     if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
       this.following = true;
-    this.#publish(sample);
+    exposeFigures(this.options.video, sample, this.stats, this.quality);
     const isMissing = this.#live && this.needsTap !== 'play' && (this.stalled || !this.started);
     const late = this.#pictureWatch.isLate(isMissing, SAMPLE_MS);
     if (this.pictureProblem === 'codec') return;
@@ -235,17 +255,6 @@ export class Playback {
     );
   }
 
-  /** Expose figures as data attributes of the video element, for tests and support. */
-  #publish(sample: Sample): void {
-    const { dataset } = this.options.video;
-    dataset.latencyS = sample.latency_s?.toFixed(2) ?? '';
-    dataset.bufferS = sample.buffer_s.toFixed(2);
-    dataset.stalls = String(this.stats.stalls);
-    dataset.stalledMs = String(Math.round(this.stats.stalled_ms));
-    dataset.pathway = sample.pathway ?? '';
-    dataset.quality = this.quality;
-  }
-
   #fault(kind: FaultKind): void {
     if (kind === 'codec') {
       this.pictureProblem = 'codec';
@@ -257,7 +266,7 @@ export class Playback {
 
   #act(action: RecoveryAction): void {
     const player = this.#player;
-    if (action === 'none' || player === null) return;
+    if (action === 'none' || player === null || this.#playOut.active) return;
     const { video } = this.options;
     video.dataset.recoveryActions = `${video.dataset.recoveryActions ?? ''} ${action}`
       .trim()
@@ -287,10 +296,4 @@ export class Playback {
       after_ms + Math.random() * RELOAD_SPREAD_MS,
     );
   }
-}
-
-/** A random CMCD session id: it groups the requests of one tab and does not identify a person. */
-function sessionId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

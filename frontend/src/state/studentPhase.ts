@@ -14,3 +14,10 @@ export type StudentPhase =
 
 /** Why the last input was rejected. */
 export type InputProblem = 'unknown-code' | 'wrong-password' | 'invalid' | 'not-listed';
+
+/** Figures of the player for the master, sent with each ping. */
+export interface PlayerReport {
+  latency_ms: number;
+  buffer_ms: number;
+  stalls: number;
+}

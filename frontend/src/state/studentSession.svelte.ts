@@ -1,13 +1,15 @@
 // The state machine of a student: enter code, name and password, wait, watch, leave. It does not handle
 // video: the player reads `token` and `stream`.
 import { ApiError } from '../api/client';
-import { join, renew, type JoinRequest } from '../api/join';
+import { join, lookUpCode, renew, type JoinRequest } from '../api/join';
 import { ReconnectingSocket, socketUrl } from '../api/reconnectingSocket';
 import type { JoinResponse, Pathway, StreamState, StudentMessage } from '../api/types';
 import { normalizeCode } from './classroomCode';
 import { Countdown } from './countdown.svelte';
+import { deviceId } from './deviceId';
 import { readStored, removeStored, writeStored } from './deviceStorage';
-import type { InputProblem, StudentPhase } from './studentPhase';
+import type { InputProblem, PlayerReport, StudentPhase } from './studentPhase';
+import { TokenRenewal } from './tokenRenewal';
 
 const CLOSED_RETRY_S = 10;
 const FULL_RETRY_S = 8;
@@ -15,17 +17,6 @@ const UNREACHABLE_RETRY_S = 3;
 const POLL_EVERY_MS = 5_000;
 /** After this many failed attempts to open the WebSocket, poll the state. */
 const FAILURES_BEFORE_POLLING = 2;
-/** A token is renewed after this share of its lifetime. */
-const RENEW_AT_SHARE = 0.7;
-const RENEW_RETRY_MS = 15_000;
-const LONGEST_TIMER_MS = 2_000_000_000;
-
-/** Figures of the player for the master, sent with each ping. */
-export interface PlayerReport {
-  latency_ms: number;
-  buffer_ms: number;
-  stalls: number;
-}
 
 export class StudentSession {
   phase = $state<StudentPhase>('code');
@@ -48,7 +39,7 @@ export class StudentSession {
   #storedToken: string | null = null;
   #socket: ReconnectingSocket<StudentMessage> | null = null;
   #poll: ReturnType<typeof setInterval> | undefined;
-  #renewal: ReturnType<typeof setTimeout> | undefined;
+  readonly #renewal = new TokenRenewal(async () => this.phase !== 'class' || (await this.refresh()));
 
   get token(): string {
     return this.joined?.token ?? '';
@@ -60,12 +51,28 @@ export class StudentSession {
     this.phase = this.code === '' ? 'code' : 'name';
     this.#storedToken = this.code === '' ? null : readStored(`token.${this.code}`);
     if (this.#storedToken !== null) await this.#rejoin(this.#storedToken);
+    else if (this.code !== '') void this.#exists(this.code);
   }
 
-  enterCode(code: string): void {
-    this.code = normalizeCode(code);
+  async enterCode(typed: string): Promise<void> {
+    const code = normalizeCode(typed);
+    this.code = code;
     this.problem = null;
-    if (this.code !== '') this.phase = 'name';
+    if (code === '') this.problem = 'unknown-code';
+    else if ((await this.#exists(code)) && this.code === code && this.phase === 'code') this.phase = 'name';
+  }
+
+  /** Whether a classroom has this code. If the master does not say so, the join will. */
+  async #exists(code: string): Promise<boolean> {
+    try {
+      await lookUpCode(code);
+    } catch (error) {
+      const unknown = error instanceof ApiError && error.slug === 'unknown-code';
+      const current = this.code === code && (this.phase === 'code' || this.phase === 'name');
+      if (unknown && current) [this.phase, this.problem] = ['code', 'unknown-code'];
+      return !unknown;
+    }
+    return true;
   }
 
   backToCode(): void {
@@ -95,7 +102,7 @@ export class StudentSession {
     if (this.#storedToken !== null) return this.#rejoin(this.#storedToken);
     const waiting = this.phase === 'full' || this.phase === 'closed' || this.phase === 'unreachable';
     if (!waiting) this.phase = 'joining';
-    const request: JoinRequest = { code: this.code, name: this.name };
+    const request: JoinRequest = { code: this.code, name: this.name, device: deviceId() };
     if (this.#password !== '') request.password = this.#password;
     if (this.token !== '') request.rejoin = this.token;
     try {
@@ -175,17 +182,7 @@ export class StudentSession {
     this.priority = joined.priority;
     writeStored(`token.${this.code}`, joined.token);
     if (joined.state === 'ended') this.#finish('ended');
-    else this.#scheduleRenewal(Date.parse(joined.expires_at) - Date.now());
-  }
-
-  #scheduleRenewal(life_ms: number): void {
-    clearTimeout(this.#renewal);
-    const wait_ms = Number.isFinite(life_ms)
-      ? Math.min(Math.max(1000, life_ms * RENEW_AT_SHARE), LONGEST_TIMER_MS)
-      : RENEW_RETRY_MS;
-    this.#renewal = setTimeout(async () => {
-      if (this.phase === 'class' && !(await this.refresh())) this.#scheduleRenewal(RENEW_RETRY_MS);
-    }, wait_ms);
+    else this.#renewal.schedule(Date.parse(joined.expires_at) - Date.now());
   }
 
   #connect(): void {
@@ -236,6 +233,8 @@ export class StudentSession {
         return;
       case 'class-ended':
         return this.#finish('ended');
+      case 'blocked':
+        return this.#finish('kicked');
       case 'forbidden':
         this.problem = 'not-listed';
         this.phase = 'name';
@@ -286,7 +285,7 @@ export class StudentSession {
     this.#socket?.close();
     this.#socket = null;
     clearInterval(this.#poll);
-    clearTimeout(this.#renewal);
+    this.#renewal.stop();
     this.countdown.stop();
     this.joined = null;
     this.stream = 'waiting';

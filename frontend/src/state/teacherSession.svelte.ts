@@ -1,14 +1,27 @@
 // A classroom as its teacher sees it: the incoming stream, the viewers, and the actions on them.
 import {
   actOnClassroom,
+  actOnLesson,
   changeClassroom,
+  deleteClassroom,
   getClassroom,
   kickViewer,
+  listTeachers,
+  unblockStudent,
   type ClassAction,
+  type LessonAction,
   type NewClassroom,
 } from '../api/classrooms';
 import { ReconnectingSocket, socketUrl } from '../api/reconnectingSocket';
-import type { Classroom, StreamInfo, Point, StreamState, TeacherMessage, Viewer } from '../api/types';
+import type {
+  Classroom,
+  StreamInfo,
+  Point,
+  StreamState,
+  Teacher,
+  TeacherMessage,
+  Viewer,
+} from '../api/types';
 import { errorMessage } from './errorMessage';
 
 const RECORD_EVERY_MS = 2_000;
@@ -43,10 +56,19 @@ export class TeacherSession {
   connected = $state(true);
   problem = $state('');
   busy = $state(false);
+  teachers = $state.raw<Teacher[]>([]);
   publishTarget = $state.raw<PublishTarget | null>(null);
 
   /** The stream as it arrives now. After a drop, relays still report the media that they hold. */
   readonly incoming = $derived(this.stream === 'reconnecting' ? null : this.streamInfo);
+
+  /** Waiting for the first lesson, in one, between two, or retired. */
+  readonly lessonPhase = $derived.by((): 'none' | 'running' | 'between' | 'over' => {
+    if (this.classroom === null || this.classroom.status === 'retired') return 'over';
+    const { lesson } = this.classroom;
+    if (lesson) return lesson.ended_at === '' ? 'running' : 'between';
+    return this.stream === 'live' || this.stream === 'reconnecting' ? 'running' : 'none';
+  });
 
   readonly fullness = $derived.by((): 'free' | 'nearly' | 'full' => {
     const capacity = this.classroom?.capacity ?? 0;
@@ -76,14 +98,40 @@ export class TeacherSession {
     return this.#attempt(async () => this.#apply(await actOnClassroom(this.id, action)));
   }
 
+  actOnLesson(action: LessonAction): Promise<boolean> {
+    return this.#attempt(async () => {
+      const lesson = await actOnLesson(this.id, action);
+      if (this.classroom !== null) this.classroom = { ...this.classroom, lesson };
+    });
+  }
+
+  remove(): Promise<boolean> {
+    return this.#attempt(() => deleteClassroom(this.id));
+  }
+
   change(change: Partial<NewClassroom>): Promise<boolean> {
     return this.#attempt(async () => this.#apply(await changeClassroom(this.id, change)));
   }
 
-  kick(subject: string): Promise<boolean> {
+  kick(subject: string, block = false): Promise<boolean> {
     return this.#attempt(async () => {
-      await kickViewer(this.id, subject);
+      await kickViewer(this.id, subject, block);
       this.viewers = this.viewers.filter((viewer) => viewer.subject !== subject);
+    });
+  }
+
+  unblock(blockedId: string): Promise<boolean> {
+    return this.#attempt(async () => {
+      await unblockStudent(this.id, blockedId);
+      this.#apply(await getClassroom(this.id));
+    });
+  }
+
+  /** Load who may be a co-teacher: every teacher but the owner. */
+  async loadTeachers(): Promise<void> {
+    await this.#attempt(async () => {
+      const teachers = await listTeachers();
+      this.teachers = teachers.filter(({ name }) => name !== this.classroom?.owner);
     });
   }
 

@@ -26,7 +26,7 @@ const RETIRED_MODULES = `
 `.match(/\S+/g);
 
 const RETIRED_NAMES = `
-  Advice Aim Classes Cure Facts Figures Ingest Joined Lesson LiveSocket MakePlayer MonitorNews Pace People
+  Advice Aim Classes Cure Facts Figures Ingest Joined LiveSocket MakePlayer MonitorNews Pace People
   Phase Preview Question Report Screen Session StudentNews Teaching TeacherNews Verdict Why adviseTeacher
   aimOf atRelay explain folderOf forget keepAwake kick loginLink loudness makeLink makePlayer me pauseMs
   pieces preview problem recall remember safeNext tidy warmUp why withoutOldParts

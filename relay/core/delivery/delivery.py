@@ -142,11 +142,25 @@ class Delivery:
         return waited
 
     def end_stream(self, name: str, now_s: float) -> None:
-        """List EXT-X-ENDLIST for a minute, then answer 410: the class is over."""
+        """List EXT-X-ENDLIST for a minute, then answer 410: the lesson is over."""
         stream = self.streams.get(name)
         if stream is not None and not stream.ended:
-            stream.ended = True
+            stream.end(now_s)
             self._ended_s[name] = now_s
+
+    def resume_stream(self, name: str) -> None:
+        """Begin the next lesson of an ended stream: only its media are listed, and the numbers go on."""
+        stream = self.streams.get(name)
+        if stream is not None and stream.ended:
+            stream.ended = False
+            self._ended_s.pop(name, None)
+            self._forget_media(stream)
+
+    def _forget_media(self, stream: Stream) -> None:
+        stream.forget_media()
+        cache = self._playlist_caches[stream.name]
+        cache.made.clear()
+        cache.index, cache.index_text = None, ""
 
     # -- requests -------------------------------------------------------------------------
 
@@ -210,7 +224,7 @@ class Delivery:
             viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
-            raise RequestError(410, "the class is over")
+            raise RequestError(410, "this lesson is over")
         stream.asked_s = now_s
         window = stream.windows.get(name[:-5])
         if window is None or not window.ready:
@@ -386,7 +400,11 @@ class Delivery:
     # -- housekeeping ---------------------------------------------------------------------
 
     def sweep(self, now_s: float) -> None:
-        """Take silent viewers out of the ledger."""
+        """Take silent viewers out of the registry, and drop the media of lessons that are over."""
         targets = [s.timeline.pins.target_duration_s for s in self.streams.values() if s.timeline.pins]
         gone_s = GONE_TARGETS * max(targets) if targets else DEFAULT_GONE_S
         self.registry.sweep(now_s - gone_s)
+        for name, ended_s in self._ended_s.items():
+            stream = self.streams[name]
+            if stream.windows and now_s - ended_s > ENDED_GRACE_S:
+                self._forget_media(stream)

@@ -140,8 +140,15 @@ class Stream:
         for window in self.windows.values():
             window.finish()
 
+    def end(self, now_s: float) -> None:
+        """End the lesson: list EXT-X-ENDLIST. That nothing comes any more is no origin's fault."""
+        self.end_session()
+        self.ended = True
+        self.origin.unasked(now_s)
+        self.problem = "the lesson is over"
+
     def forget_media(self) -> None:
-        """Drop what is held, keep the numbers: nobody watches, pulling stops for a while."""
+        """Drop what is held, keep the numbers: pulling stops for a while."""
         for window in self.windows.values():
             window.release()
         self.windows.clear()

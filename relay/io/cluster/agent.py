@@ -141,7 +141,7 @@ class ClusterAgent:
             self._edge.admission.keys = _keys(orders, key)
         for order in orders.streams:
             self._follow(order, key)
-        for name in set(self._streams.names) - {o.stream for o in orders.streams}:
+        for name in set(self._edge.streams) - {o.stream for o in orders.streams}:
             self._streams.forget(name)
         rules = {o.stream: StreamRule(o.min_generation, frozenset(o.refused)) for o in orders.streams}
         refusals = (orders.revoked, orders.closed, rules)
@@ -168,13 +168,22 @@ class ClusterAgent:
                     offset.offset,
                     offset.discontinuity_seq,
                 )
+        if order.ended:
+            self._end(stream)
+            return
+        if stream.ended:
+            log.info("stream.resumed stream=%s reason=the next lesson begins", order.stream)
+            self._edge.resume_stream(order.stream)
         self._streams.follow(order.stream, order.origins, bearer=bearer, publishing=order.publishing)
-        if order.ended and not stream.ended:
-            log.info("stream.ended stream=%s reason=the class was ended", order.stream)
-            self._edge.end_stream(order.stream, trio.current_time())
-            self._publish_all(stream)
-        elif stream.ended and not order.ended:
-            stream.ended = False
+
+    def _end(self, stream: Stream) -> None:
+        """List EXT-X-ENDLIST. A playlist with it must not change, so nothing more is pulled."""
+        if stream.ended:
+            return
+        log.info("stream.ended stream=%s reason=the lesson is over", stream.name)
+        self._streams.pause(stream.name)
+        self._edge.end_stream(stream.name, trio.current_time())
+        self._publish_all(stream)
 
     def _publish_all(self, stream: Stream) -> None:
         for window in stream.windows.values():

@@ -85,6 +85,12 @@ class StreamManager:
         self._counters.streams.pop(name, None)
         self._reactor.release(self._edge.close_stream(name))
 
+    def pause(self, name: str) -> None:
+        """Stop pulling a stream and keep what is held of it, until `follow` or `forget`."""
+        self._wanted.pop(name, None)
+        self._publishing.pop(name, None)
+        self._stop(name)
+
     def _stop(self, name: str) -> None:
         running = self._running.pop(name, None)
         if running is not None:

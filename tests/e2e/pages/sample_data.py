@@ -43,11 +43,19 @@ def classroom(**changes: Any) -> dict[str, Any]:
         "language": "ko",
         "owner": "김선생",
         "co_teachers": [],
+        "roster": [],
+        "starts_when_live": False,
+        "blocked": [],
         "created_at": _at(3600),
         "join_url": f"http://class.school.example/join/{CODE}",
         "rtmp_server": "rtmp://class.school.example:1935/live",
         **changes,
     }
+
+
+def lesson(*, ended: bool = False) -> dict[str, Any]:
+    """A lesson of a class."""
+    return {"id": "l1", "started_at": _at(3000), "ended_at": _at(60) if ended else ""}
 
 
 def viewers(count: int) -> list[dict[str, Any]]:

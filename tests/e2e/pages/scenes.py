@@ -48,8 +48,6 @@ def type_code(page: Page, _: FakeMasterProcess) -> None:
     """Enter a code."""
     page.locator("main input").fill("WRONG123")
     submit(page)
-    page.locator("main input").fill("Mina")
-    submit(page)
     page.locator(".error", has_text=" ").wait_for()
 
 
@@ -211,7 +209,8 @@ NODES = [
     ),
     sample_data.node(5, connections=147, load=98.0, lag_s=2.7, status="unhealthy", **sample_data.NO_INGEST),
 ]
-OVER = sample_data.classroom(status="ended", state="ended")
+OVER = sample_data.classroom(status="retired", state="ended")
+BETWEEN = sample_data.classroom(state="between-lessons", lesson=sample_data.lesson(ended=True))
 SICK = {"nodes": NODES, "summary": sample_data.summary(NODES)}
 
 
@@ -255,6 +254,7 @@ SCENES = [
     Scene("student-reconnecting", ROOM, {"state": "live"}, reconnecting),
     Scene("student-offline", ROOM, {"state": "live"}, offline),
     Scene("student-behind", ROOM, {"state": "live"}, behind),
+    Scene("student-lesson-over", ROOM, {"state": "between-lessons"}, noticed),
     Scene("student-ended", ROOM, {}, ended),
     Scene("student-removed", ROOM, {}, removed),
     Scene("login", "/login"),
@@ -279,10 +279,22 @@ SCENES = [
         previewing,
         whole=True,
     ),
+    Scene(
+        "teacher-between",
+        "/teach#/c1",
+        {
+            "state": "between-lessons",
+            "classrooms": [BETWEEN],
+            **_teaching(classroom=BETWEEN, viewers=sample_data.viewers(4)),
+        },
+        ready,
+        whole=True,
+    ),
     Scene("teacher-over", "/teach#/c1", {"classrooms": [OVER], **_teaching(classroom=OVER)}, ready),
     Scene("teacher-projector", "/teach#/c1", {}, projecting),
     Scene("teacher-options", "/teach#/c1", {}, press(".head .quiet")),
-    Scene("teacher-end", "/teach#/c1", {}, press(".head .danger")),
+    Scene("teacher-end-lesson", "/teach#/c1", _live(), press(".head .primary")),
+    Scene("teacher-delete", "/teach#/c1", {}, press("section .danger")),
     Scene("admin", "/admin", {}, ready, whole=True),
     Scene("admin-trouble", "/admin", SICK, ready, whole=True),
     Scene("admin-no-nodes", "/admin", {"nodes": [], "summary": sample_data.summary([])}, ready),

@@ -77,6 +77,8 @@ class MasterScript:
     #: another stream than the usual one
     origin_url: str = ""
     captions: bool = False
+    #: relays list the lesson as over
+    ended: bool = False
     backup: JSON = field(default_factory=lambda: {"at": "", "size_bytes": 0})
 
 
@@ -264,6 +266,8 @@ class FakeMasterServer:
         answer = await self._upstream(name, wanted)
         kind = MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
         headers = {"Content-Type": kind, "Cache-Control": "no-store"}
+        if stage.ended and name.endswith(".m3u8"):
+            return ended_playlist(answer.text), answer.status_code, headers
         body = (
             first_audio_part_only(answer.text)
             if "audio" in name and kind.endswith("mpegurl")
@@ -294,6 +298,10 @@ class FakeMasterServer:
             return "", 204
         if path in ("users", "settings", "classrooms") and request.method == "GET":
             return {path: getattr(stage, path)}
+        if path == "teachers":
+            return {"teachers": [{"id": "u2", "name": "이선생"}, {"id": "u3", "name": "Park"}]}
+        if path.startswith("join/"):
+            return self._found(path.removeprefix("join/"))
         if path == "events":
             return {"events": stage.monitor.get("events", [])}
         if path == "backup":
@@ -303,9 +311,18 @@ class FakeMasterServer:
             return {"url": f"http://{request.host}/login#link=made-once", "expires_at": until.isoformat()}
         if request.method == "PATCH":
             return self._changed(path, await request.get_json())
+        if path.endswith(("/start-lesson", "/end-lesson")):
+            return self._lesson(path)
         if path.endswith("/preview"):
             return self.joined()
         return self._classroom(path)
+
+    def _found(self, code: str) -> Any:
+        stage = self.stage
+        if code != stage.code:
+            return problem(404, "unknown-code")
+        found = {"name": stage.class_name, "language": "ko", "status": "open"}
+        return {**found, "has_password": bool(stage.password)}
 
     def _changed(self, path: str, change: JSON) -> JSON:
         kind, _, name = path.partition("/")
@@ -319,9 +336,20 @@ class FakeMasterServer:
             room["rtmp_key"] = "c1?token=new-key-41c9e2"
         if path.endswith("new-code"):
             room["code"] = "N3WC0DE9"
-        statuses = {"open": "open", "close": "closed", "end": "ended"}
+        statuses = {"open": "open", "close": "closed", "retire": "retired"}
         room["status"] = statuses.get(path.rsplit("/", 1)[-1], room["status"])
         return room
+
+    def _lesson(self, path: str) -> JSON:
+        """Start or end a lesson, as pages see it."""
+        lesson = {"id": "l1", "started_at": _now(), "ended_at": ""}
+        ends = path.endswith("/end-lesson")
+        lesson["ended_at"] = _now() if ends else ""
+        self.stage.state = "between-lessons" if ends else "waiting"
+        self.stage.classrooms[0]["lesson"] = lesson
+        for who in ("student", "teacher"):
+            self.push(who, {"type": "change", "state": self.stage.state})
+        return lesson
 
     async def cluster(self, path: str) -> Any:
         """The node table, and orders for nodes."""
@@ -357,6 +385,10 @@ class FakeMasterServer:
             await websocket.send_json({"type": "pong"})
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
 def captions_of(line: str) -> str:
     """Return the attribute that ties a variant to the captions."""
     return ',SUBTITLES="cc"' if line.startswith("#EXT-X-STREAM-INF") else ""
@@ -371,6 +403,12 @@ def captions_playlist() -> str:
         at = datetime.fromtimestamp(number * CAPTION_S, UTC).isoformat(timespec="milliseconds")
         lines += [f"#EXT-X-PROGRAM-DATE-TIME:{at}", f"#EXTINF:{CAPTION_S},", f"{number}.vtt"]
     return "\n".join([*lines, ""])
+
+
+def ended_playlist(playlist: str) -> str:
+    """Return a media playlist with nothing to come any more."""
+    lines = [line for line in playlist.splitlines() if not line.startswith("#EXT-X-PRELOAD-HINT")]
+    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
 
 
 def first_audio_part_only(playlist: str) -> str:

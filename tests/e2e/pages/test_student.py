@@ -73,7 +73,6 @@ def test_a_wrong_code_is_said_in_a_sentence(open_page: Open) -> None:
     page = open_page("/")
     page.get_by_label("Class code").fill("WRONG123")
     page.get_by_role("button", name="Next").click()
-    enter(page)
     expect(page.get_by_text("There is no class with this code.")).to_be_visible()
     expect(page.get_by_label("Class code")).to_have_value("WRONG123")
 
@@ -129,6 +128,23 @@ def test_the_teacher_reconnects_and_the_picture_stays(
     expect(page.get_by_text("Teacher is reconnecting")).to_be_hidden()
     harness.moving(page, 2)
     assert data(page, "mark") == "same"
+
+
+def test_a_lesson_is_played_to_its_end_and_the_next_one_starts_by_itself(
+    watching: Callable[[], Page], master: FakeMasterProcess
+) -> None:
+    page = watching()
+    tokens = len(master.told()["tokens"])
+    page.evaluate("document.querySelector('video').dataset.mark = 'first lesson'")
+    before_s = page.evaluate("document.querySelector('video').currentTime")
+    master.set(ended=True, state="between-lessons")
+    harness.until(page, f"document.querySelector('video').currentTime > {before_s} + 0.5")
+    heading(page, "This lesson is over")
+    expect(page.locator("video")).to_have_count(0)
+    master.set(ended=False, state="live")
+    harness.moving(page, 2)
+    assert data(page, "mark") == "", "a new player"
+    assert len(master.told()["tokens"]) == tokens, "the token is kept"
 
 
 @pytest.mark.parametrize(("news", "screen"), [("kicked", "You were removed"), ("ended", "Class has ended")])

@@ -114,7 +114,7 @@ def test_students_appear_and_can_be_removed(open_page: Open, master: FakeMasterP
     page.get_by_role("row", name=sample_data.NAMES[0]).get_by_role("button").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_text("2 of 30 students")).to_be_visible()
-    assert 'POST /api/classrooms/c1/kick {"subject":"s0"}' in master.told()["calls"]
+    assert 'POST /api/classrooms/c1/kick {"subject":"s0","block":false}' in master.told()["calls"]
 
 
 def test_a_full_class_is_said(open_page: Open, master: FakeMasterProcess) -> None:
@@ -125,17 +125,35 @@ def test_a_full_class_is_said(open_page: Open, master: FakeMasterProcess) -> Non
     expect(page.get_by_text("The class is full.")).to_be_visible()
 
 
-def test_open_close_end_ask_first_where_it_hurts(open_page: Open, master: FakeMasterProcess) -> None:
+def test_what_hurts_is_asked_first(open_page: Open, master: FakeMasterProcess) -> None:
     page = open_page(CLASS)
     press(page, "Close class")
     press(page, "Open class")
-    press(page, "End class")
+    press(page, "Retire class")
     page.get_by_role("button", name="Cancel").click()
-    press(page, "End class")
-    page.get_by_role("dialog").get_by_role("button", name="End class").click()
-    expect(page.get_by_role("heading", name="This class has ended")).to_be_visible()
+    press(page, "Retire class")
+    page.get_by_role("dialog").get_by_role("button", name="Retire class").click()
+    expect(page.get_by_role("heading", name="This class is retired")).to_be_visible()
+    press(page, "Delete class")
+    page.get_by_role("dialog").get_by_role("button", name="Delete class").click()
+    expect(page.get_by_role("heading", name="My classes")).to_be_visible()
     calls = [call.strip() for call in master.told()["calls"]]
-    assert calls == [f"POST /api/classrooms/c1/{action}" for action in ("close", "open", "end")]
+    acts = [f"POST /api/classrooms/c1/{action}" for action in ("close", "open", "retire")]
+    assert calls == [*acts, "DELETE /api/classrooms/c1"]
+
+
+def test_a_lesson_ends_and_the_next_one_begins(open_page: Open, master: FakeMasterProcess) -> None:
+    room = sample_data.classroom(state="live", lesson=sample_data.lesson())
+    master.set(state="live", classrooms=[room], teacher={"classroom": room})
+    page = open_page(CLASS)
+    press(page, "End lesson")
+    page.get_by_role("dialog").get_by_role("button", name="End lesson").click()
+    expect(page.get_by_role("heading", name="The lesson is over")).to_be_visible()
+    expect(page.locator("video")).to_have_count(0)
+    press(page, "Start next lesson")
+    expect(page.get_by_role("heading", name="You are not live yet")).to_be_visible()
+    calls = [call.strip() for call in master.told()["calls"] if "lesson" in call]
+    assert calls == [f"POST /api/classrooms/c1/{action}" for action in ("end-lesson", "start-lesson")]
 
 
 def test_options_are_changed_and_escape_changes_nothing(open_page: Open, master: FakeMasterProcess) -> None:

@@ -74,6 +74,7 @@ describe('the student page', () => {
     [{ type: 'ended' }, 'Class has ended'],
     [{ type: 'closed' }, 'Class is closed'],
     [{ type: 'change', state: 'reconnecting' }, 'Teacher is reconnecting'],
+    [{ type: 'change', state: 'between-lessons' }, 'This lesson is over'],
   ])('%j: “%s”', async (message, text) => {
     await enter();
     await screen.findByRole('heading', { name: 'Class has not started yet' });
@@ -91,6 +92,20 @@ describe('the student page', () => {
     expect(document.querySelector('video')).toBe(video);
     expect(screen.getByText('The teacher’s line is slow. It is not your device.')).toBeVisible();
     expect(screen.getByText('12 students here')).toBeVisible();
+  });
+
+  it('waits for the next lesson with its token, and starts it with a new video element', async () => {
+    await enter();
+    await screen.findByRole('heading', { name: 'Class has not started yet' });
+    FakeSocket.last.open().receive({ type: 'snapshot', state: 'live' });
+    const video = await screen.findByLabelText('Class video', { selector: 'video' });
+    FakeSocket.last.receive({ type: 'change', state: 'between-lessons' });
+    expect(await screen.findByRole('heading', { name: 'This lesson is over' })).toBeVisible();
+    expect(document.querySelector('video')).toBeNull();
+    expect(sessionStorage.getItem('airclass.token.K7QF')).toContain('token-1');
+    FakeSocket.last.receive({ type: 'change', state: 'live' });
+    expect(await screen.findByLabelText('Class video', { selector: 'video' })).not.toBe(video);
+    expect(master.calls.filter((call) => call.startsWith('POST'))).toEqual(['POST /api/join']);
   });
 
   it('keeps the video element when the token is renewed', async () => {

@@ -57,9 +57,41 @@ describe('the teacher’s page', () => {
 
   it('does nothing if a confirmation is cancelled', async () => {
     await open();
-    await userEvent.click(screen.getByRole('button', { name: 'End class' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Retire class' }));
     await userEvent.click(screen.getByRole('button', { name: 'Cancel' }));
     expect(master.calls.filter((call) => call.startsWith('POST'))).toEqual([]);
+  });
+
+  it('ends a lesson and starts the next one, with the class as it is', async () => {
+    const lesson = { id: 'l1', started_at: '2026-11-23T01:00:00Z', ended_at: '' };
+    const ended = { ...lesson, ended_at: '2026-11-23T01:50:00Z' };
+    master.responses['POST /api/classrooms/c1/end-lesson'] = ended;
+    master.responses['POST /api/classrooms/c1/start-lesson'] = { ...lesson, id: 'l2' };
+    await open();
+    expect(screen.queryByRole('button', { name: 'End lesson' })).toBeNull();
+    FakeSocket.last.receive({ type: 'snapshot', state: 'live', classroom: classroom({ lesson }) });
+    await userEvent.click(await screen.findByRole('button', { name: 'End lesson' }));
+    await userEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'End lesson' }));
+    FakeSocket.last.receive({ type: 'change', state: 'between-lessons' });
+    expect(await screen.findByRole('heading', { name: 'The lesson is over' })).toBeVisible();
+    expect(screen.getByRole('button', { name: 'Close class' })).toBeVisible();
+    await userEvent.click(screen.getByRole('button', { name: 'Start next lesson' }));
+    FakeSocket.last.receive({ type: 'change', state: 'waiting' });
+    expect(await screen.findByRole('heading', { name: 'You are not live yet' })).toBeVisible();
+    expect(await screen.findByRole('button', { name: 'End lesson' })).toBeVisible();
+    expect(master.calls.filter((call) => call.endsWith('-lesson'))).toEqual([
+      'POST /api/classrooms/c1/end-lesson',
+      'POST /api/classrooms/c1/start-lesson',
+    ]);
+  });
+
+  it('deletes a class and goes back to the list', async () => {
+    master.responses['DELETE /api/classrooms/c1'] = null;
+    await open();
+    await userEvent.click(screen.getByRole('button', { name: 'Delete class' }));
+    await userEvent.click(within(screen.getByRole('dialog')).getByRole('button', { name: 'Delete class' }));
+    await vi.waitFor(() => expect(location.hash).toBe('#/'));
+    expect(master.calls).toContain('DELETE /api/classrooms/c1');
   });
 
   it('shows the viewers and advice on the encoder', async () => {
@@ -91,11 +123,11 @@ describe('the teacher’s page', () => {
     master.responses['POST /api/classrooms/c1/new-code'] = classroom({ code: 'NEWCODE2', state: 'waiting' });
     await open();
     FakeSocket.last.receive({ type: 'snapshot', state: 'ended' });
-    expect(await screen.findByRole('heading', { name: 'This class has ended' })).toBeVisible();
+    expect(await screen.findByRole('heading', { name: 'This class is retired' })).toBeVisible();
     await userEvent.click(screen.getByRole('button', { name: 'New code' }));
     await userEvent.click(screen.getByRole('button', { name: 'Make new code' }));
     expect((await screen.findAllByText('NEWCODE2')).length).toBeGreaterThan(0);
-    expect(screen.getByRole('heading', { name: 'This class has ended' })).toBeVisible();
+    expect(screen.getByRole('heading', { name: 'This class is retired' })).toBeVisible();
   });
 
   it('changes only the options that were changed', async () => {

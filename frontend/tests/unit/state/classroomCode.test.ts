@@ -14,6 +14,20 @@ describe('a classroom code', () => {
 
   it('ignores case, spaces and dashes', () => {
     expect(normalizeCode(' k7qf-m2xp ')).toBe('K7QFM2XP');
-    expect(normalizeCode('ㅋㅋ')).toBe('');
+    expect(normalizeCode('가')).toBe('RK');
+    expect(normalizeCode('?!')).toBe('');
+  });
+
+  it.each(['3ㅛㄸㄸㅣㅜㅌ', '3ㅛㄷㄷㅣㅜㅌ', '3ㅛㄷ디ㅜㅌ', '３ＹＥＥＬＮＸ', '３ｙｅｅｌｎｘ'])(
+    'is understood as %s',
+    (typed) => expect(normalizeCode(typed)).toBe('3YEELNX'),
+  );
+
+  it('reads every key of the Korean keyboard', () => {
+    expect(normalizeCode('ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔㅁㄴㅇㄹㅎㅗㅓㅏㅣㅋㅌㅊㅍㅠㅜㅡ')).toBe(
+      'QWERTYUIOPASDFGHJKLZXCVBNM',
+    );
+    expect(normalizeCode('ㅃㅉㄸㄲㅆㅛㅕㅑㅒㅖ')).toBe('QWERTYUIOP');
+    expect(normalizeCode('괅쒧값7')).toBe('RHKFRTNPFQRKQT7');
   });
 });

@@ -97,6 +97,74 @@ describe('starting', () => {
   });
 });
 
+describe('the end of a lesson', () => {
+  beforeEach(async () => {
+    await playback.setLive(true);
+    await run(2);
+  });
+
+  async function end(): Promise<void> {
+    await playback.setLive(false);
+    playback.endLesson();
+  }
+
+  it('plays what is buffered to its end, and then lets the player go', async () => {
+    await end();
+    player().now = sample({ ...player().now, buffer_s: 6 });
+    await run(5);
+    expect(playback.over).toBe(false);
+    video.dispatchEvent(new Event('ended'));
+    expect([playback.over, playback.stalled]).toEqual([true, false]);
+    expect(player().did.at(-1)).toBe('destroy');
+  });
+
+  it('does not wait for an end that the browser does not report', async () => {
+    await end();
+    await run(14, 0);
+    expect(playback.over).toBe(false);
+    await run(2, 0);
+    expect(playback.over).toBe(true);
+  });
+
+  it('gives a viewer who has rewound the time of the whole window', async () => {
+    playback.seek(0);
+    await end();
+    await run(20);
+    expect(playback.over).toBe(false);
+    await run(50);
+    expect(playback.over).toBe(true);
+  });
+
+  it('does not recover from errors: nothing more comes', async () => {
+    await end();
+    const before = player().did.length;
+    player().options.fault('network', 'x');
+    await pass(5_000);
+    expect(player().did).toHaveLength(before);
+  });
+
+  it('makes way at once for the next lesson', async () => {
+    await end();
+    await playback.setLive(true);
+    expect(playback.over).toBe(true);
+    expect(FakePlayer.all).toHaveLength(1);
+  });
+
+  it('is over at once if nothing has played', () => {
+    const idle = new Playback({
+      video,
+      create: createFakePlayer,
+      contentId: '',
+      url: String,
+      token: String,
+      refresh: () => Promise.resolve(true),
+    });
+    idle.endLesson();
+    expect(idle.over).toBe(true);
+    idle.destroy();
+  });
+});
+
 describe('recovery', () => {
   beforeEach(() => playback.setLive(true));
 

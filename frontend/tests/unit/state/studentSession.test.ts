@@ -11,6 +11,7 @@ beforeEach(() => {
   FakeSocket.install();
   master = new FakeMaster();
   master.responses = {
+    'GET /api/join/K7QF': { name: 'Physics', language: 'ko', status: 'open', has_password: false },
     'POST /api/join': joinResponse(),
     'POST /api/renew': joinResponse({ token: 'token-2' }),
   };
@@ -30,23 +31,59 @@ const enter = async (): Promise<void> => {
 describe('joining', () => {
   it('goes from code to name to class', async () => {
     expect(session.phase).toBe('code');
-    session.enterCode('k7-qf');
+    await session.enterCode('k7-qf');
     expect(session.phase).toBe('name');
     await session.enterName('  Mina ');
     expect(session.phase).toBe('class');
-    expect(master.requests[0]?.body).toEqual({ code: 'K7QF', name: 'Mina' });
+    expect(master.calls).toEqual(['GET /api/join/K7QF', 'POST /api/join']);
+    expect(master.requests[1]?.body).toEqual({
+      code: 'K7QF',
+      name: 'Mina',
+      device: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+    });
+  });
+
+  it('reports a wrong code before it asks for the name', async () => {
+    master.responses['GET /api/join/K7QF'] = [404, 'unknown-code'];
+    await session.enterCode('K7QF');
+    expect([session.phase, session.problem]).toEqual(['code', 'unknown-code']);
+  });
+
+  it('reports a wrong code in a link, but not after the name was sent', async () => {
+    master.responses['GET /api/join/K7QF'] = [404, 'unknown-code'];
+    await session.begin('K7QF');
+    await pass(1);
+    expect([session.phase, session.problem]).toEqual(['code', 'unknown-code']);
+  });
+
+  it.each([[[429, 'too-many-tries', 9]], [[500, 'x']]])('asks for the name after %j', async (answer) => {
+    master.responses['GET /api/join/K7QF'] = answer;
+    await session.enterCode('K7QF');
+    expect([session.phase, session.problem]).toEqual(['name', null]);
+  });
+
+  it('keeps one random number per device', async () => {
+    await enter();
+    const other = new StudentSession();
+    await other.begin('K7QF');
+    await other.enterName('Jun');
+    const sent = master.requests.map(({ body }) => (body as { device?: string } | null)?.device);
+    expect(new Set(sent.filter(Boolean)).size).toBe(1);
+    other.destroy();
   });
 
   it('rejects an empty name without a request', async () => {
     await session.begin('K7QF');
     await session.enterName('   ');
-    expect([session.phase, session.problem, master.requests.length]).toEqual(['name', 'invalid', 0]);
+    expect([session.phase, session.problem]).toEqual(['name', 'invalid']);
+    expect(master.calls).toEqual(['GET /api/join/K7QF']);
   });
 
   it.each([
     [[404, 'unknown-code'], 'code', 'unknown-code'],
     [[403, 'forbidden'], 'name', 'not-listed'],
     [[400, 'invalid'], 'name', 'invalid'],
+    [[403, 'blocked'], 'kicked', null],
     [[409, 'class-ended'], 'ended', null],
   ])('%j leads to %s', async (answer, phase, problem) => {
     master.responses['POST /api/join'] = answer;
@@ -87,7 +124,8 @@ describe('joining', () => {
     await enter();
     expect(session.phase).toBe('too-many');
     await pass(23_000);
-    expect([session.phase, master.requests.length]).toEqual(['name', 1]);
+    expect(session.phase).toBe('name');
+    expect(master.calls.filter((call) => call.startsWith('POST'))).toHaveLength(1);
   });
 });
 
@@ -135,7 +173,7 @@ describe('in the class', () => {
     master.responses['POST /api/renew'] = [401, 'not-signed-in'];
     await session.refresh();
     await pass(10);
-    expect(master.requests.at(-1)?.body).toEqual({ code: 'K7QF', name: 'Mina', rejoin: 'token-1' });
+    expect(master.requests.at(-1)?.body).toMatchObject({ code: 'K7QF', name: 'Mina', rejoin: 'token-1' });
     expect(session.phase).toBe('class');
   });
 

@@ -80,7 +80,17 @@ def test_a_class_from_making_to_its_end(tmp_path: Path) -> None:
     office.out("classroom", "open", made["id"])
     fresh = json.loads(office.out("classroom", "rotate-key", made["id"], "--json"))
     assert fresh["stream_key"] != made["stream_key"]
-    office.out("classroom", "end", made["id"])
+    assert "No lesson" in office.run("classroom", "end-lesson", made["id"]).stderr
+    assert "started" in office.out("classroom", "start-lesson", made["code"])
+    assert "runs already" in office.run("classroom", "start-lesson", made["id"]).stderr
+    assert office.view().lessons[made["id"]].runs
+    assert "over" in office.out("classroom", "end-lesson", made["id"])
+    assert not office.view().lessons[made["id"]].runs
+    office.out("classroom", "close", made["id"])
+    assert "open it first" in office.run("classroom", "start-lesson", made["id"]).stderr
+    assert office.out("classroom", "retire", made["id"]) == "The class is retired."
+    old = office.run("classroom", "end", made["id"])
+    assert "retire" in old.stderr
     again = office.run("classroom", "open", made["id"])
     assert again.returncode == 2
     assert "over" in again.stderr

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from airclass.domain.classrooms import (
     CODE_ALPHABET,
     CODE_CHARS,
+    BlockedStudent,
     Classroom,
     ClassStatus,
+    hash_device,
     hash_key,
+    is_blocked,
     key_matches,
+    latin_keys,
     make_code,
     make_id,
     make_key,
@@ -30,6 +34,48 @@ from airclass.domain.users import Caller, Role, User, clean_name
 CLASS = Classroom(
     "c1", "Math", "ABCDEFG", owner_id="u1", co_teachers=frozenset({"u2"}), key_hash=hash_key("k")
 )
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "3YEELNX",
+        "3yee-lnx ",
+        "3ㅛㄸㄸㅣㅜㅌ",  # Hangul keyboard, capital letters
+        "3ㅛㄷㄷㅣㅜㅌ",
+        "3ㅛㄷ디ㅜㅌ",  # the input method makes syllables
+        "３ＹＥＥＬＮＸ",  # full width
+        "３ㅛㄸㄸㅣㅜㅌ",
+        "\u0033\uffd2\uffa8\uffa8\uffdc\uffd3\uffbc",  # half-width jamo
+    ],
+)
+def test_a_code_is_understood_however_the_keyboard_was_set(typed: str) -> None:
+    assert read_code(typed) == "3YEELNX"
+
+
+def test_each_key_of_the_hangul_keyboard_is_its_letter() -> None:
+    plain = "ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔㅁㄴㅇㄹㅎㅗㅓㅏㅣㅋㅌㅊㅍㅠㅜㅡ"
+    shifted = "ㅃㅉㄸㄲㅆㅛㅕㅑㅒㅖㅁㄴㅇㄹㅎㅗㅓㅏㅣㅋㅌㅊㅍㅠㅜㅡ"
+    for keys in (plain, shifted):
+        assert latin_keys(keys) == "QWERTYUIOPASDFGHJKLZXCVBNM"
+    assert latin_keys("괅쒧값7") == "RHKFRTNPFQRKQT7"
+
+
+def test_a_person_is_blocked_by_name_or_device() -> None:
+    blocked = [
+        BlockedStudent("b1", "c1", "김 민준", "d1", 1.0),
+        BlockedStudent("b2", "c1", "", "d2", 1.0),
+        BlockedStudent("b3", "c1", "Lee", "", 1.0),
+    ]
+    assert is_blocked(blocked, "김민준", "")
+    assert is_blocked(blocked, "somebody", "d1")
+    assert is_blocked(blocked, "somebody", "d2")
+    assert is_blocked(blocked, "LEE", "d3")
+    assert not is_blocked(blocked, "somebody", "")
+    assert not is_blocked(blocked, "", "d3")
+    assert not is_blocked([], "Lee", "d1")
+    assert hash_device("") == ""
+    assert len(hash_device("x")) == 64
 
 
 def test_a_code_has_at_least_30_bits_and_no_look_alikes() -> None:
@@ -108,7 +154,7 @@ def test_a_name_is_found_in_the_list_however_it_was_typed(typed: str) -> None:
 
 
 def test_view_finds_classes_by_code_and_people_by_name() -> None:
-    ended = Classroom("c2", "Old", "ZZZZZZZ", status=ClassStatus.ENDED)
+    ended = Classroom("c2", "Old", "ZZZZZZZ", status=ClassStatus.RETIRED)
     closed = Classroom("c0", "Later", "YYYYYYY", status=ClassStatus.CLOSED)
     view = Snapshot(1, {"u1": User("u1", "Kim", Role.TEACHER)}, {c.id: c for c in (CLASS, ended, closed)})
     assert view.by_code.keys() == {"ABCDEFG", "YYYYYYY"}

@@ -11,6 +11,7 @@ import pytest
 from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.cluster import Cluster, Placement, Student
+from airclass.domain.lessons import Lesson
 from airclass.domain.node_keys import NodeRecord
 from airclass.domain.orders import OrderComposer, SealedSecrets
 from airclass.domain.snapshot import Revocation, Snapshot
@@ -45,6 +46,7 @@ class World:
         self.revision = 0
         self.classes = {"c1": MATH, "c2": ART}
         self.revocations: list[Revocation] = []
+        self.lessons: list[Lesson] = []
         self.protocol = protocol
         self.see()
         self.register(nodes, capacity)
@@ -66,7 +68,14 @@ class World:
         self.classes.update(changes)
         self.revision += 1
         pairs = frozenset((r.kind, r.value) for r in self.revocations)
-        view = Snapshot(self.revision, {}, dict(self.classes), pairs, tuple(self.revocations))
+        view = Snapshot(
+            self.revision,
+            {},
+            dict(self.classes),
+            pairs,
+            tuple(self.revocations),
+            lessons={lesson.classroom_id: lesson for lesson in self.lessons},
+        )
         self.cluster.see(view, self.now_s)
 
     def beat(self, n: int, *viewers: ViewerReport, state: str = "live", **more: object) -> Node:
@@ -159,7 +168,7 @@ def test_a_class_that_ends_before_anybody_came_leaves_nothing() -> None:
     w = World()
     music = Classroom("c3", "Music", "CCCCCCC")
     w.see(c3=music)
-    w.see(c3=replace(music, status=ClassStatus.ENDED))
+    w.see(c3=replace(music, status=ClassStatus.RETIRED))
     assert (w.cluster.outdated_tokens, w.cluster.viewers("c3")) == ({}, 0)
 
 
@@ -423,7 +432,7 @@ def test_state_of_a_stream_is_the_best_that_working_nodes_see() -> None:
     w.beat(0, state="reconnecting")
     w.tick(2.0)
     assert w.cluster.state(MATH) is StreamState.RECONNECTING, "the one that saw it has fallen silent"
-    assert w.cluster.state(replace(MATH, status=ClassStatus.ENDED)) is StreamState.ENDED
+    assert w.cluster.state(replace(MATH, status=ClassStatus.RETIRED)) is StreamState.ENDED
 
 
 def test_a_new_code_ends_the_old_tokens_known_and_unknown() -> None:
@@ -472,7 +481,7 @@ def test_kicked_subjects_lose_seat_and_token() -> None:
     assert w.cluster.viewers("c1") == 0
     assert not w.cluster.is_valid(MATH, "a", "0-a")
     assert w.cluster.is_valid(MATH, "b", "0-b")
-    assert not w.cluster.is_valid(replace(MATH, status=ClassStatus.ENDED), "b", "0-b")
+    assert not w.cluster.is_valid(replace(MATH, status=ClassStatus.RETIRED), "b", "0-b")
     assert [s.refused for s in w.orders("n0").streams] == [("a",), ()]
 
 
@@ -511,18 +520,88 @@ def test_seeing_the_same_picture_changes_nothing() -> None:
     assert w.cluster.version == version
 
 
-@pytest.mark.parametrize("status", [ClassStatus.CLOSED, ClassStatus.ENDED])
+@pytest.mark.parametrize("status", [ClassStatus.CLOSED, ClassStatus.RETIRED])
 def test_leaving_classes_are_named_for_a_while(status: ClassStatus) -> None:
     w = World()
     w.see(c1=replace(MATH, status=status))
     orders = w.orders("n0")
     assert orders.closed == ("c1",)
     assert {s.stream: s.ended for s in orders.streams} == (
-        {"c2": False, "c1": True} if status is ClassStatus.ENDED else {"c2": False}
+        {"c2": False, "c1": True} if status is ClassStatus.RETIRED else {"c2": False}
     )
     w.tick(module.LEFT_KEEP_S + 1)
     w.see()
     assert w.orders("n0").closed == ()
+
+
+def test_the_tabs_of_one_device_are_found_in_their_class() -> None:
+    w = World()
+    people = (("a", "c1", "d1"), ("b", "c1", "d1"), ("c", "c2", "d1"), ("d", "c1", ""))
+    for subject, stream, device_hash in people:
+        guest = Student(subject, stream, "", 1.0, 9e9, False, f"0-{subject}", device_hash=device_hash)
+        w.cluster.admit(guest, None, w.now_s)
+    assert [g.subject for g in w.cluster.guests_with(w.cluster.guests["a"])] == ["a", "b"]
+
+
+def streams_ordered_ended(w: World) -> dict[str, bool]:
+    return {s.stream: s.ended for s in w.orders("n0").streams}
+
+
+def test_between_lessons_the_class_stays_open_and_relays_end_the_stream() -> None:
+    w = World()
+    w.join("a")
+    w.beat(0, state="live")
+    assert w.cluster.live_streams() == ["c1"]
+    lesson = Lesson("l1", "c1", 100.0)
+    w.lessons = [lesson]
+    w.see()
+    assert (w.cluster.state(MATH), streams_ordered_ended(w)["c1"]) == (StreamState.LIVE, False)
+    w.told.clear()
+    w.lessons = [replace(lesson, ended_at_s=200.0)]
+    w.see()
+    assert {"state:c1", "orders"} <= set(w.told)
+    assert w.cluster.state(MATH) is StreamState.BETWEEN_LESSONS
+    assert streams_ordered_ended(w) == {"c1": True, "c2": False}
+    assert w.cluster.is_valid(MATH, "a", "0-a"), "students keep their tokens"
+    assert w.cluster.viewers("c1") == 1
+    w.lessons = [Lesson("l2", "c1", 300.0)]
+    w.see()
+    assert (w.cluster.state(MATH), streams_ordered_ended(w)["c1"]) == (StreamState.WAITING, False)
+    assert w.cluster.state(replace(MATH, status=ClassStatus.RETIRED)) is StreamState.ENDED
+
+
+def test_a_lesson_counts_before_the_database_has_it() -> None:
+    w = World()
+    w.lessons = [Lesson("l1", "c1", 100.0, 200.0)]
+    w.see()
+    begun = Lesson("l2", "c1", 300.0)
+    version = w.cluster.version
+    w.cluster.begin_lesson(begun)
+    assert w.cluster.version == version + 1
+    assert w.cluster.view.lessons["c1"] == begun
+    w.see(c2=replace(ART, name="Arts"))
+    assert w.cluster.view.lessons["c1"] == begun, "a write of something else does not take it back"
+    w.lessons = [begun]
+    w.see()
+    w.lessons = [replace(begun, ended_at_s=400.0)]
+    w.see()
+    assert w.cluster.state(MATH) is StreamState.BETWEEN_LESSONS
+
+
+def test_the_lesson_that_another_master_wrote_first_counts() -> None:
+    w = World()
+    w.cluster.begin_lesson(Lesson("l1", "c1", 300.0))
+    w.cluster.drop_lesson(Lesson("l1", "c1", 300.0))
+    w.see()
+    assert w.cluster.view.lessons == {}
+    w.cluster.begin_lesson(Lesson("l2", "c1", 300.0))
+    w.lessons = [Lesson("l3", "c1", 299.0)]
+    w.see()
+    assert w.cluster.view.lessons["c1"].id == "l3"
+    w.cluster.begin_lesson(Lesson("l4", "c2", 300.0))
+    del w.classes["c2"]
+    w.see()
+    assert w.cluster.view.lessons.keys() == {"c1"}
 
 
 def test_a_class_that_opens_again_is_ordered_again() -> None:

@@ -63,7 +63,7 @@ def test_open_classes_are_followed_from_every_origin() -> None:
 
 def test_a_class_that_ended_is_named_for_a_while_and_one_that_closed_too() -> None:
     world = World()
-    world.see(Classroom("c1", "Math", "AAAAAAA", status=ClassStatus.ENDED), ART)
+    world.see(Classroom("c1", "Math", "AAAAAAA", status=ClassStatus.RETIRED), ART)
     assert world.streams() == {"c2": False, "c1": True}
     world.see(ART)  # deleted altogether
     assert world.streams() == {"c2": False, "c1": True}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airclass.domain import publish_auth as module
 from airclass.domain.classrooms import Classroom, ClassStatus, hash_key
+from airclass.domain.lessons import Lesson
 from airclass.domain.publish_auth import (
     TAKEOVER_SHOWN_S,
     PublishDecision,
@@ -36,6 +37,46 @@ VIEW = Snapshot(
 def ask(**changes: str) -> PublishDecision:
     question = {"action": "publish", "path": "live/c1", "user": "", "password": "", "token": "", "query": ""}
     return decide(**{**question, **changes}, view=VIEW, cluster_tokens=["cluster"])  # type: ignore[arg-type]
+
+
+def test_between_lessons_an_encoder_is_refused_unless_it_begins_the_next_one() -> None:
+    between = replace(VIEW, lessons={"c1": Lesson("l1", "c1", 1.0, 2.0)})
+    running = replace(VIEW, lessons={"c1": Lesson("l1", "c1", 1.0)})
+
+    def published(view: Snapshot, key: str = "key1", *, may: bool = False) -> str:
+        return decide(
+            action="publish",
+            path="live/c1",
+            user="",
+            password="",
+            token=key,
+            query="",
+            view=view,
+            cluster_tokens=(),
+            may_begin=lambda classroom_id: may and classroom_id == "c1",
+        ).reason
+
+    assert published(running) == ""
+    assert published(between) == "between-lessons"
+    assert published(between, may=True) == ""
+    assert published(between, "key2", may=True) == "wrong-key"
+    assert "between-lessons" in module.HINTS
+    here = PublisherConnection("x", "c1", "10.0.0.1", "token=key1")
+    cuts = PublisherCuts()
+    assert rules_changed(running, between) == {"c1"}
+    assert rules_changed(between, running) == set()
+    cuts.want(["c1"], 0.0)
+    assert cuts.due("o", [here], running, 0.1) == []
+    assert cuts.due("o", [here], between, 0.2) == [here]
+
+
+def test_refused_encoders_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PUBLISHERS", 2)
+    publishers = Publishers()
+    assert publishers.away_s("c1", 10.0) == float("inf")
+    for number, classroom_id in enumerate(("c1", "c2", "c1", "c3")):
+        publishers.tried(classroom_id, float(number))
+    assert [publishers.away_s(c, 10.0) for c in ("c1", "c2", "c3")] == [8.0, float("inf"), 7.0]
 
 
 @pytest.mark.parametrize(

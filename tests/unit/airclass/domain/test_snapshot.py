@@ -8,7 +8,7 @@ from airclass.domain.users import Role, User
 
 MATH = Classroom("c2", "Math", "AAAAAAA")
 ART = Classroom("c1", "Art", "BBBBBBB")
-OVER = Classroom("c3", "Over", "CCCCCCC", status=ClassStatus.ENDED)
+OVER = Classroom("c3", "Over", "CCCCCCC", status=ClassStatus.RETIRED)
 
 
 def test_classes_are_found_by_code_until_they_end_and_people_by_name_in_any_case() -> None:

@@ -87,7 +87,7 @@ async def test_the_first_open_class_is_taken() -> None:
 
 
 async def test_without_an_open_class_none_is_made_behind_the_operators_back() -> None:
-    async with master_client(StandIn([classroom("c1", "ended")])) as opened:
+    async with master_client(StandIn([classroom("c1", "retired")])) as opened:
         found = await opened.first_class("x", "en")
         assert (found.id, found.is_open) == ("c1", False)
         assert found.rtmp_url == "rtmp://m:1935/live/c1"

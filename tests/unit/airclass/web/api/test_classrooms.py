@@ -1,17 +1,21 @@
-"""Teachers' classes over HTTP: made, changed, closed, ended; keys shown once; students taken out."""
+"""Teachers' classes over HTTP: made, changed, retired; lessons; keys shown once; students taken out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
+from airclass.domain import lessons
+from airclass.domain.users import Role
+from airclass.web.api import classrooms as api
 from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    import pytest
 
 
 async def hook(control, classroom_id: str, key: str) -> int:
@@ -67,22 +71,121 @@ async def test_teachers_see_and_change_only_their_own(tmp_path: Path) -> None:
         assert (await control.call("PATCH", path, {"name": " "}, lee)).status_code == 409
 
 
-async def test_changes_are_kept_and_an_ended_class_stays_ended(tmp_path: Path) -> None:
+async def test_changes_are_kept_and_a_retired_class_stays_retired(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         path = f"/api/classrooms/{made['id']}"
         body = {"name": "Art", "password": "pw", "capacity": 5, "language": "en", "roster": ["Kim", " "]}
         changed = (await control.call("PATCH", path, body, control.admin)).json()
-        wanted = {"name": "Art", "has_password": True, "capacity": 5, "language": "en", "roster": ["kim"]}
+        wanted = {"name": "Art", "has_password": True, "capacity": 5, "language": "en", "roster": ["Kim"]}
         assert {k: changed[k] for k in wanted} == wanted
         assert not (await control.call("PATCH", path, {"password": ""}, control.admin)).json()["has_password"]
-        ended = (await control.call("POST", f"{path}/end", None, control.admin)).json()
-        assert (ended["status"], ended["state"]) == ("ended", "ended")
-        for verb in ("open", "close"):
+        ended = (await control.call("POST", f"{path}/retire", None, control.admin)).json()
+        assert (ended["status"], ended["state"]) == ("retired", "ended")
+        alias = await control.call("POST", f"{path}/end", None, control.admin)
+        assert (alias.status_code, alias.json()["status"]) == (200, "retired")
+        for verb in ("open", "close", "start-lesson", "end-lesson"):
             assert (await control.call("POST", f"{path}/{verb}", None, control.admin)).status_code == 409
         assert (await control.join(made["code"])).status_code == 404
         assert (await control.call("DELETE", path, None, control.admin)).status_code == 204
         assert (await control.call("GET", path, None, control.admin)).status_code == 404
+
+
+async def test_lessons_repeat_with_the_same_code_key_and_tokens(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay, path = await control.node(), f"/api/classrooms/{made['id']}"
+
+        async def post(verb: str) -> tuple[int, dict[str, Any]]:
+            answer = await control.call("POST", f"{path}/{verb}", None, control.admin)
+            return answer.status_code, answer.json()
+
+        async def shown() -> dict[str, Any]:
+            return dict((await control.call("GET", path, None, control.admin)).json())
+
+        assert "lesson" not in await shown()
+        status, problem = await post("end-lesson")
+        assert (status, problem["type"].rpartition(":")[2]) == (409, "no-lesson")
+        assert await hook(control, made["id"], made["stream_key"]) == 204
+        relay.states[made["id"]] = "live"
+        await relay.beat()
+        await control.until(lambda: made["id"] in control.services.cluster.view.lessons, "the first lesson")
+        first = (await shown())["lesson"]
+        assert (first["ended_at"], (await post("start-lesson"))[0]) == ("", 409)
+        joined = (await control.join(made["code"])).json()
+
+        status, ended = await post("end-lesson")
+        assert (status, ended["id"], ended["started_at"]) == (200, first["id"], first["started_at"])
+        assert ended["ended_at"] >= ended["started_at"]
+        assert (await post("end-lesson"))[0] == 409
+        now = await shown()
+        assert (now["status"], now["state"], now["code"], now["lesson"]) == (
+            "open",
+            "between-lessons",
+            made["code"],
+            ended,
+        )
+        await relay.beat()
+        (order,) = relay.orders.streams
+        assert (order.stream, order.ended, relay.orders.closed) == (made["id"], True, ())
+        assert relay.take(joined["token"], made["id"]), "students keep their token"
+        assert await hook(control, made["id"], made["stream_key"]) == 401
+        meanwhile = await control.join(made["code"], "Lee")
+        assert (meanwhile.status_code, meanwhile.json()["state"], meanwhile.json()["live"]) == (
+            200,
+            "between-lessons",
+            False,
+        )
+
+        status, second = await post("start-lesson")
+        assert (status, second["ended_at"]) == (200, "")
+        assert second["id"] != first["id"]
+        assert await hook(control, made["id"], made["stream_key"]) == 204
+        relay.states[made["id"]] = "waiting"
+        await relay.beat()
+        assert [order.ended for order in relay.orders.streams] == [False]
+        headers = {"Authorization": f"Bearer {joined['token']}"}
+        assert (await control.call("POST", "/api/renew", None, headers)).json()["state"] == "waiting"
+        await post("close")
+        assert (await post("end-lesson"))[0] == 200, "a closed class may end its lesson, too"
+        status, problem = await post("start-lesson")
+        assert (status, problem["type"].rpartition(":")[2]) == (409, "class-closed")
+
+
+async def test_an_encoder_begins_the_next_lesson_where_its_teacher_has_chosen_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom(starts_when_live=True)
+        path = f"/api/classrooms/{made['id']}"
+        assert made["starts_when_live"]
+        first = await control.call("POST", f"{path}/start-lesson", None, control.admin)
+        await control.call("POST", f"{path}/end-lesson", None, control.admin)
+        assert await hook(control, made["id"], made["stream_key"]) == 401, "it reconnects by itself"
+        monkeypatch.setattr(lessons, "AWAY_S", 0.0)
+        assert await hook(control, made["id"], "wrong") == 401
+        assert await hook(control, made["id"], made["stream_key"]) == 204
+        lesson = control.services.cluster.view.lessons[made["id"]]
+        assert lesson.runs
+        assert lesson.id != first.json()["id"]
+        assert await hook(control, made["id"], made["stream_key"]) == 204, "the same lesson"
+        ended = await control.call("POST", f"{path}/end-lesson", None, control.admin)
+        assert ended.json()["id"] == lesson.id, "also one that was not written yet"
+        await control.call("PATCH", path, {"starts_when_live": False}, control.admin)
+        assert await hook(control, made["id"], made["stream_key"]) == 401
+
+
+async def test_a_lesson_that_another_master_began_first_is_the_one_that_runs(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as one, running_master(tmp_path) as two:
+        made = await one.classroom()
+        for control in (one, two):
+            await control.until(lambda c=control: made["id"] in c.services.cluster.view.classrooms)
+            control.services.begin_lesson(made["id"], "test")
+        for control in (one, two):
+            await control.services.write_lessons()
+        (first, second) = (c.services.cluster.view.lessons[made["id"]] for c in (one, two))
+        assert first.id == second.id
+        assert one.services.begun_lessons == two.services.begun_lessons == []
 
 
 async def test_a_kicked_student_is_refused_everywhere_within_a_second(tmp_path: Path) -> None:
@@ -121,6 +224,67 @@ async def test_a_kicked_student_is_refused_everywhere_within_a_second(tmp_path: 
         assert (
             await control.call("POST", f"{path}/kick", {"subject": "x"}, control.admin)
         ).status_code == 404
+
+
+async def test_a_blocked_student_stays_out_by_name_and_by_device_until_they_are_let_in(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        path = f"/api/classrooms/{made['id']}"
+        first = (await control.join(made["code"], "김 민준", device="phone")).json()
+        tab = (await control.join(made["code"], "Other", device="phone")).json()
+        lee = (await control.join(made["code"], "Lee", device="laptop")).json()
+        viewers = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+        subject = next(v["subject"] for v in viewers if v["name"] == "김 민준")
+        kicked = await control.call(
+            "POST", f"{path}/kick", {"subject": subject, "block": True}, control.admin
+        )
+        assert kicked.status_code == 204
+        for joined, status in ((first, 403), (tab, 403), (lee, 200)):
+            headers = {"Authorization": f"Bearer {joined['token']}"}
+            assert (await control.call("POST", "/api/renew", None, headers)).status_code == status
+        for name, device in (("김민준", ""), ("김민준", "tablet"), ("Park", "phone")):
+            refused = await control.join(made["code"], name, device=device)
+            assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (403, "blocked")
+        assert (await control.join(made["code"], "Park", device="tablet")).status_code == 200
+        other = await control.classroom()
+        assert (await control.join(other["code"], "김민준", device="phone")).status_code == 200
+        (person,) = (await control.call("GET", path, None, control.admin)).json()["blocked"]
+        assert person["name"] == "김 민준"
+        url = f"{path}/blocked/{person['id']}"
+        assert (await control.call("DELETE", url, None, control.admin)).status_code == 204
+        assert (await control.call("DELETE", url, None, control.admin)).status_code == 404
+        assert (await control.join(made["code"], "김민준", device="phone")).status_code == 200
+
+
+async def test_the_people_that_a_class_keeps_out_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_BLOCKED", 1)
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        path = f"/api/classrooms/{made['id']}"
+        statuses = []
+        for name in ("Kim", "Lee"):
+            await control.join(made["code"], name)
+            viewers = (await control.call("GET", f"{path}/viewers", None, control.admin)).json()["viewers"]
+            body = {"subject": viewers[-1]["subject"], "block": True}
+            statuses.append((await control.call("POST", f"{path}/kick", body, control.admin)).status_code)
+        assert statuses == [204, 409]
+
+
+async def test_teachers_choose_their_co_teachers_from_all_teachers(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        kim = await control.teacher("Kim")
+        await control.teacher("Boss", Role.ADMIN)
+        await control.teacher("Lee")
+        shown = (await control.call("GET", "/api/teachers", None, kim)).json()
+        assert shown == {"teachers": [{"id": "ukim", "name": "Kim"}, {"id": "ulee", "name": "Lee"}]}
+        assert (await control.call("GET", "/api/teachers")).status_code == 401
+        assert (await control.call("GET", "/api/teachers", None, control.monitor)).status_code == 403
 
 
 async def test_a_kick_is_for_the_token_not_for_the_name_and_a_list_of_names_keeps_out(tmp_path: Path) -> None:

@@ -20,6 +20,22 @@ def slug(body: dict[str, object]) -> str:
     return str(body["type"]).rpartition(":")[2]
 
 
+async def test_a_code_is_looked_up_before_the_name_is_asked(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom(password="pw", language="en")
+        found = await control.call("GET", f"/api/join/{made['code'].lower()}")
+        assert found.json() == {
+            "name": "Math",
+            "language": "en",
+            "status": "open",
+            "has_password": True,
+        }
+        unknown = await control.call("GET", "/api/join/22222")
+        assert (unknown.status_code, unknown.json()["type"].rpartition(":")[2]) == (404, "unknown-code")
+        statuses = [(await control.call("GET", f"/api/join/222222{n % 10}")).status_code for n in range(300)]
+        assert 429 in statuses, "codes cannot be found by trying"
+
+
 async def test_a_student_joins_and_the_relay_accepts_the_token(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()

@@ -100,7 +100,7 @@ async def test_a_student_sees_the_class_begin_and_end(tmp_path: Path) -> None:
             assert p.seqs == list(range(1, len(p.seqs) + 1))
             await p.ws.send_message('{"type":"ping"}')
             assert (await p.next())["type"] == "pong"
-            await control.call("POST", f"/api/classrooms/{made['id']}/end", None, control.admin)
+            await control.call("POST", f"/api/classrooms/{made['id']}/retire", None, control.admin)
             while (message := await p.next())["type"] != "ended":
                 assert message["type"] == "change"
             assert await p.closed() == 1000

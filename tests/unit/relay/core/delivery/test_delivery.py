@@ -590,6 +590,32 @@ def test_a_class_that_ends_says_so_for_a_minute() -> None:
     assert one.refused("v0.m3u8") == 410
 
 
+def test_an_ended_lesson_gives_its_memory_back_after_the_minute() -> None:
+    one = rig()
+    one.delivery.end_stream("class1", one.now_s)
+    one.delivery.sweep(one.now_s + 59)
+    assert one.stream.windows
+    one.delivery.sweep(one.now_s + 61)
+    assert one.stream.windows == {}
+    one.delivery.sweep(one.now_s + 62)
+
+
+def test_the_next_lesson_lists_nothing_of_the_last_one() -> None:
+    one = rig()
+    assert listed(one.response("v0.m3u8")).segments
+    one.delivery.resume_stream("class1")
+    one.delivery.resume_stream("nothing")
+    assert one.stream.windows, "a stream that has not ended goes on"
+    one.delivery.end_stream("class1", one.now_s)
+    assert one.stream.state(one.now_s) == "ended"
+    one.delivery.resume_stream("class1")
+    assert (one.stream.ended, one.stream.windows) == (False, {})
+    assert one.refused("v0.m3u8") == 503
+    one.now_s += 100
+    assert one.refused("v0.m3u8") == 503, "the minute of the last lesson does not count any more"
+    assert one.stream.timeline.newest is not None, "the numbers go on"
+
+
 def test_a_stream_that_is_forgotten_frees_whoever_waited() -> None:
     one = rig()
     held_request = one.held("v0.m3u8?_HLS_msn=1&_HLS_part=2")

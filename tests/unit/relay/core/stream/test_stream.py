@@ -340,8 +340,9 @@ def test_states_of_a_stream() -> None:
     assert one.state(104.5) == "live"
     assert one.lag_s(104.5) == 4.5
     assert one.state(104.6) == "reconnecting"
-    one.ended = True
+    one.end(104.6)
     assert one.state(104.6) == "ended"
+    assert (one.fault, one.problem) == (False, "the lesson is over")
 
 
 def test_a_stream_is_ready_when_all_renditions_are() -> None:

@@ -17,6 +17,7 @@ from relay.base.jwks import write_jwks
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
 from relay.core.delivery.request import Request, RequestHeaders
+from relay.core.playlist import MediaPlaylist, parse
 from relay.core.viewers.registry import LEFT_S
 from relay.io.cluster.agent import REPORTS_A_TURN
 from tests.harness.relay_parts import SECRET, RelayParts, StillOrigin, running
@@ -56,6 +57,12 @@ def get(
     request = Request(b"GET", f"/t/{token}/class1/{name}".encode(), RequestHeaders())
     result, _ = rig.delivery.answer(request, "192.0.2.1", now_s=trio.current_time(), wall_s=now_s)
     return result  # type: ignore[return-value]
+
+
+def listed(rig: RelayParts) -> MediaPlaylist:
+    found = parse(get(rig).text.decode())
+    assert isinstance(found, MediaPlaylist)
+    return found
 
 
 def refused(rig: RelayParts, **options: str) -> int:
@@ -204,16 +211,27 @@ async def test_draining_is_told_by_the_master_or_the_operator() -> None:
         assert refused(rig) == 410, "a signal counts more than the master's word"
 
 
-async def test_a_class_that_ends_and_begins_again() -> None:
+async def test_a_lesson_that_ends_is_listed_to_its_end_and_the_next_one_begins_above_it() -> None:
     origin = StillOrigin()
     async with running(RelayParts(), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
-        assert b"#EXT-X-ENDLIST" not in get(rig).text
+        assert not listed(rig).ended
+        stream = rig.delivery.streams["class1"]
         rig.node.obey(orders(2, order(origin, ended=True)))
-        assert b"#EXT-X-ENDLIST" in get(rig).text
-        rig.node.obey(orders(3, order(origin)))
-        assert b"#EXT-X-ENDLIST" not in get(rig).text
+        assert listed(rig).ended
+        rig.node.obey(orders(3, order(origin, ended=True)))
+        assert (stream.fault, rig.streams.names) == (False, ()), "nothing is pulled between lessons"
+        before = [s.msn for s in listed(rig).segments]
+        origin.prefix = "bbbbbbbbbbbb"
+        rig.node.obey(orders(4, order(origin)))
+        assert rig.delivery.streams["class1"] is stream
+        await rig.until(lambda: rig.ready("class1"))
+        assert not listed(rig).ended
+        assert listed(rig).segments[0].msn == before[-1] + 1
+        rig.node.obey(orders(5, order(origin, ended=True)))
+        rig.node.obey(orders(6))
+        assert "class1" not in rig.delivery.streams
 
 
 async def test_numbers_of_the_cluster_are_taken_newest_last() -> None:
