@@ -22,6 +22,7 @@ from airclass.domain.orders import OrderComposer
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
 from airclass.domain.users import Role, User
 from airclass.io.clock import Clock
+from airclass.io.epoch_writer import EpochWriter
 from airclass.io.http_client import open_client
 from airclass.io.mediamtx import MediaMtxApi
 from airclass.io.notifier import Notifier
@@ -99,6 +100,7 @@ async def _run(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_database, services)
         nursery.start_soon(_write_behind, services)
+        nursery.start_soon(services.epoch_writer.run)
         nursery.start_soon(_judge, services)
         nursery.start_soon(_tidy, services)
         nursery.start_soon(services.notifier.run)
@@ -133,6 +135,7 @@ async def _run(
             server.cancel_scope.deadline = trio.current_time() + HARD_STOP_S
         nursery.cancel_scope.cancel()
     await _flush(services)
+    await services.epoch_writer.write()
 
 
 async def build(
@@ -168,11 +171,11 @@ async def build(
         prober=Prober(client, clock, settings.health_interval_s),
         ingest=MediaMtxApi(settings, client, clock, notifier),
         metrics=MasterMetrics(),
+        epoch_writer=EpochWriter(store, cluster.epochs, notifier, clock),
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
     await services.reload()
-    for epoch in await store.epochs():
-        cluster.epochs.learn(epoch)
+    await services.epoch_writer.load()
     for visit in await store.visits(clock.wall_s() - KEEP_VISITS_S):
         cluster.guests[visit.subject] = Student(
             visit.subject, visit.classroom_id, visit.name, visit.joined_at_s, clock.wall_s() + VIEWER_TOKEN_S

@@ -60,7 +60,7 @@ class Cluster:
     def __init__(self, wall_s: float, notify: Callable[[str], None]) -> None:
         self.view = Snapshot()
         self.nodes = Nodes(self._viewer_changed)
-        self.epochs = Epochs()
+        self.epochs = Epochs(self._bump)
         self.guests: dict[str, Student] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
         self._began_wall_s = wall_s
@@ -171,6 +171,9 @@ class Cluster:
 
     def heard(self, node: Node) -> None:
         """Draw conclusions from a node's newest report."""
+        for report in node.streams.values():
+            if report.stream in self.view.classrooms:
+                self.epochs.report(report.stream, report.next_msn, report.next_discontinuity_seq)
         for stream in set(node.streams) | {s for s in self._states if s not in node.streams}:
             self._follow_state(stream)
 

@@ -182,13 +182,13 @@ class Nodes:
         """Students on all relays."""
         return sum(node.students for node in self.all.values())
 
-    def carriers(self, stream: str) -> list[str]:
-        """Return the nodes at work that carry a stream, and so would ask for its numbers."""
-        return [
-            n.id
+    def reports(self, stream: str) -> dict[str, StreamReport]:
+        """Return what the nodes at work say of a stream that they carry, by the node's id."""
+        return {
+            n.id: n.streams[stream]
             for n in self.all.values()
             if n.health.status in (NodeStatus.ACTIVE, NodeStatus.DRAINING) and stream in n.streams
-        ]
+        }
 
     def summary(self) -> ClusterSummary:
         """Return the cluster in six figures."""

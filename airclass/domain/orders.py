@@ -36,17 +36,20 @@ class OrderComposer:
         self._interval_s = heartbeat_interval_s
         self._shared = Orders(version=-1)
         self.cause = ""  # the id of the request that changed the orders last
-        self._made_for = (-1, -1)
+        self._made_for = -1
 
     def orders(self, cluster: Cluster, node: Node | None) -> Orders:
         """Return the orders for a node; for None those that make it register."""
         if node is None:
             return Orders(version=0, known=False, heartbeat_interval_s=self._interval_s)
-        now = (cluster.version, cluster.epochs.changes)
-        if self._made_for != now:
-            self._shared, self._made_for = self._compose(cluster), now
+        if self._made_for != cluster.version:
+            self._shared, self._made_for = self._compose(cluster), cluster.version
+        streams = self._shared.streams
+        if node.needs_full:  # it has just registered: a relay that starts late must not number from 0
+            streams = tuple(_with_numbers(stream, cluster) for stream in streams)
         return msgspec.structs.replace(
             self._shared,
+            streams=streams,
             drain=node.id in cluster.view.drained,
             resync=node.needs_full,
             warning=node.warning,
@@ -81,3 +84,10 @@ class OrderComposer:
 def _has_ended(cluster: Cluster, stream: str) -> bool:
     classroom = cluster.view.classrooms.get(stream)
     return classroom is None or classroom.status is ClassStatus.ENDED
+
+
+def _with_numbers(order: StreamOrder, cluster: Cluster) -> StreamOrder:
+    numbers = cluster.epochs.numbers(order.stream)
+    return msgspec.structs.replace(
+        order, next_msn=numbers.next_msn, next_discontinuity_seq=numbers.next_discontinuity_seq
+    )

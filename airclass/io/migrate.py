@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _ADVISORY_LOCK = 0x41495243  # "AIRC": the same number in every master of one PostgreSQL
 
 
-def migrate(engine: Engine) -> None:
-    """Apply the missing migrations; raises StartError when the database is newer than the program."""
+def migrate(engine: Engine, schema: str = "head") -> None:
+    """Apply the missing migrations up to a schema; StartError when the database is newer than the program."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     scripts = ScriptDirectory.from_config(config)
@@ -41,7 +41,7 @@ def migrate(engine: Engine) -> None:
         if present != scripts.get_current_head():
             config.attributes["connection"] = connection
             with connection.begin():
-                command.upgrade(config, "head")
+                command.upgrade(config, schema)
 
 
 @contextmanager

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -91,9 +104,19 @@ epochs = Table(
     metadata,
     Column("stream", String(16), primary_key=True),
     Column("key", String(128), primary_key=True),
-    Column("offset", Integer, nullable=False),
-    Column("discontinuity_seq", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("discontinuity_seq", BigInteger, nullable=False),
     Column("target_duration_s", Integer, nullable=False),
     Column("part_target_s", Float, nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("order", BigInteger, nullable=False),
+    UniqueConstraint("stream", "order"),
+)
+stream_numbers = Table(
+    "stream_numbers",
+    metadata,
+    Column("stream", String(16), primary_key=True),
+    Column("next_msn", BigInteger, nullable=False),
+    Column("next_discontinuity_seq", BigInteger, nullable=False),
     Column("at_s", Float, nullable=False),
 )

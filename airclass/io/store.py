@@ -15,6 +15,7 @@ import trio
 from sqlalchemy import create_engine, delete, event, exc, insert, make_url, select, update
 
 from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
 from airclass.domain.snapshot import Revocation, Snapshot
 from airclass.domain.users import Role, User
 from airclass.io import schema
@@ -23,7 +24,7 @@ from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import RequestError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine, Executable
@@ -35,7 +36,7 @@ MAX_THREADS = 4
 MAX_EVENTS = 1000
 CONNECT_S = 10
 KEEP_EVENTS_S = 400 * 86400.0
-KEEP_EPOCHS = 8
+TRIES = 4
 _SQLITE_BUSY_MS = 10_000
 _EPOCH = tuple(schema.epochs.c[name] for name in EpochOffset.__struct_fields__)
 
@@ -139,6 +140,7 @@ class Store:
                 delete(schema.co_teachers).where(schema.co_teachers.c.classroom_id == classroom_id),
                 delete(schema.visits).where(schema.visits.c.classroom_id == classroom_id),
                 delete(schema.epochs).where(schema.epochs.c.stream == classroom_id),
+                delete(schema.stream_numbers).where(schema.stream_numbers.c.stream == classroom_id),
                 delete(schema.classrooms).where(schema.classrooms.c.id == classroom_id),
             ],
             event,
@@ -199,17 +201,34 @@ class Store:
             [delete(schema.visits).where(schema.visits.c.joined_at_s < before_s)], None, count=False
         )
 
-    async def add_epoch(self, base: EpochOffset, at_s: float) -> EpochOffset:
-        """Keep the numbers of one origin session; returns the ones that were kept first."""
-        try:
-            return await self._run(partial(_add_epoch, base, at_s))
-        except exc.IntegrityError:  # another call was first: now it is there to be read
-            return await self._run(partial(_add_epoch, base, at_s))
+    async def add_epoch(self, offset: EpochOffset, at_s: float) -> EpochOffset:
+        """Keep an epoch's offset; returns the one that was kept first.
+
+        Its order number changes when another master has given the same one to another epoch.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                return await self._run(partial(_add_epoch, offset, at_s))
+            except exc.IntegrityError:  # another call was first: now its row is there to be read
+                continue
+        return await self._run(partial(_add_epoch, offset, at_s))
 
     async def epochs(self) -> list[EpochOffset]:
-        """Return all kept number lines, oldest first."""
-        query = select(*_EPOCH).order_by(schema.epochs.c.at_s)
+        """Return all kept offsets, oldest first."""
+        query = select(*_EPOCH).order_by(schema.epochs.c.order)
         return await self._read(lambda c: [EpochOffset(*row) for row in c.execute(query)])
+
+    async def save_stream_numbers(self, numbers: Mapping[str, StreamNumbers], at_s: float) -> None:
+        """Keep the highest numbers that viewers were shown; what is kept never falls."""
+        await self._run(partial(_save_stream_numbers, numbers, at_s))
+
+    async def stream_numbers(self) -> list[tuple[str, StreamNumbers, float]]:
+        """Return each stream's kept numbers, and when they were written (Unix time)."""
+        table = schema.stream_numbers
+        query = select(table.c.stream, table.c.next_msn, table.c.next_discontinuity_seq, table.c.at_s)
+        return await self._read(
+            lambda c: [(r.stream, StreamNumbers(r[1], r[2]), r.at_s) for r in c.execute(query)]
+        )
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         # A read may be left to its thread when its caller's deadline has passed; a write is waited for.
@@ -351,19 +370,34 @@ def _teacher_rows(classroom: Classroom) -> list[Executable]:
     ]
 
 
-def _add_epoch(base: EpochOffset, at_s: float, connection: Connection) -> EpochOffset:
+def _add_epoch(offset: EpochOffset, at_s: float, connection: Connection) -> EpochOffset:
     table = schema.epochs
-    mine = (table.c.stream == base.stream) & (table.c.key == base.key)
+    mine = (table.c.stream == offset.stream) & (table.c.key == offset.key)
     found = connection.execute(select(*_EPOCH).where(mine)).first()
     if found is not None:
         return EpochOffset(*found)
-    connection.execute(insert(table).values({**msgspec.structs.asdict(base), "at_s": at_s}))
-    newest = (
-        select(table.c.key)
-        .where(table.c.stream == base.stream)
-        .order_by(table.c.at_s.desc())
-        .limit(KEEP_EPOCHS)
+    by_order = (
+        select(table.c.key, table.c.order)
+        .where(table.c.stream == offset.stream)
+        .order_by(table.c.order.desc())
     )
-    keep = list(connection.execute(newest).scalars())
-    connection.execute(delete(table).where(table.c.stream == base.stream, table.c.key.not_in(keep)))
-    return base
+    before = connection.execute(by_order).all()
+    if offset.order <= 0 or offset.order in {row.order for row in before}:
+        offset = msgspec.structs.replace(offset, order=before[0].order + 1 if before else 1)
+    connection.execute(insert(table).values({**msgspec.structs.asdict(offset), "at_s": at_s}))
+    outdated = [row.key for row in before[KEEP_EPOCHS - 1 :]]
+    if outdated:
+        connection.execute(delete(table).where(table.c.stream == offset.stream, table.c.key.in_(outdated)))
+    return offset
+
+
+def _save_stream_numbers(numbers: Mapping[str, StreamNumbers], at_s: float, connection: Connection) -> None:
+    table = schema.stream_numbers
+    for stream, shown in numbers.items():
+        kept = connection.execute(select(table).where(table.c.stream == stream)).first()
+        if kept is None:
+            row = {"stream": stream, **asdict(shown), "at_s": at_s}
+            connection.execute(insert(table).values(row))
+        else:
+            row = {**asdict(shown.above(kept.next_msn, kept.next_discontinuity_seq)), "at_s": at_s}
+            connection.execute(update(table).where(table.c.stream == stream).values(row))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
     from airclass.io.clock import Clock
+    from airclass.io.epoch_writer import EpochWriter
     from airclass.io.mediamtx import MediaMtxApi
     from airclass.io.notifier import Notifier
     from airclass.io.passwords import Passwords
@@ -59,6 +60,7 @@ class Services:
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics
+    epoch_writer: EpochWriter
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)

@@ -2,10 +2,10 @@
 
 Each call is a signed POST (`relay.base.signing`) with one record in and one record out:
 
-    /cluster/register   Register   -> Orders
-    /cluster/heartbeat  Heartbeat  -> Orders
-    /cluster/watch      Watch      -> Orders    held until something changes, at most WATCH_S
-    /cluster/epoch      EpochAsk   -> EpochBase
+    /cluster/register   Registration -> Orders
+    /cluster/heartbeat  Heartbeat    -> Orders
+    /cluster/watch      OrdersPoll   -> Orders    held until something changes, at most WATCH_S
+    /cluster/epoch      EpochRequest -> EpochOffset
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ import msgspec
 WATCH_S = 20.0
 
 
-class EpochOffset(msgspec.Struct, frozen=True):
-    """The number line of one origin session: viewers' sequence = origin's sequence + `offset`.
+# Between the name of an origin session and the number of a later epoch of the same session.
+SUCCESSOR = "+"
 
-    `target_duration_s` and `part_target_s` are what the first ask of the stream proposed: they
-    stay for the life of the stream (0: not known).
+
+class EpochOffset(msgspec.Struct, frozen=True):
+    """The numbers of one epoch: viewers' media sequence number = the origin's + `offset`.
+
+    `target_duration_s` and `part_target_s` are what the first request of the stream proposed: they
+    stay for the life of the stream (0: not known). `order` counts the epochs of a stream from 1, so
+    the highest is the newest one; 0 comes from an older version, which orders by discontinuity.
     """
 
     stream: str
@@ -28,14 +33,16 @@ class EpochOffset(msgspec.Struct, frozen=True):
     discontinuity_seq: int
     target_duration_s: int = 0
     part_target_s: float = 0.0
+    order: int = 0
 
 
 class EpochRequest(msgspec.Struct, frozen=True):
-    """A relay saw a new origin session and asks which numbers it gets.
+    """A relay sees a new epoch and asks for its numbers.
 
     `first_msn` is the lowest media sequence number that the origin lists, `next_msn` the lowest
     number that this relay has not yet listed to viewers (0: it has listed nothing),
-    `next_discontinuity_seq` likewise.
+    `next_discontinuity_seq` likewise. `refused` is the key of an epoch offset that this relay cannot
+    use, because its viewers have been shown higher numbers: it needs the same media under higher ones.
     """
 
     stream: str
@@ -45,6 +52,7 @@ class EpochRequest(msgspec.Struct, frozen=True):
     next_discontinuity_seq: int
     target_duration_s: int = 0
     part_target_s: float = 0.0
+    refused: str = ""
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -83,6 +91,8 @@ class StreamReport(msgspec.Struct, frozen=True):
 
     `lag_s` is the age of the newest media in seconds, negative when there is none; `segment_s` the
     longest of the newest segments (an ingest ends one at the first key frame after its set length).
+    `next_msn` and `next_discontinuity_seq` are the lowest numbers that this relay has not yet listed to
+    viewers (0: it has listed nothing, or it is of an older version).
     """
 
     stream: str
@@ -93,6 +103,8 @@ class StreamReport(msgspec.Struct, frozen=True):
     variants: tuple[ReportedVariant, ...] = ()
     renditions: tuple[ReportedRendition, ...] = ()
     segment_s: float = 0.0
+    next_msn: int = 0
+    next_discontinuity_seq: int = 0
 
 
 class ViewerReport(msgspec.Struct, frozen=True):
@@ -143,13 +155,19 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
-    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty."""
+    """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty.
+
+    `next_msn` and `next_discontinuity_seq` are above all numbers that the stream's viewers have been
+    shown anywhere, as of the relay's registration: a relay that must number alone goes on from there.
+    """
 
     stream: str
     origins: tuple[str, ...]
     bearer: str = ""
     ended: bool = False
     epochs: tuple[EpochOffset, ...] = ()
+    next_msn: int = 0
+    next_discontinuity_seq: int = 0
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -174,3 +192,8 @@ class Orders(msgspec.Struct, frozen=True):
     heartbeat_interval_s: float = 2.0
     cause: str = ""
     viewer_jwks: str = ""
+
+
+def session_of(key: str) -> str:
+    """Return the origin session that the epoch with this key belongs to."""
+    return key.partition(SUCCESSOR)[0]

@@ -11,9 +11,11 @@ from sqlalchemy import create_engine, text
 
 from airclass.config import load_master
 from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
-from airclass.io.store import KEEP_EPOCHS, AuditEvent, Store, StoredStudent, WriteConflict, open_store
+from airclass.io.migrate import migrate
+from airclass.io.store import AuditEvent, Store, StoredStudent, WriteConflict, open_store
 from relay.base.cluster_protocol import EpochOffset
 from relay.base.errors import StartError
 from tests.harness.postgres import Postgres, postgres_running
@@ -164,25 +166,106 @@ async def test_visits_are_kept_for_a_day(store: Store) -> None:
     assert await store.visits(0.0) == []
 
 
-async def test_the_first_epoch_wins_and_only_the_last_few_stay(store: Store) -> None:
-    base = EpochOffset("c1", "k", 5, 1, 2, 0.5)
-    assert await store.add_epoch(base, 1.0) == base
-    assert await store.add_epoch(EpochOffset("c1", "k", 9, 9), 2.0) == base
+async def test_the_first_offset_of_an_epoch_stays_and_the_oldest_epochs_go(store: Store) -> None:
+    offset = EpochOffset("c1", "k", 5, 1, 2, 0.5, 1)
+    assert await store.add_epoch(offset, 1.0) == offset
+    assert await store.add_epoch(EpochOffset("c1", "k", 9, 9, order=2), 2.0) == offset
     for n in range(KEEP_EPOCHS):
-        await store.add_epoch(EpochOffset("c1", f"k{n}", n, n), 3.0 + n)
-    assert [b.key for b in await store.epochs()] == [f"k{n}" for n in range(KEEP_EPOCHS)]
+        await store.add_epoch(EpochOffset("c1", f"k{n}", n, n, order=n + 2), 3.0)
+    assert [e.key for e in await store.epochs()] == [f"k{n}" for n in range(KEEP_EPOCHS)]
+
+
+async def test_epochs_come_back_in_their_order_and_no_two_have_the_same(store: Store) -> None:
+    large = 2**40
+    assert (await store.add_epoch(EpochOffset("c1", "later", large, large, order=4), 1.0)).order == 4
+    assert (await store.add_epoch(EpochOffset("c1", "taken", -7, 2, order=4), 2.0)).order == 5
+    assert (await store.add_epoch(EpochOffset("c1", "earlier", 1, 1, order=2), 3.0)).order == 2
+    assert (await store.add_epoch(EpochOffset("c2", "none", 1, 1), 4.0)).order == 1
+    kept = [(e.key, e.offset, e.order) for e in await store.epochs() if e.stream == "c1"]
+    assert kept == [("earlier", 1, 2), ("later", large, 4), ("taken", -7, 5)]
 
 
 async def test_the_same_epoch_from_many_at_once_is_one(store: Store) -> None:
     kept: list[EpochOffset] = []
 
     async def add(offset: int) -> None:
-        kept.append(await store.add_epoch(EpochOffset("c1", "k", offset, 0), 1.0))
+        kept.append(await store.add_epoch(EpochOffset("c1", "k", offset, 0, order=1), 1.0))
 
     async with trio.open_nursery() as nursery:
         for offset in range(4):
             nursery.start_soon(add, offset)
     assert len(set(kept)) == 1
+
+
+async def test_epochs_from_many_masters_at_once_get_an_order_of_their_own(store: Store) -> None:
+    orders: list[int] = []
+
+    async def add(key: str) -> None:
+        orders.append((await store.add_epoch(EpochOffset("c1", key, 0, 0, order=1), 1.0)).order)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(add, f"k{number}")
+    assert sorted(orders) == [1, 2, 3, 4]
+
+
+async def test_the_numbers_of_a_stream_never_fall(store: Store) -> None:
+    assert await store.stream_numbers() == []
+    await store.save_stream_numbers({"c1": StreamNumbers(2**40, 2), "c2": StreamNumbers(7, 0)}, 1.0)
+    await store.save_stream_numbers({"c1": StreamNumbers(30, 3)}, 2.0)
+    assert sorted(await store.stream_numbers()) == [
+        ("c1", StreamNumbers(2**40, 3), 2.0),
+        ("c2", StreamNumbers(7, 0), 1.0),
+    ]
+
+
+async def test_a_deleted_class_leaves_no_numbers(store: Store) -> None:
+    await store.add_user(USER, DID)
+    await store.add_classroom(CLASS, DID)
+    await store.add_epoch(EpochOffset("c1", "k", 5, 1, order=1), 1.0)
+    await store.save_stream_numbers({"c1": StreamNumbers(30, 2)}, 1.0)
+    await store.delete_classroom("c1", DID)
+    assert (await store.epochs(), await store.stream_numbers()) == ([], [])
+
+
+async def test_epochs_of_the_first_schema_are_put_in_order_and_bound_the_numbers(
+    settings: MasterSettings,
+) -> None:
+    await old_database(
+        settings,
+        "0001",
+        "INSERT INTO epochs VALUES ('c1', 'today', 0, 0, 2, 0.5, 200.0)",
+        "INSERT INTO epochs VALUES ('c1', 'yesterday', 23, 1, 2, 0.5, 100.0)",
+        "INSERT INTO epochs VALUES ('c2', 'only', -5, 4, 2, 0.5, 100.0)",
+    )
+    store = await open_store(settings)
+    kept = [(e.stream, e.key, e.offset, e.order) for e in await store.epochs()]
+    assert sorted(kept) == [("c1", "today", 0, 2), ("c1", "yesterday", 23, 1), ("c2", "only", -5, 1)]
+    numbers = {stream: shown for stream, shown, _ in await store.stream_numbers()}
+    # nothing says how much was shown: a segment for each second since then at most
+    assert numbers["c1"].next_msn > 1_700_000_000
+    assert [numbers[stream].next_discontinuity_seq for stream in ("c1", "c2")] == [2, 5]
+    assert (await store.add_epoch(EpochOffset("c1", "new", 99, 9, order=3), 300.0)).order == 3
+    await store.close()
+
+
+async def test_an_empty_database_of_the_first_schema_is_upgraded(settings: MasterSettings) -> None:
+    await old_database(settings, "0001")
+    store = await open_store(settings)
+    assert (await store.epochs(), await store.stream_numbers()) == ([], [])
+    await store.close()
+
+
+async def old_database(settings: MasterSettings, schema: str, *statements: str) -> None:
+    """Make the database as an earlier version left it."""
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True)
+    engine = create_engine(settings.database)
+    await trio.to_thread.run_sync(migrate, engine, schema)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
 
 
 async def test_a_read_that_hangs_is_left_at_its_callers_deadline(store: Store) -> None:

@@ -116,9 +116,11 @@ def ll(*segments: Segment, hint: str = "", **more: bool) -> MediaPlaylist:
 def begin(
     timeline: Timeline, key: str = "one", first_msn: int = 0, like: MediaPlaylist | None = None
 ) -> Epoch:
-    """Give an origin session its numbers as a relay without a master does."""
-    ask = timeline.ask(key, first_msn, like or ll(segment(first_msn)))
-    return timeline.adopt(timeline.decide_alone(ask))
+    """Begin an epoch as a relay without a master does."""
+    request = timeline.request(key, first_msn, like or ll(segment(first_msn)))
+    epoch = timeline.adopt(timeline.decide_alone(request))
+    timeline.begin(epoch)
+    return epoch
 
 
 def new_window(

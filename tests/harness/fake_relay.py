@@ -61,6 +61,7 @@ class FakeRelay:
     mute: bool = False
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, tuple[int, int]] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
     epochs: tuple[EpochOffset, ...] = ()
@@ -174,5 +175,14 @@ class FakeRelay:
             state = self.states.get(order.stream, "waiting")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
-            reports.append(StreamReport(order.stream, state, count, 1.2, "", *shape, self.segment_s))
+            next_msn, next_discontinuity_seq = self.shown.get(order.stream, (0, 0))
+            reports.append(
+                StreamReport(
+                    *(order.stream, state, count, 1.2, ""),
+                    *shape,
+                    self.segment_s,
+                    next_msn=next_msn,
+                    next_discontinuity_seq=next_discontinuity_seq,
+                )
+            )
         return reports

@@ -91,7 +91,7 @@ class Relay:
         epoch = timeline.known(key)
         if epoch is None:
             self.stream.end_session()
-            epoch = timeline.adopt(timeline.decide_alone(timeline.ask(key, first_msn(listed), listed)))
+            epoch = timeline.adopt(timeline.decide_alone(timeline.request(key, first_msn(listed), listed)))
         live_edge = window.live_edge.last_msn
         window.base_url = "http://origin.example/live/"
         window.update(listed, epoch, self.now_s, WALL_S)

@@ -156,7 +156,7 @@ def epoch_of(stream: Stream, sessions: EpochTracker, listed: MediaPlaylist) -> o
     if known is None:
         stream.end_session()
         known = stream.timeline.adopt(
-            stream.timeline.decide_alone(stream.timeline.ask(key, first_msn(listed), listed))
+            stream.timeline.decide_alone(stream.timeline.request(key, first_msn(listed), listed))
         )
     return known
 
@@ -351,7 +351,7 @@ def test_two_relays_list_the_same_numbers_names_and_bytes(
         if epoch is None:
             streams[which].end_session()
             if key not in bases:
-                asks = [s.timeline.ask(key, first_msn(listed), listed) for s in streams]
+                asks = [s.timeline.request(key, first_msn(listed), listed) for s in streams]
                 furthest = max(asks, key=lambda a: (a.next_msn, a.next_discontinuity_seq))
                 bases[key] = timeline.decide_alone(furthest)
             epoch = timeline.adopt(bases[key])  # type: ignore[arg-type]
@@ -454,7 +454,7 @@ class Beside:
         if epoch is None:
             self.stream.end_session()
             if key not in bases:  # the master's rule: behind what any relay has listed
-                asks = [s.timeline.ask(key, first_msn(listed), listed) for s in streams]
+                asks = [s.timeline.request(key, first_msn(listed), listed) for s in streams]
                 furthest = max(asks, key=lambda a: (a.next_msn, a.next_discontinuity_seq))
                 bases[key] = self.stream.timeline.decide_alone(furthest)
             epoch = self.stream.timeline.adopt(bases[key])

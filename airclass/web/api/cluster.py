@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import trio
 
-from airclass.domain.epochs import MAX_KEY_CHARS
+from airclass.domain.epochs import MAX_KEY_CHARS, MAX_NUMBER
 from airclass.domain.health import NodeStatus
 from airclass.domain.rate_limits import RateLimit
 from airclass.io.backup_record import read_record
@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
-MAX_ABS_NUMBER = 2**53
+MAX_TARGET_S = 1000
+MAX_EPOCHS_TAKEN = 100  # of one registration
 REFUSALS = RateLimit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
 R = TypeVar("R")
 _NUMBER = re.compile(r"\d+")
@@ -51,11 +52,14 @@ async def register(call: RequestContext) -> ApiResponse:
     node_id, record = _signed(call, Registration)
     _same(node_id, record.node_id)
     services = call.services
+    before = services.cluster.nodes.all.get(record.node_id)
     node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
+    if before is not None and before.started_at_s != node.started_at_s:
+        services.cluster.epochs.lost(before.streams.values())
     log.info("node.registered node=%s url=%s version=%s", node.id, node.public_url, node.version)
-    for epoch in record.epochs[-100:]:
-        if epoch.stream in services.cluster.view.classrooms and services.cluster.epochs.learn(epoch):
-            await services.store.add_epoch(epoch, services.clock.wall_s())
+    for offset in record.epochs[-MAX_EPOCHS_TAKEN:]:
+        if offset.stream in services.cluster.view.classrooms and _is_sane(offset):
+            services.cluster.epochs.learn(offset)
     with trio.move_on_after(PROBE_AT_REGISTER_S):
         await services.prober.probe(node)
     services.notifier.notify("nodes")
@@ -92,31 +96,33 @@ async def watch(call: RequestContext) -> ApiResponse:
 
 
 async def epoch(call: RequestContext) -> ApiResponse:
-    """Give the numbers of a new origin session, the same to every relay."""
-    node_id, ask = _signed(call, EpochRequest)
+    """Give the numbers of a new epoch, the same to every relay."""
+    node_id, request = _signed(call, EpochRequest)
     services = call.services
     cluster, clock = services.cluster, services.clock
-    if ask.stream not in cluster.view.classrooms:
+    if request.stream not in cluster.view.classrooms:
         raise ApiProblem(404, "There is no such stream.")
-    if not 0 < len(ask.key) <= MAX_KEY_CHARS or not _sane(ask):
+    if not _is_sane(request):
         raise ApiProblem(400, "The epoch's key or numbers are out of range.")
-    carriers = cluster.nodes.carriers(ask.stream)
-    answer = cluster.epochs.ask(node_id, ask, carriers, clock.now_s())
-    topic = f"epoch:{ask.stream}:{ask.key}"
+    reports = cluster.nodes.reports(request.stream)
+    answer = cluster.epochs.ask(node_id, request, reports, clock.now_s())
+    topic = f"epoch:{request.stream}:{request.key}"
     if answer is None:
         with services.notifier.listen(topic) as waker:
-            due_s = cluster.epochs.due_s(ask.stream, ask.key) or clock.now_s()
+            due_s = cluster.epochs.due_s(request.stream, request.key) or clock.now_s()
             with trio.move_on_after(max(0.0, due_s - clock.now_s())):
                 await waker.wait()
-        answer = cluster.epochs.answer(ask.stream, ask.key, clock.now_s() + 0.001)
+        answer = cluster.epochs.answer(request.stream, request.key, clock.now_s() + 0.001)
     if answer is None:
         raise ApiProblem(503, "Ask again.", retry_after_s=1)
     services.notifier.notify(topic)
-    kept = await services.store.add_epoch(answer, clock.wall_s())
-    if kept != answer:
-        cluster.epochs.replace(kept)  # another master was first
-    log.info("epoch.begun stream=%s node=%s offset=%d", kept.stream, node_id, kept.offset)
-    return _packed(kept)
+    answer = await services.epoch_writer.saved(answer)
+    log.info(
+        "epoch.numbered stream=%s node=%s offset=%d discontinuity=%d order=%d%s",
+        *(answer.stream, node_id, answer.offset, answer.discontinuity_seq, answer.order),
+        f" refused={request.refused}" if request.refused else "",
+    )
+    return _packed(answer)
 
 
 async def list_nodes(call: RequestContext) -> NodesOut:
@@ -205,9 +211,19 @@ def _same(signer: str, named: str) -> None:
         raise ApiProblem(403, "A node may only speak for itself.")
 
 
-def _sane(ask: EpochRequest) -> bool:
-    numbers = (ask.first_msn, ask.next_msn, ask.next_discontinuity_seq, ask.target_duration_s)
-    return all(0 <= n < MAX_ABS_NUMBER for n in numbers) and 0 <= ask.part_target_s < 1000
+def _is_sane(record: EpochRequest | EpochOffset) -> bool:
+    """Tell whether an epoch's key and numbers can be kept, and counted by players."""
+    numbers = [record.target_duration_s]
+    if isinstance(record, EpochRequest):
+        numbers += [record.first_msn, record.next_msn, record.next_discontinuity_seq]
+    else:
+        numbers += [abs(record.offset), record.discontinuity_seq, record.order]
+    return (
+        0 < len(record.key) <= MAX_KEY_CHARS
+        and all(0 <= n < MAX_NUMBER for n in numbers)
+        and record.target_duration_s < MAX_TARGET_S
+        and 0 <= record.part_target_s < MAX_TARGET_S
+    )
 
 
 def _orders(services: Services, node: Node | None) -> ApiResponse:
@@ -240,7 +256,7 @@ ROUTES = (
         "POST",
         "/cluster/epoch",
         epoch,
-        "The numbers of a new origin session.",
+        "The numbers of a new epoch.",
         body=EpochRequest,
         answer=EpochOffset,
     ),

@@ -1,4 +1,4 @@
-"""Recognises epochs: which life of the muxer a playlist belongs to, and its first number."""
+"""Tells which epoch an origin's playlist belongs to, and with which number an epoch begins."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from relay.base.cluster_protocol import SUCCESSOR
 from relay.core.origin.playlist_poller import next_position
 from relay.core.origin.sequence_repair import identity
 from relay.core.stream.timeline import COUNTED
@@ -19,12 +20,12 @@ _MUXER_PREFIX = re.compile(r"(?:^|/)([0-9a-f]{12})_[^/]*$")
 
 
 class EpochTracker:
-    """Names the origin's sessions, so that all relays call the same one the same.
+    """Names the origin's sessions and their epochs, the same on all relays.
 
-    MediaMTX and its kin put a random prefix into every name: that is the session's name. For an
-    origin without one the session is counted up when its numbers fall back; a relay that
-    starts late takes the last one that the cluster knows. A session that comes back after another
-    one (of a stand-by origin) counts as new: its old numbers lie behind.
+    MediaMTX and its kin put a random prefix into every name: that is the session's name. A session of
+    another origin is counted, and counted up when its numbers fall back; a relay that starts late goes
+    on from the newest session that the cluster knows. A session goes on under its newest epoch. One that
+    comes back after another session (of a stand-by origin) needs a new epoch: its numbers lie behind.
     """
 
     def __init__(self, timeline: Timeline) -> None:
@@ -33,38 +34,41 @@ class EpochTracker:
         self._next_msn = 0
         self._media: dict[int, Identity] = {}
         self._begins = True
-        self._again = ("", "")  # the session that came back, and its name since then
 
     def begin(self) -> None:
-        """Note that the origin is approached anew: what it lists now is no straggler."""
+        """Note that the origin is asked from its index again: what it lists now is current."""
         self._begins = True
 
     def key(self, playlist: MediaPlaylist) -> str:
-        """Return the name of the session that a playlist belongs to."""
+        """Return the key of the epoch that a playlist belongs to."""
         name = self._name(playlist)
-        key = self._again[1] if name == self._again[0] else name
-        if self._begins:
-            self._begins = False
-            known, newest = self._timeline.known(key), self._timeline.newest
-            if known is not None and newest is not None and known is not newest:
-                ours = newest.key.startswith(f"{name}+")  # another rendition has seen it come back
-                key = newest.key if ours else f"{name}+{newest.discontinuity_seq}"
-                self._again = (name, key)
-        return key
+        epoch, newest = self._timeline.newest_of(name), self._timeline.newest
+        comes_back = epoch is not newest and epoch is not self._timeline.current
+        if self._begins and epoch is not None and newest is not None and comes_back:
+            return f"{name}{SUCCESSOR}{newest.discontinuity_seq}"
+        self._begins = False  # from here on, an older session is a rendition's late playlist
+        return name if epoch is None else epoch.key
 
     def _name(self, playlist: MediaPlaylist) -> str:
         prefix = _prefix(playlist)
         if prefix is not None:
             return prefix
         if self._count is None:
-            newest = self._timeline.newest
-            tail = newest.key.removeprefix(COUNTED).partition("+")[0] if newest else "0"
-            self._count = int(tail) if tail.isdecimal() else 0
+            self._count = self._first_count(playlist)
         elif self._fell_back(playlist):
             self._count += 1
         self._next_msn = next_position(playlist)[0]
         self._media = {s.msn: identity(s) for s in playlist.segments}
         return f"{COUNTED}{self._count}"
+
+    def _first_count(self, playlist: MediaPlaylist) -> int:
+        """Return the cluster's count; the next one when the origin lists less than viewers have seen."""
+        newest = self._timeline.newest
+        number = newest.session.removeprefix(COUNTED) if newest is not None else ""
+        if newest is None or not number.isdecimal():
+            return 0
+        is_behind = next_position(playlist)[0] + newest.offset < self._timeline.cluster_msn
+        return int(number) + is_behind
 
     def _fell_back(self, playlist: MediaPlaylist) -> bool:
         if next_position(playlist)[0] < self._next_msn:
@@ -86,11 +90,11 @@ def _prefix(playlist: MediaPlaylist) -> str | None:
 
 
 def first_msn(playlist: MediaPlaylist, *, seen_until_s: float | None = None, wall_s: float = 0.0) -> int:
-    """Return the number with which a new session begins: the lowest that the origin lists as real media.
+    """Return the number with which a new epoch begins: the lowest that the origin lists as real media.
 
     `seen_until_s` is the date up to which viewers have been shown media (Unix time), `wall_s` now. A
-    stand-by origin lists what they have seen already: its session begins where theirs has ended, so
-    that nobody is thrown back, or to the edge. Without a single later segment it is the newest one.
+    stand-by origin also lists what viewers have seen already. Its epoch begins with the segment where
+    they are, so that nobody is thrown back or to the live edge; without a later segment, with the newest.
     """
     real = [s for s in playlist.segments if not s.gap]
     if not real:
@@ -104,7 +108,7 @@ def first_msn(playlist: MediaPlaylist, *, seen_until_s: float | None = None, wal
 
 
 def _dates(segments: list[Segment], wall_s: float) -> list[float]:
-    """Return when each segment began, counted from the first one that says it; else they end now."""
+    """Return when each segment began, counted from the first one with a date; without any they end now."""
     starts_s = list(accumulate((s.duration_s for s in segments), initial=0.0))
     shifts = (
         s.program_date_time_s - start_s

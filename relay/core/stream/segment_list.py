@@ -43,7 +43,9 @@ class SegmentList:
         self.entries: list[WindowSegment] = []
         self.inits: dict[str, InitSection] = {}
         self.window_segments = MIN_WINDOW_SEGMENTS
-        self.floor_msn = 0  # numbers below were given to another session
+        self.floor_msn = 0  # numbers below were given to another epoch
+        # Of a session that was numbered once more: its epoch before, and the last number of the origin in it.
+        self.carried: tuple[Epoch, int] | None = None
         self.target_s = 1.0
         self.part_target_s = 0.0
         self._rendition = rendition
@@ -61,6 +63,12 @@ class SegmentList:
 
     # -- what the origin lists ------------------------------------------------------------
 
+    def renumber(self) -> None:
+        """Let the session go on under another epoch, after the segments that are here."""
+        if self.entries:
+            last = self.entries[-1]
+            self.carried = (last.epoch, last.msn - last.epoch.offset)
+
     def merge(self, playlist: MediaPlaylist, epoch: Epoch, base_url: str, now_s: float) -> bool:
         """Take in what the origin lists now; `base_url` is what its relative URIs count from.
 
@@ -75,7 +83,8 @@ class SegmentList:
         for index, segment in enumerate(segments):
             discontinuity_seq += segment.discontinuity
             if index >= listed - MAX_WINDOW_SEGMENTS:
-                anew |= self._merge(segment, epoch, discontinuity_seq, now_s)
+                owner = self._owner(segment, epoch)
+                anew |= self._merge(segment, owner, discontinuity_seq, now_s)
         return anew
 
     def date(self, epoch: Epoch, wall_s: float) -> None:
@@ -90,6 +99,12 @@ class SegmentList:
         for after, before in pairwise(reversed(mine)):
             if before.pdt_s is None and after.pdt_s is not None:
                 before.pdt_s = after.pdt_s - before.duration_s
+
+    def _owner(self, segment: Segment, epoch: Epoch) -> Epoch:
+        """Return the epoch that numbers a segment: the one before, where it was begun in that."""
+        if self.carried is not None and segment.msn <= self.carried[1]:
+            return self.carried[0]
+        return epoch
 
     def _merge(self, segment: Segment, epoch: Epoch, discontinuity_seq: int, now_s: float) -> bool:
         msn = segment.msn + epoch.offset
@@ -135,7 +150,7 @@ class SegmentList:
                 discontinuity_seq = max(discontinuity_seq, last.discontinuity_seq)
             discontinuity = discontinuity_seq > last.discontinuity_seq
             anew = (
-                discontinuity_seq > last.discontinuity_seq + 1  # one tag cannot say so
+                discontinuity_seq - last.discontinuity_seq > msn - last.msn  # one tag a segment cannot say so
                 or msn - last.msn > self.window_segments
                 or (last.init is not None and segment.map is None)  # no tag can say so
             )
@@ -144,7 +159,7 @@ class SegmentList:
             else:
                 if not last.closed:
                     self.seal(last)
-                self._fill_hole(last, msn, now_s)
+                self._fill_hole(last, msn, discontinuity_seq, now_s)
         entry = WindowSegment(msn, epoch, discontinuity_seq, discontinuity, now_s)
         # Numbers and place change here, the encryption must not: implied IVs and key addresses are spelt out.
         entry.keys = tuple(
@@ -158,10 +173,14 @@ class SegmentList:
             )  # not before it is in: both may have one initialization section
         return entry, anew
 
-    def _fill_hole(self, last: WindowSegment, msn: int, now_s: float) -> None:
-        """List the segments between two that were never seen as gaps: numbers have no holes."""
+    def _fill_hole(self, last: WindowSegment, msn: int, discontinuity_seq: int, now_s: float) -> None:
+        """List the segments between two that were never seen as gaps: numbers have no holes.
+
+        An epoch of which nothing was listed has taken a number of each kind: its gap says so.
+        """
         for missing in range(last.msn + 1, msn):
-            gap = WindowSegment(missing, last.epoch, last.discontinuity_seq, False, now_s)
+            count = max(last.discontinuity_seq, discontinuity_seq - (msn - missing))
+            gap = WindowSegment(missing, last.epoch, count, count > last.discontinuity_seq, now_s)
             gap.closed = gap.gap = True
             gap.duration_s = self.target_s
             gap.init, gap.keys = last.init, last.keys

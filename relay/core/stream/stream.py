@@ -284,6 +284,8 @@ class Stream:
             segment_s=max((w.newest_segment_s for w in self.windows.values()), default=0.0),
             variants=tuple(variants),
             renditions=tuple(renditions),
+            next_msn=self.timeline.next_msn,
+            next_discontinuity_seq=self.timeline.next_discontinuity_seq,
         )
 
 

@@ -1,21 +1,24 @@
-"""The number line that viewers see, across every restart of the origin.
+"""The numbers that viewers of one stream see, across every restart of the origin.
 
-An *epoch* is one origin session: the time between a publisher's (or the origin's) start and its
-end, in which the origin counts its segments up from somewhere. The timeline gives each epoch an
-offset and a discontinuity sequence number, so that the media sequence number that viewers see
-only ever grows (RFC 8216bis §6.2.2), and pins the durations that must never change (§6.2.1).
+An *epoch* is one life of the origin's muxer. Each epoch has an offset and a discontinuity sequence
+number, so that the media sequence number that viewers see only ever grows (RFC 8216bis §6.2.2). The
+timeline also pins the durations that must never change (§6.2.1). The rule as a whole is in
+docs/relay.md ("Who chooses the offset?").
 
-Decides numbers only. What is listed is decided in `window`, when to ask whom in `follow`.
+Holds numbers only. What is listed is decided in `window`, which epoch a playlist belongs to in
+`epoch_tracker`, when to ask the master in the puller.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from relay.base.cluster_protocol import EpochOffset, EpochRequest
+import msgspec
+
+from relay.base.cluster_protocol import SUCCESSOR, EpochOffset, EpochRequest, session_of
 
 if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist
@@ -35,14 +38,23 @@ HOLD_BACK_TARGETS = 3.0
 PLAYER_PATIENCE = 0.75
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Epoch:
-    """One origin session; `tag` is in the name of everything that it serves."""
+    """One epoch; `tag` is in the name of everything that it serves.
+
+    The epoch with the highest `order` is the newest one. The master may correct it, nothing else changes.
+    """
 
     key: str
     offset: int
     discontinuity_seq: int
     tag: str
+    order: int = field(default=0, compare=False)
+
+    @property
+    def session(self) -> str:
+        """The origin session; it has several epochs when it was numbered more than once."""
+        return session_of(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,98 +90,195 @@ class Timeline:
         self.stream = stream
         self._salt = salt
         self.pins: PinnedDurations | None = None
+        self.next_msn = 0  # the lowest numbers that this relay has not yet listed to viewers
+        self.next_discontinuity_seq = 0
+        self.cluster_msn = 0  # above what other relays have listed, as far as this one knows
+        self.cluster_discontinuity_seq = 0
         self._epochs: dict[str, Epoch] = {}
-        self._next_msn = 0
-        self._next_discontinuity_seq = 0
+        self._current: Epoch | None = None
+        self._disputed = ""
+        self._refused: dict[str, tuple[int, int]] = {}  # the cluster's offsets that this relay cannot use
+
+    # -- epochs ---------------------------------------------------------------------------
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
         """The last epochs, oldest first."""
-        return tuple(self._epochs.values())
+        return tuple(sorted(self._epochs.values(), key=_order))
 
     @property
     def newest(self) -> Epoch | None:
-        """The epoch that was adopted last."""
-        return next(reversed(self._epochs.values()), None)
+        """The epoch that began last anywhere in the cluster."""
+        return max(self._epochs.values(), key=_order, default=None)
+
+    @property
+    def current(self) -> Epoch | None:
+        """The epoch that this relay lists now; None before the first."""
+        return self._current
 
     def known(self, key: str) -> Epoch | None:
-        """Return the epoch of an origin session, or None when it still needs its numbers."""
+        """Return the epoch with this key, or None when it still needs its numbers."""
         return self._epochs.get(key)
 
-    def bases(self) -> tuple[EpochOffset, ...]:
-        """Return the epochs as the records that the master keeps."""
-        pins = self.pins or PinnedDurations(0, 0.0)
-        return tuple(
-            EpochOffset(
-                self.stream, e.key, e.offset, e.discontinuity_seq, pins.target_duration_s, pins.part_target_s
-            )
-            for e in self._epochs.values()
+    def newest_of(self, session: str) -> Epoch | None:
+        """Return the newest epoch of an origin session."""
+        return max((e for e in self._epochs.values() if e.session == session), key=_order, default=None)
+
+    def has_begun(self, epoch: Epoch) -> bool:
+        """Tell whether this relay lists the epoch already, or is past it."""
+        return (
+            self._current is not None and epoch.order <= self._current.order and epoch.key != self._disputed
         )
 
-    def ask(self, key: str, first_msn: int, playlist: MediaPlaylist) -> EpochRequest:
-        """Return what the master must know to give a new session its numbers."""
+    def begin(self, epoch: Epoch) -> None:
+        """Note that this relay lists the epoch from now on."""
+        self._current, self._disputed = epoch, ""
+
+    def offsets(self) -> tuple[EpochOffset, ...]:
+        """Return the epochs as the records that the master keeps, oldest first."""
+        return tuple(self._record(epoch) for epoch in self.epochs)
+
+    # -- numbers for a new epoch ------------------------------------------------------------
+
+    def request(self, key: str, first_msn: int, playlist: MediaPlaylist) -> EpochRequest:
+        """Return what the master must know to give an epoch its numbers.
+
+        For an epoch that is known the request is a refusal: its numbers cannot be used here.
+        """
         pins = self.pins or propose_pins(playlist)
         return EpochRequest(
             stream=self.stream,
             key=key,
             first_msn=first_msn,
-            next_msn=self._next_msn,
-            next_discontinuity_seq=self._next_discontinuity_seq,
+            next_msn=self.next_msn,
+            next_discontinuity_seq=self.next_discontinuity_seq,
             target_duration_s=pins.target_duration_s,
             part_target_s=pins.part_target_s,
+            refused=key if key in self._epochs else "",
         )
 
-    def decide_alone(self, ask: EpochRequest) -> EpochOffset:
-        """Continue from what this relay has listed: the rule where no master can be asked."""
+    def accepts(self, offset: Epoch | EpochOffset, first_msn: int) -> bool:
+        """Tell whether an epoch can be listed from `first_msn` on: no number may fall."""
+        return (
+            offset.key != self._disputed
+            and first_msn + offset.offset >= self.next_msn
+            and offset.discontinuity_seq >= self.next_discontinuity_seq
+        )
+
+    def refuse(self, offset: EpochOffset, request: EpochRequest) -> EpochRequest:
+        """Return the request for higher numbers than the master's answer to `request` has."""
+        self._refused[offset.key] = (offset.offset, offset.discontinuity_seq)
+        while len(self._refused) > MAX_EPOCHS_KEPT:
+            del self._refused[next(iter(self._refused))]
+        return msgspec.structs.replace(request, refused=offset.key)
+
+    def decide_alone(self, request: EpochRequest) -> EpochOffset:
+        """Go on above all numbers that this relay knows of: the rule where no master can be asked.
+
+        What this relay lists already keeps its numbers. An offset of the cluster that it cannot use
+        stays the offset of that epoch, so the session goes on under another key.
+        """
+        if self._current is not None and request.refused == self._current.key:
+            return self._record(self._current)
+        next_msn = max(request.next_msn, self.cluster_msn)
+        discontinuity_seq = max(request.next_discontinuity_seq, self.cluster_discontinuity_seq)
+        key = f"{session_of(request.key)}{SUCCESSOR}{discontinuity_seq}" if request.refused else request.key
         return EpochOffset(
-            stream=ask.stream,
-            key=ask.key,
-            offset=0 if ask.next_msn == 0 else ask.next_msn - ask.first_msn,
-            discontinuity_seq=ask.next_discontinuity_seq,
-            target_duration_s=ask.target_duration_s,
-            part_target_s=ask.part_target_s,
+            stream=request.stream,
+            key=key,
+            offset=0 if next_msn == 0 else next_msn - request.first_msn,
+            discontinuity_seq=discontinuity_seq,
+            target_duration_s=request.target_duration_s,
+            part_target_s=request.part_target_s,
+            order=self._last_order + 1,
         )
 
-    def adopt(self, base: EpochOffset) -> Epoch:
-        """Take a session's numbers and pin the durations with the first one; returns the epoch."""
-        if self.pins is None and base.target_duration_s:
-            self.pins = PinnedDurations(base.target_duration_s, base.part_target_s)
-        epoch = Epoch(base.key, base.offset, base.discontinuity_seq, self._tag(base))
-        self._epochs.pop(base.key, None)
-        self._epochs[base.key] = epoch
+    def adopt(self, offset: EpochOffset) -> Epoch:
+        """Take an epoch's numbers and pin the durations with the first one; returns the epoch."""
+        if self.pins is None and offset.target_duration_s:
+            self.pins = PinnedDurations(offset.target_duration_s, offset.part_target_s)
+        epoch = self._epochs.get(offset.key)
+        if epoch is not None and _numbers(epoch) == _numbers(offset):
+            epoch.order = offset.order or epoch.order
+            return epoch
+        order = offset.order or self._last_order + 1
+        epoch = Epoch(offset.key, offset.offset, offset.discontinuity_seq, self._tag(offset), order)
+        self._epochs[offset.key] = epoch
         while len(self._epochs) > MAX_EPOCHS_KEPT:
-            del self._epochs[next(iter(self._epochs))]
+            del self._epochs[self.epochs[0].key]
         return epoch
 
-    def _tag(self, base: EpochOffset) -> str:
-        """Return what names carry; no two contents may ever have one name, since names are cached."""
-        text = f"{base.key}|{base.offset}|{base.discontinuity_seq}"
-        if base.key.startswith(COUNTED):
-            text += self._salt
-        return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()
+    # -- what the cluster says --------------------------------------------------------------
+
+    def learn(self, offset: EpochOffset) -> bool:
+        """Take in an offset from the master's orders; False when what this relay lists differs from it.
+
+        Two relays that decided alone can differ. This one then asks for higher numbers, with the next
+        playlist, and the whole cluster moves on to them.
+        """
+        ours = self._epochs.get(offset.key)
+        if ours is not None and ours is self._current and _numbers(ours) != _numbers(offset):
+            if _numbers(offset) == self._refused.get(offset.key):
+                return True
+            self._disputed = offset.key
+            return False
+        if ours is not None and _numbers(ours) != _numbers(offset) and self.has_begun(ours):
+            return True  # it is over: its numbers stay what viewers have seen
+        newest = self.newest
+        is_ordered = offset.order or newest is None or offset.discontinuity_seq > newest.discontinuity_seq
+        if ours is not None or is_ordered:
+            self.adopt(offset)
+            self.learn_numbers(offset.offset + 1, offset.discontinuity_seq + 1)
+        return True
+
+    def learn_numbers(self, next_msn: int, next_discontinuity_seq: int) -> None:
+        """Take in the numbers that viewers elsewhere have not been shown yet."""
+        self.cluster_msn = max(self.cluster_msn, next_msn)
+        self.cluster_discontinuity_seq = max(self.cluster_discontinuity_seq, next_discontinuity_seq)
+
+    # -- what this relay lists --------------------------------------------------------------
+
+    def listed(self, msn: int, discontinuity_seq: int) -> None:
+        """Note that a number was shown to viewers: later epochs start beyond it."""
+        self.next_msn = max(self.next_msn, msn + 1)
+        self.next_discontinuity_seq = max(self.next_discontinuity_seq, discontinuity_seq + 1)
 
     def pin(self, playlist: MediaPlaylist) -> PinnedDurations:
-        """Return the pinned durations, proposed from this playlist where no base has brought any."""
+        """Return the pinned durations, proposed from this playlist where no offset has brought any."""
         if self.pins is None:
             self.pins = propose_pins(playlist)
         return self.pins
 
-    def disagrees(self, base: EpochOffset) -> bool:
-        """Tell whether another relay gave a session that we serve different numbers.
+    @property
+    def _last_order(self) -> int:
+        newest = self.newest
+        return 0 if newest is None else newest.order
 
-        The rule then: this relay's listing was wrong for the cluster. It drops the stream's
-        timeline, answers 410 so that its players move on, and starts again with the base.
-        """
-        ours = self._epochs.get(base.key)
-        return ours is not None and (ours.offset, ours.discontinuity_seq) != (
-            base.offset,
-            base.discontinuity_seq,
+    def _record(self, epoch: Epoch) -> EpochOffset:
+        pins = self.pins or PinnedDurations(0, 0.0)
+        return EpochOffset(
+            self.stream,
+            epoch.key,
+            *_numbers(epoch),
+            pins.target_duration_s,
+            pins.part_target_s,
+            epoch.order,
         )
 
-    def listed(self, msn: int, discontinuity_seq: int) -> None:
-        """Note that a number was shown to viewers: later epochs start beyond it."""
-        self._next_msn = max(self._next_msn, msn + 1)
-        self._next_discontinuity_seq = max(self._next_discontinuity_seq, discontinuity_seq + 1)
+    def _tag(self, offset: EpochOffset) -> str:
+        """Return what names carry; no two contents may ever have one name, since names are cached."""
+        text = f"{offset.key}|{offset.offset}|{offset.discontinuity_seq}"
+        if offset.key.startswith(COUNTED):
+            text += self._salt
+        return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()
+
+
+def _order(epoch: Epoch) -> int:
+    return epoch.order
+
+
+def _numbers(epoch: Epoch | EpochOffset) -> tuple[int, int]:
+    return epoch.offset, epoch.discontinuity_seq
 
 
 def propose_pins(playlist: MediaPlaylist) -> PinnedDurations:

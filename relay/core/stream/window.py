@@ -119,17 +119,25 @@ class Window:
 
     # -- the origin's playlist ------------------------------------------------------------
 
-    def update(self, playlist: MediaPlaylist, epoch: Epoch, now_s: float, wall_s: float) -> None:
-        """Merge what the origin lists now; the playlist of a session that is over changes nothing."""
-        if epoch is not self._epoch:
-            if self._epoch is not None and epoch.discontinuity_seq < self._epoch.discontinuity_seq:
-                return
-            self.finish()
+    def update(self, playlist: MediaPlaylist, epoch: Epoch, now_s: float, wall_s: float) -> bool:
+        """Merge what the origin lists now; False when it belongs to an epoch that is over.
+
+        A running session that gets another epoch, because the cluster numbers it once more, goes on
+        with the next segment: what it has begun stays where it is.
+        """
+        before = self._epoch
+        if epoch is not before:
+            if before is not None and epoch.order < before.order:
+                return False
+            if before is not None and before is not self._over and before.session == epoch.session:
+                self._sequence.renumber()
+            else:
+                self.finish()
             self._epoch = epoch
             if not self.ready:
                 self._backfill_until_s = None
         elif epoch is self._over:
-            return
+            return False
         pins = self._timeline.pin(playlist)
         line = self._sequence
         line.target_s, line.part_target_s = pins.target_duration_s, pins.part_target_s
@@ -146,6 +154,7 @@ class Window:
         here = {p.uri for e in self._entries[-HINTED_SEGMENTS:] for p in e.parts if p.byterange is None}
         self._fetching.hinted(hint for hint in playlist.preload_hints if hint.uri not in here)
         self._settle(now_s)
+        return True
 
     def finish(self) -> None:
         """End the session: close the open segment with the parts that are here, drop the rest.
@@ -157,6 +166,7 @@ class Window:
             self._sequence.seal(self._entries[self._end])
             keep += 1
         self._sequence.cut(keep, len(self._entries))
+        self._sequence.carried = None
         self._fetching.forget()
         self._over = self._epoch
         self._relist()

@@ -86,7 +86,7 @@ class ClusterAgent:
             max_egress_bps=int(settings.max_egress_mbps * 1e6),
             version=__version__,
             started_at_s=self._started_s,
-            epochs=tuple(b for s in self._edge.streams.values() for b in s.timeline.bases()),
+            epochs=tuple(e for s in self._edge.streams.values() for e in s.timeline.offsets()),
         )
 
     async def heartbeat(self, *, full: bool) -> cluster_protocol.Heartbeat:
@@ -145,16 +145,17 @@ class ClusterAgent:
     def _follow(self, order: cluster_protocol.StreamOrder, key: bytes) -> None:
         bearer = unseal(key, order.bearer).decode() if order.bearer else ""
         stream = self._edge.open_stream(order.stream)
-        if any(stream.timeline.disagrees(base) for base in order.epochs):
-            log.warning("stream.renumbered stream=%s reason=the cluster counts it differently", order.stream)
-            stream.refused = True
-            self._streams.start_over(order.stream)
-            stream = self._edge.open_stream(order.stream)
-        newest = stream.timeline.newest
-        for base in sorted(order.epochs, key=lambda base: base.discontinuity_seq):
-            fresh = newest is None or base.discontinuity_seq > newest.discontinuity_seq
-            if fresh and stream.timeline.known(base.key) is None:
-                stream.timeline.adopt(base)
+        stream.timeline.learn_numbers(order.next_msn, order.next_discontinuity_seq)
+        # an older master gives no order numbers
+        for offset in sorted(order.epochs, key=lambda e: (e.order, e.discontinuity_seq)):
+            if not stream.timeline.learn(offset):
+                log.warning(
+                    "epoch.disputed stream=%s offset=%d discontinuity=%d reason=another relay numbered it "
+                    "differently while the master was away: an epoch above both is asked for",
+                    order.stream,
+                    offset.offset,
+                    offset.discontinuity_seq,
+                )
         self._streams.follow(order.stream, order.origins, bearer=bearer)
         if order.ended and not stream.ended:
             log.info("stream.ended stream=%s reason=the class was ended", order.stream)

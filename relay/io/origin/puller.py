@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from relay.base.cluster_protocol import session_of
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
 from relay.core.origin.epoch_tracker import EpochTracker, first_msn
@@ -211,11 +212,11 @@ class Puller:
                 epoch = await self._epoch(window, playlist)
                 before = window.version
                 window.base_url = answer.url
-                window.update(playlist, epoch, trio.current_time(), self._wall())
+                is_current = window.update(playlist, epoch, trio.current_time(), self._wall())
                 self._after(window, before)
                 self._mind_hint(window)
                 changed()
-                if not follower.stalled(trio.current_time()):
+                if is_current and not follower.stalled(trio.current_time()):
                     self._found()
             if follower.ended:
                 await self._end(window)
@@ -228,28 +229,32 @@ class Puller:
                 return
 
     async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
-        """Return the numbers of the playlist's session; a new one is asked for once a stream."""
-        timeline = self.stream.timeline
-        key = self._sessions[window.rendition].key(playlist)
-        known = timeline.known(key)
-        if known is not None:
-            return known
+        """Return the playlist's epoch; the numbers of a new one are asked for once a stream."""
+        timeline, tracker = self.stream.timeline, self._sessions[window.rendition]
+        epoch = timeline.known(tracker.key(playlist))
+        if epoch is not None and timeline.has_begun(epoch):
+            return epoch
         async with self._epoch_lock:
-            known = timeline.known(key)
-            if known is not None:
-                return known
-            self._end_session()
+            key = tracker.key(playlist)  # another rendition may have begun it meanwhile
+            epoch = timeline.known(key)
+            if epoch is not None and timeline.has_begun(epoch):
+                return epoch
+            if timeline.current is None or timeline.current.session != session_of(key):
+                self._end_session()
             first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
-            base = await self._decide(timeline.ask(key, first, playlist))
-            epoch = timeline.adopt(base)
-            self._figures.epochs += 1
-            self._refused.clear()
-            log.info(
-                "epoch.begun stream=%s offset=%d discontinuity=%d",
-                self.stream.name,
-                epoch.offset,
-                epoch.discontinuity_seq,
-            )
+            if epoch is None or not timeline.accepts(epoch, first):
+                epoch = timeline.adopt(await self._decide(timeline.request(key, first, playlist)))
+            if epoch is not timeline.current:
+                self._figures.epochs += 1
+                self._refused.clear()
+                log.info(
+                    "epoch.begun stream=%s offset=%d discontinuity=%d order=%d",
+                    self.stream.name,
+                    epoch.offset,
+                    epoch.discontinuity_seq,
+                    epoch.order,
+                )
+            timeline.begin(epoch)
             return epoch
 
     def _end_session(self) -> None:

@@ -74,14 +74,6 @@ class StreamManager:
         self._counters.streams.pop(name, None)
         self._reactor.release(self._edge.close_stream(name))
 
-    def start_over(self, name: str) -> None:
-        """Drop a stream's numbers and pull it anew: the cluster counts it differently."""
-        wanted = self._wanted.pop(name, None)
-        self._reactor.release(self._edge.close_stream(name))
-        self._stop(name)
-        if wanted is not None:
-            self.follow(name, wanted.origins, bearer=wanted.bearer)
-
     def _stop(self, name: str) -> None:
         running = self._running.pop(name, None)
         if running is not None:
@@ -130,18 +122,37 @@ class StreamManager:
             await (puller.run_on_demand() if self._on_demand else puller.run())
 
     def _decide_for(self, stream: Stream) -> Callable[[EpochRequest], Awaitable[EpochOffset]]:
-        """Ask the master for an epoch's numbers; decide alone where there is none, or no answer."""
+        """Ask the master for an epoch's numbers; decide alone where there is none, or no usable answer."""
+        timeline = stream.timeline
 
-        async def decide(ask: EpochRequest) -> EpochOffset:
-            if self._decide is not None:
-                try:
-                    return await self._decide(ask)
-                except ClusterError as exc:
-                    log.warning(
-                        "epoch.alone stream=%s reason=%s: numbers continue from what this relay has listed",
-                        ask.stream,
-                        exc.reason,
-                    )
-            return stream.timeline.decide_alone(ask)
+        async def decide(request: EpochRequest) -> EpochOffset:
+            if self._decide is None:
+                return timeline.decide_alone(request)
+            try:
+                offset = await self._decide(request)
+                if timeline.accepts(offset, request.first_msn):
+                    return offset
+                log.warning(
+                    "epoch.refused stream=%s offset=%d discontinuity=%d reason=viewers have seen all below "
+                    "%d, %d: an epoch above that is asked for",
+                    stream.name,
+                    offset.offset,
+                    offset.discontinuity_seq,
+                    timeline.next_msn,
+                    timeline.next_discontinuity_seq,
+                )
+                request = timeline.refuse(offset, request)
+                offset = await self._decide(request)
+                if timeline.accepts(offset, request.first_msn):
+                    return offset
+                reason = "the master answers numbers that viewers have seen: upgrade the master first"
+            except ClusterError as exc:
+                reason = exc.reason
+            log.warning(
+                "epoch.alone stream=%s reason=%s: numbers continue from what this relay has listed",
+                stream.name,
+                reason,
+            )
+            return timeline.decide_alone(request)
 
         return decide

@@ -98,6 +98,15 @@ def test_the_length_of_segments_is_the_longest_that_a_relay_sees() -> None:
     assert w.cluster.segment_s("c1") == 4.0
 
 
+def test_what_relays_have_shown_bounds_the_numbers_of_known_classes() -> None:
+    w = World()
+    shown = (StreamReport("c1", "live", 0, 1.0, next_msn=31, next_discontinuity_seq=2),)
+    w.beat(0, streams=(*shown, StreamReport("c9", "live", 0, 1.0, next_msn=7)))
+    numbers = w.cluster.epochs.numbers("c1")
+    assert (numbers.next_msn, numbers.next_discontinuity_seq) == (31, 2)
+    assert w.cluster.epochs.numbers("c9").next_msn == 0
+
+
 def test_a_teacher_who_previews_is_seen_and_not_counted() -> None:
     w = World()
     node = w.join("p1", preview=True)
@@ -328,7 +337,7 @@ def test_orders_are_complete_and_made_once_per_version() -> None:
     assert orders.viewer_keys == ("key",)
     assert (orders.warning, orders.drain, orders.resync, orders.known) == ("unreachable", False, False, True)
     assert orders.streams[0].origins == ("http://o:1/live/c1/index.m3u8",)
-    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1),)
+    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1, order=1),)
     assert orders.streams[0].bearer == "bearer"
     assert w.orders_composer.orders(w.cluster, node).streams is orders.streams
     assert not w.orders_composer.orders(w.cluster, None).known

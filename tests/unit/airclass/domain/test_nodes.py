@@ -54,8 +54,8 @@ def test_a_node_becomes_active_and_offline_and_is_forgotten() -> None:
     assert (change.node_id, change.before, change.after) == ("n1", NodeStatus.UNHEALTHY, NodeStatus.ACTIVE)
     assert nodes.all["n1"].public_url == "http://10.0.0.5:8080"
     assert nodes.all["n1"].lag_s == 1.5
-    assert nodes.carriers("c1") == ["n1"]
-    assert nodes.carriers("c2") == []
+    assert list(nodes.reports("c1")) == ["n1"]
+    assert nodes.reports("c2") == {}
     assert nodes.summary().current_load == 1
     assert [c.after for c in nodes.judge(7.0, frozenset())] == [NodeStatus.UNHEALTHY]
     assert [c.after for c in nodes.judge(31.0, frozenset())] == [NodeStatus.OFFLINE]

@@ -41,7 +41,11 @@ def test_open_classes_are_followed_from_every_origin() -> None:
     orders = office.orders_composer.orders(office.cluster, office.cluster.nodes.all["n1"])
     first = orders.streams[0]
     assert first.origins == ("http://o:1/live/c1/index.m3u8", "http://o:2/live/c1/index.m3u8")
-    assert (first.bearer, first.ended, first.epochs) == ("bearer", False, (EpochOffset("c1", "k", 5, 1),))
+    assert (first.bearer, first.ended, first.epochs) == (
+        "bearer",
+        False,
+        (EpochOffset("c1", "k", 5, 1, order=1),),
+    )
     assert (orders.viewer_keys, orders.heartbeat_interval_s, orders.known) == (("key",), 2.0, True)
 
 
@@ -60,6 +64,7 @@ def test_a_class_that_ended_is_named_for_a_while_and_one_that_closed_too() -> No
 def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None:
     office = Office()
     node = office.cluster.nodes.all["n1"]
+    node.needs_full = False
     before = office.orders_composer.orders(office.cluster, node)
     node.warning = "unreachable"
     after = office.orders_composer.orders(office.cluster, node)
@@ -68,6 +73,23 @@ def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None
     office.see(MATH, ART, drained=frozenset(["n1"]), revoked="t1")
     orders = office.orders_composer.orders(office.cluster, node)
     assert (orders.drain, orders.revoked) == (True, ("t1",))
+
+
+def test_an_epoch_that_is_learned_reaches_relays_at_once() -> None:
+    """They watch for another version of the orders."""
+    office = Office()
+    before = office.cluster.version
+    office.cluster.epochs.learn(EpochOffset("c1", "k", 5, 1))
+    assert office.cluster.version > before
+
+
+def test_a_relay_that_has_just_registered_is_told_how_far_the_numbers_are() -> None:
+    office = Office()
+    node = office.cluster.nodes.all["n1"]
+    office.orders_composer.orders(office.cluster, node)
+    office.cluster.epochs.report("c1", 31, 2)
+    first = office.orders_composer.orders(office.cluster, node).streams[0]
+    assert (first.next_msn, first.next_discontinuity_seq) == (31, 2)
 
 
 def test_who_is_not_known_has_to_register() -> None:

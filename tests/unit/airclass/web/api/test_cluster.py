@@ -241,7 +241,7 @@ async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path
         async with trio.open_nursery() as nursery:
             for n, relay in enumerate(relays):
                 nursery.start_soon(ask, relay, 10 + n)
-        assert answers == [EpochOffset(stream, "k1", 9, 1, 2, 0.5)] * 3
+        assert answers == [EpochOffset(stream, "k1", 9, 1, 2, 0.5, 1)] * 3
         late = await control.node("slave-9")
         assert late.orders.streams[0].epochs == (answers[0],)
         assert await late.ask(EpochRequest(stream, "k1", 0, 99, 9)) == answers[0]
@@ -251,6 +251,97 @@ async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path
     async with running_master(tmp_path) as control:
         again = await control.node("slave-1")
         assert again.orders.streams[0].epochs == (answers[0],)
+
+
+async def test_after_a_power_outage_numbers_go_on_above_what_was_shown(tmp_path: Path) -> None:
+    """A tablet kept its battery, and the relays that had shown it the numbers know nothing."""
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        before = await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        relay.shown[stream] = (28, 1)
+        await relay.beat()
+        await control.until(lambda: not control.services.cluster.epochs.unsaved_numbers())
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        assert (await relay.register()).streams[0].next_msn > 28
+        after = await relay.ask(EpochRequest(stream, "k2", 7, 0, 0, 2, 0.5))
+        assert 7 + after.offset >= 28
+        assert (after.discontinuity_seq, after.order) == (before.discontinuity_seq + 1, before.order + 1)
+
+
+async def test_a_relay_that_starts_while_nobody_publishes_does_not_set_the_numbers_back(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        relay.shown[stream] = (45, 1)
+        relay.states[stream] = "reconnecting"
+        await relay.beat()
+        new = await control.node("slave-2")
+        offset = await new.ask(EpochRequest(stream, "k2", 7, 0, 0, 2, 0.5))
+        assert (7 + offset.offset, offset.discontinuity_seq) == (45, 1)
+        assert await relay.ask(EpochRequest(stream, "k2", 7, 45, 1, 2, 0.5)) == offset
+
+
+async def test_a_relay_that_refuses_an_offset_gets_a_higher_one(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        low = await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        refusal = EpochRequest(stream, "k1", 7, 45, 3, 2, 0.5, refused="k1")
+        high = await relay.ask(refusal)
+        assert (high.key, 7 + high.offset, high.discontinuity_seq) == ("k1+3", 45, 3)
+        assert (await relay.watch()).streams[0].epochs == (low, high)
+
+
+async def test_an_epoch_that_another_relay_brings_is_delivered_at_once(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        relay.mute = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(relay.watch)
+            other = await control.node("slave-2", epochs=(EpochOffset(stream, "k1", 5, 1),))
+        assert relay.orders.streams[0].epochs == other.orders.streams[0].epochs != ()
+
+
+async def test_epochs_of_a_relay_that_cannot_be_are_left_out(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        odd = (
+            EpochOffset(stream, "", 5, 1),
+            EpochOffset(stream, "k" * 129, 5, 1),
+            EpochOffset(stream, "k1", 2**53, 1),
+            EpochOffset(stream, "k2", 5, 1, part_target_s=5000.0),
+            EpochOffset(stream, "k3", 5, 1, order=-1),
+            EpochOffset("nosuch", "k4", 5, 1),
+        )
+        relay = await control.node(epochs=odd)
+        assert relay.orders.streams[0].epochs == ()
+
+
+async def test_a_database_that_is_away_does_not_hold_a_returning_publisher_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        relay = await control.node()
+        store, epochs = control.services.store, control.services.cluster.epochs
+        kept = store.add_epoch
+
+        async def away(offset: EpochOffset, at_s: float) -> EpochOffset:
+            raise OSError("the database is locked")
+
+        monkeypatch.setattr(store, "add_epoch", away)
+        offset = await relay.ask(EpochRequest(stream, "k1", 7, 0, 0, 2, 0.5))
+        assert offset.order == 1
+        assert await store.epochs() == []
+        monkeypatch.setattr(store, "add_epoch", kept)
+        await control.until(lambda: not epochs.unsaved)
+        assert await store.epochs() == [offset]
 
 
 async def test_after_a_restart_everything_is_known_again(tmp_path: Path) -> None:

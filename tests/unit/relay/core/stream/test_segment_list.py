@@ -87,6 +87,35 @@ def test_the_epoch_moves_the_origins_numbers() -> None:
     assert rig.msns == [22]
 
 
+def test_a_session_that_is_numbered_once_more_keeps_what_it_has_begun() -> None:
+    rig = Rig()
+    rig.line.renumber()
+    assert rig.line.carried is None, "nothing has begun"
+    rig.plain(0, 1)
+    rig.merge(ll(segment(1), opened(2, *parts(2, 1))))
+    rig.line.renumber()
+    higher = Epoch("one+9", 2, 1, "t9")
+    rig.plain(1, 2, 3, epoch=higher)
+    numbers = [(e.msn, e.epoch.key, e.gap) for e in rig.line.entries]
+    assert numbers == [
+        (0, "one", False),
+        (1, "one", False),
+        (2, "one", False),
+        (3, "one", True),
+        (4, "one", True),
+        (5, "one+9", False),
+    ]
+    assert rig.seams[-3:] == [(0, False), (0, False), (1, True)]
+
+
+def test_a_gap_says_the_discontinuity_of_an_epoch_of_which_nothing_was_listed() -> None:
+    rig = Rig()
+    rig.plain(0)
+    rig.plain(0, epoch=Epoch("three", 2, 2, "t3"))
+    assert (rig.msns, rig.gaps) == ([0, 1, 2], [1])
+    assert rig.seams == [(0, False), (1, True), (2, True)]
+
+
 def test_fillers_before_the_first_media_are_no_gaps_and_later_ones_are() -> None:
     rig = Rig()
     filler = [segment(n, uri="gap.mp4", gap=True) for n in (0, 1, 3)]

@@ -44,10 +44,10 @@ def test_a_session_of_which_nothing_was_listed_uses_up_no_number() -> None:
     assert begin(timeline, "bb", first_msn=3).offset == 0
 
 
-def test_an_ask_says_what_the_master_must_know() -> None:
+def test_a_request_says_what_the_master_must_know() -> None:
     timeline = Timeline("class1")
     timeline.listed(20, 2)
-    ask = timeline.ask("bb", 7, ll(segment(7)))
+    ask = timeline.request("bb", 7, ll(segment(7)))
     assert (ask.stream, ask.key, ask.first_msn, ask.next_msn, ask.next_discontinuity_seq) == (
         "class1",
         "bb",
@@ -58,20 +58,20 @@ def test_an_ask_says_what_the_master_must_know() -> None:
     assert (ask.target_duration_s, ask.part_target_s) == (3, 0.55)
 
 
-def test_durations_are_pinned_by_the_first_base() -> None:
+def test_durations_are_pinned_by_the_first_offset() -> None:
     timeline = Timeline("class1")
     timeline.adopt(base("aa"))
     timeline.adopt(base("bb", target_s=9))
     assert timeline.pins == PinnedDurations(6, 0.55)
-    assert timeline.ask("cc", 0, PLAIN).target_duration_s == 6
+    assert timeline.request("cc", 0, PLAIN).target_duration_s == 6
     assert timeline.pin(PLAIN) == PinnedDurations(6, 0.55)
 
 
-def test_a_base_without_durations_leaves_them_to_the_playlist() -> None:
+def test_an_offset_without_durations_leaves_them_to_the_playlist() -> None:
     timeline = Timeline("class1")
     timeline.adopt(base("aa", target_s=0))
     assert timeline.pins is None
-    assert timeline.bases()[0].target_duration_s == 0
+    assert timeline.offsets()[0].target_duration_s == 0
     assert timeline.pin(PLAIN) == PinnedDurations(6, 0.0) == timeline.pins
 
 
@@ -127,12 +127,12 @@ def test_derived_durations() -> None:
     assert PinnedDurations(1, 0.5).hold_s == pytest.approx(0.75 * 1.5)
 
 
-def test_bases_are_what_another_timeline_adopts() -> None:
+def test_offsets_are_what_another_timeline_adopts() -> None:
     timeline, other = Timeline("class1"), Timeline("class1")
     begin(timeline, "aa", first_msn=7)
     timeline.listed(20, 0)
     begin(timeline, "bb", first_msn=7)
-    for one in timeline.bases():
+    for one in timeline.offsets():
         other.adopt(one)
     assert other.epochs == timeline.epochs
     assert other.pins == timeline.pins
@@ -155,13 +155,112 @@ def test_only_the_last_sessions_are_kept() -> None:
     assert [e.key for e in timeline.epochs] == [f"s{n}" for n in range(3, MAX_EPOCHS_KEPT + 3)]
 
 
-def test_other_numbers_for_the_same_session_are_a_disagreement() -> None:
+def record(key: str, offset: int, discontinuity_seq: int, order: int = 0) -> EpochOffset:
+    return EpochOffset("class1", key, offset, discontinuity_seq, 2, 0.5, order)
+
+
+def test_the_newest_epoch_has_the_highest_order_number() -> None:
     timeline = Timeline("class1")
-    timeline.adopt(base("aa", 5, 1))
-    assert not timeline.disagrees(base("aa", 5, 1))
-    assert timeline.disagrees(base("aa", 6, 1))
-    assert timeline.disagrees(base("aa", 5, 2))
-    assert not timeline.disagrees(base("bb", 6, 2))
+    for one in (record("b", 10, 0, 7), record("a", 90, 5, 3), record("c", 50, 9, 5)):
+        assert timeline.learn(one)
+    assert [e.key for e in timeline.epochs] == ["a", "c", "b"]
+    assert timeline.newest is timeline.known("b")
+    assert timeline.newest_of("a") is timeline.known("a")
+    assert timeline.newest_of("d") is None
+    assert timeline.adopt(record("d", 99, 10)).order == 8, "decided alone: after all that is known"
+    timeline.learn(record("d", 99, 10, 12))
+    assert timeline.offsets()[-1] == record("d", 99, 10, 12), "the master's word on the order"
+
+
+def test_an_older_master_orders_by_discontinuity() -> None:
+    timeline = Timeline("class1")
+    for one in (record("a", 0, 0), record("b", 10, 1), record("old", 5, 0)):
+        assert timeline.learn(one)
+    assert [e.key for e in timeline.epochs] == ["a", "b"]
+
+
+def test_numbers_below_what_viewers_have_seen_are_not_accepted() -> None:
+    timeline = Timeline("class1")
+    timeline.listed(20, 2)
+    assert timeline.accepts(record("k", 14, 3), 7)
+    assert not timeline.accepts(record("k", 13, 3), 7), "20 would be listed a second time"
+    assert not timeline.accepts(record("k", 14, 2), 7), "two epochs would have one discontinuity number"
+
+
+def test_a_refused_epoch_keeps_its_offset_and_the_session_goes_on_under_another_key() -> None:
+    timeline = Timeline("class1")
+    timeline.begin(timeline.adopt(record("a", 0, 0, 1)))
+    timeline.listed(20, 0)
+    timeline.learn(record("k", 3, 0, 2))
+    request = timeline.request("k", 7, PLAIN)
+    assert (request.key, request.refused, request.next_msn) == ("k", "k", 21)
+    alone = timeline.decide_alone(request)
+    assert (alone.key, alone.offset, alone.discontinuity_seq, alone.order) == ("k+1", 14, 1, 3)
+    assert timeline.adopt(alone).session == "k"
+    unknown = timeline.request("z", 7, PLAIN)
+    assert unknown.refused == ""
+    assert timeline.refuse(record("z", 0, 0, 4), unknown).refused == "z"
+
+
+def test_an_epoch_begins_once_and_older_ones_are_over() -> None:
+    timeline = Timeline("class1")
+    first, second = timeline.adopt(record("a", 0, 0, 1)), timeline.adopt(record("b", 9, 1, 2))
+    assert not timeline.has_begun(first)
+    timeline.begin(first)
+    assert (timeline.has_begun(first), timeline.has_begun(second)) == (True, False)
+    timeline.begin(second)
+    assert timeline.has_begun(first)
+    assert timeline.current is second
+
+
+def test_two_relays_that_decided_alone_and_differ_need_an_epoch_above_both() -> None:
+    timeline = Timeline("class1")
+    ours = timeline.adopt(record("k", 30, 1, 2))
+    timeline.begin(ours)
+    timeline.listed(40, 1)
+    assert timeline.learn(record("k", 30, 1, 5)), "they agree"
+    assert ours.order == 5
+    assert not timeline.learn(record("k", 28, 1, 5))
+    assert not timeline.has_begun(ours)
+    assert not timeline.accepts(ours, 99)
+    request = timeline.request("k", 9, PLAIN)
+    assert request.refused == "k"
+    assert timeline.decide_alone(request) == record("k", 30, 1, 5), "nobody answers: it stays"
+    higher = timeline.adopt(record("k+3", 50, 3, 6))
+    timeline.begin(higher)
+    assert timeline.learn(record("k", 28, 1, 5)), "settled"
+    assert timeline.newest_of("k") is higher
+    assert timeline.known("k") is ours, "what viewers have seen keeps its numbers"
+
+
+def test_an_older_master_that_repeats_its_offset_is_not_asked_again() -> None:
+    timeline = Timeline("class1")
+    timeline.begin(timeline.adopt(record("k", 30, 1)))
+    timeline.listed(40, 1)
+    theirs = record("k", 28, 1)
+    assert not timeline.learn(theirs)
+    request = timeline.refuse(theirs, timeline.request("k", 9, PLAIN))
+    timeline.begin(timeline.adopt(timeline.decide_alone(request)))
+    assert timeline.learn(theirs)
+    for number in range(MAX_EPOCHS_KEPT):
+        timeline.refuse(record(f"s{number}", 0, 0), request)
+    assert not timeline.learn(theirs), "only the last refusals are remembered"
+
+
+def test_an_offset_that_was_corrected_before_this_relay_used_it_is_taken() -> None:
+    timeline = Timeline("class1")
+    timeline.learn(record("k", 30, 1, 2))
+    assert timeline.learn(record("k", 33, 2, 2))
+    assert timeline.offsets() == (record("k", 33, 2, 2),)
+
+
+def test_alone_a_late_relay_goes_on_above_what_the_cluster_has_shown() -> None:
+    timeline = Timeline("class1")
+    timeline.learn(record("a", 15, 1, 2))
+    assert timeline.decide_alone(timeline.request("k", 0, PLAIN)).offset == 16
+    timeline.learn_numbers(31, 2)
+    alone = timeline.decide_alone(timeline.request("k", 0, PLAIN))
+    assert (alone.offset, alone.discontinuity_seq) == (31, 2)
 
 
 def test_an_epoch_is_a_value() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.base.cluster_protocol import EpochOffset
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
 from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, RETRY_FIRST_S, HintStatus
 from relay.core.stream.segment import Fetch
@@ -721,30 +722,82 @@ def test_numbers_given_by_the_cluster_leave_a_gap_where_this_relay_saw_less() ->
     rig.plain(0, 1, 2)
     rig.window.finish()
     rig.epoch = rig.timeline.adopt(
-        rig.timeline.decide_alone(rig.timeline.ask("two", -1, playlist(2, segment(0))))
+        rig.timeline.decide_alone(rig.timeline.request("two", -1, playlist(2, segment(0))))
     )
     rig.plain(0)
     assert (rig.listed, rig.gaps) == ([2, 3, 4], [3])
     assert [e.discontinuity for e in rig.window.listed] == [False, False, True]
 
 
-def test_a_session_that_this_relay_missed_begins_the_list_anew() -> None:
+def test_an_epoch_of_which_nothing_was_listed_is_a_gap_with_its_discontinuity() -> None:
     rig = Rig()
     rig.plain(0, 1, 2)
-    rig.timeline.listed(5, 1)  # by another rendition
+    rig.window.finish()
+    rig.timeline.listed(3, 1)  # the master gives every epoch a number of each kind
+    rig.restart("three")
+    rig.plain(0)
+    marks = [(e.msn, e.gap, e.discontinuity_seq, e.discontinuity) for e in rig.window.listed]
+    assert marks == [(2, False, 0, False), (3, True, 1, True), (4, False, 2, True)]
+
+
+def test_more_discontinuities_than_segments_begin_the_list_anew() -> None:
+    rig = Rig()
+    rig.plain(0, 1, 2)
+    rig.timeline.listed(2, 1)  # by another rendition
     rig.restart("three")
     rig.update(playlist(2, segment(0)), fetch=False)
     assert not rig.window.ready
     fetch_all(rig.window, rig.now_s)
     (only,) = rig.window.listed
-    assert (only.msn, only.discontinuity_seq, only.discontinuity) == (6, 2, False)
+    assert (only.msn, only.discontinuity_seq, only.discontinuity) == (3, 2, False)
+
+
+def renumber(rig: Rig, offset: int, discontinuity_seq: int) -> None:
+    """Give the session that runs another epoch."""
+    before = rig.epoch
+    rig.epoch = rig.timeline.adopt(
+        EpochOffset("class1", f"{before.key}+9", offset, discontinuity_seq, 2, 0.5)
+    )
+
+
+def test_a_session_that_is_numbered_once_more_goes_on_with_its_next_segment() -> None:
+    rig = Rig()
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2))))
+    renumber(rig, 2, 1)
+    rig.update(ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 3))))
+    assert rig.window.open_entry is not None
+    assert rig.window.open_entry.msn == 1, "what was begun stays where it is"
+    rig.update(ll(segment(0, parts=parts(0, 4)), segment(1, parts=parts(1, 4)), opened(2, *parts(2, 1))))
+    rig.update(ll(segment(1, parts=parts(1, 4)), segment(2, parts=parts(2, 4))))
+    marks = [(e.msn, e.gap, e.discontinuity_seq) for e in rig.window.listed]
+    assert marks[-3:] == [(2, True, 0), (3, True, 0), (4, False, 1)]
+    assert bytes_of(rig.window, f"v0-{rig.epoch.tag}-4.mp4") == b"".join(data(p.uri) for p in parts(2, 4))
+
+
+def test_a_window_without_media_takes_the_other_numbers_at_once() -> None:
+    rig = Rig()
+    rig.update(playlist(2), fetch=False)
+    renumber(rig, 5, 1)
+    rig.plain(0, 1)
+    assert rig.listed == [5, 6]
+
+
+def test_an_update_says_whether_its_epoch_is_over() -> None:
+    rig = Rig()
+    old = rig.epoch
+    assert rig.window.update(playlist(2, segment(0)), old, 0.0, WALL_S)
+    rig.window.finish()
+    assert not rig.window.update(playlist(2, segment(1)), old, 0.0, WALL_S)
+    rig.epoch = begin(rig.timeline, "two")
+    assert rig.window.update(playlist(2, segment(0)), rig.epoch, 0.0, WALL_S)
+    assert not rig.window.update(playlist(2, segment(1)), old, 0.0, WALL_S)
 
 
 def test_numbers_below_what_was_listed_are_never_used() -> None:
     rig = Rig()
     rig.plain(5, 6, 7)
     rig.window.finish()
-    base = rig.timeline.decide_alone(rig.timeline.ask("two", 3, playlist(2, segment(0))))
+    base = rig.timeline.decide_alone(rig.timeline.request("two", 3, playlist(2, segment(0))))
     rig.epoch = rig.timeline.adopt(base)
     assert rig.plain(0, 1, 2) == []
     rig.plain(2, 3, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -71,7 +72,7 @@ def test_a_relay_introduces_itself() -> None:
     assert said.zone == ("10.1.0.0/16", "10.2.0.0/16")
     assert (said.max_connections, said.max_egress_bps, said.started_at_s) == (40, 10_000_000, 1_790_000_000.0)
     rig.delivery.open_stream("class1").timeline.adopt(base(5, 1))
-    assert rig.node.registration().epochs == (base(5, 1),)
+    assert rig.node.registration().epochs == (msgspec.structs.replace(base(5, 1), order=1),)
     assert (
         RelayParts(node_public_url="https://a.example/").node.registration().public_url == "https://a.example"
     )
@@ -221,18 +222,63 @@ async def test_numbers_of_the_cluster_are_taken_newest_last() -> None:
         assert b"#EXT-X-MEDIA-SEQUENCE:100\n" in get(rig).text
 
 
-async def test_a_relay_that_counts_differently_starts_over(caplog: pytest.LogCaptureFixture) -> None:
-    origin = StillOrigin()
-    async with running(RelayParts(), origin) as rig:
+async def test_epochs_of_the_cluster_have_the_masters_order() -> None:
+    """After an outage the newest epoch can have the lower discontinuity number: an old database says so."""
+    origin, asked = StillOrigin(), []
+
+    async def decide(request: cluster_protocol.EpochRequest) -> cluster_protocol.EpochOffset:
+        asked.append(request)
+        return base(500, 9)
+
+    async with running(RelayParts(decide=decide), origin) as rig:
+        today = msgspec.structs.replace(base(30, 0), order=2)
+        yesterday = msgspec.structs.replace(base(23, 1, "bbbbbbbbbbbb"), order=1)
+        rig.node.obey(orders(1, order(origin, epochs=(today, yesterday))))
+        timeline = rig.delivery.streams["class1"].timeline
+        assert [e.key for e in timeline.epochs] == ["bbbbbbbbbbbb", "aaaaaaaaaaaa"]
+        await rig.until(lambda: rig.ready("class1"))
+        assert b"#EXT-X-MEDIA-SEQUENCE:30\n" in get(rig).text
+        assert asked == [], "today's epoch has its numbers"
+
+
+async def test_a_relay_that_counts_differently_asks_for_an_epoch_above_both(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It has decided alone, as another relay has; nobody is sent away, and no number falls."""
+    origin, asked = StillOrigin(), []
+
+    async def decide(request: cluster_protocol.EpochRequest) -> cluster_protocol.EpochOffset:
+        asked.append(request)
+        key, offset = ("aaaaaaaaaaaa+5", 100) if request.refused else ("aaaaaaaaaaaa", 50)
+        return base(offset, offset // 20, key)
+
+    async with running(RelayParts(decide=decide), origin) as rig:
         rig.node.obey(orders(1, order(origin)))
         await rig.until(lambda: rig.ready("class1"))
-        before = rig.delivery.streams["class1"]
-        rig.node.obey(orders(2, order(origin, epochs=(base(100, 3),))))
-        assert before.refused
-        assert "stream.renumbered stream=class1" in caplog.text
+        stream = rig.delivery.streams["class1"]
+        before = get(rig).text
+        rig.node.obey(orders(2, order(origin, epochs=(base(40, 2),))))
+        assert "epoch.disputed stream=class1" in caplog.text
+        await rig.until(lambda: stream.timeline.current is stream.timeline.known("aaaaaaaaaaaa+5"))
+        assert [(r.refused, r.next_msn, r.next_discontinuity_seq) for r in asked] == [
+            ("", 0, 0),
+            ("aaaaaaaaaaaa", 53, 3),
+        ]
+        assert get(rig).text == before, "what is listed stays; the next segment gets the new numbers"
+        assert rig.delivery.streams["class1"] is stream
+        assert not stream.refused
+        rig.node.obey(orders(3, order(origin, epochs=(base(40, 2),))))
+        assert caplog.text.count("epoch.disputed") == 1
+
+
+async def test_a_relay_that_registers_late_knows_how_far_the_numbers_are() -> None:
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        rig.node.obey(orders(1, order(origin, next_msn=31, next_discontinuity_seq=2)))
         await rig.until(lambda: rig.ready("class1"))
-        assert b"#EXT-X-MEDIA-SEQUENCE:100\n" in get(rig).text
-        assert caplog.text.count("stream.renumbered") == 1
+        assert b"#EXT-X-MEDIA-SEQUENCE:31\n" in get(rig).text, "no master could be asked"
+        (report,) = (await rig.node.heartbeat(full=False)).streams
+        assert (report.next_msn, report.next_discontinuity_seq) == (34, 3)
 
 
 async def test_a_relay_alone_says_why_it_is_not_ready() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 import trio.testing
 
@@ -13,8 +14,6 @@ from relay.io.origin import stream_manager as module
 from tests.harness.relay_parts import RelayParts, StillOrigin, running
 
 if TYPE_CHECKING:
-    import pytest
-
     from relay.base.cluster_protocol import EpochRequest
 
 
@@ -72,17 +71,44 @@ async def test_another_origin_replaces_the_one_before() -> None:
         assert rig.delivery.streams["class1"] is stream
 
 
-async def test_starting_over_drops_all_numbers() -> None:
-    origin = StillOrigin()
-    async with running(RelayParts(), origin) as rig:
-        rig.streams.follow("class1", (origin.url,))
+class Master:
+    """Numbers the first epoch high, and the second one below it: as after a loss of its database."""
+
+    def __init__(self, *, knows_refusals: bool) -> None:
+        self.knows_refusals = knows_refusals
+        self.asked: list[EpochRequest] = []
+
+    async def decide(self, request: EpochRequest) -> EpochOffset:
+        self.asked.append(request)
+        if request.key == "aaaaaaaaaaaa":
+            return EpochOffset("class1", request.key, 40, 3, 2, 0.0, 1)
+        if request.refused and self.knows_refusals:
+            return EpochOffset("class1", f"{request.key}+7", 60, 7, 2, 0.0, 3)
+        return EpochOffset("class1", request.key, 0, 0, 2, 0.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("knows_refusals", "key", "last"), [(True, "bbbbbbbbbbbb+7", 62), (False, "bbbbbbbbbbbb+4", 43)]
+)
+async def test_an_offset_below_what_viewers_have_seen_is_refused(
+    knows_refusals: bool, key: str, last: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = StillOrigin(), StillOrigin("bbbbbbbbbbbb")
+    master = Master(knows_refusals=knows_refusals)
+    async with running(RelayParts(decide=master.decide), first, second) as rig:
+        rig.streams.follow("class1", (first.url,))
         await rig.until(lambda: rig.ready("class1"))
-        before = rig.delivery.streams["class1"]
-        rig.streams.start_over("class1")
-        assert before.refused
-        await rig.until(lambda: rig.ready("class1"))
-        assert rig.delivery.streams["class1"] is not before
-        rig.streams.start_over("unknown")
+        stream = rig.delivery.streams["class1"]
+        rig.streams.follow("class1", (second.url,))
+        await rig.until(lambda: stream.windows["v0"].live_edge.last_msn == last)
+        assert [(r.key, r.refused, r.next_msn) for r in master.asked] == [
+            ("aaaaaaaaaaaa", "", 0),
+            ("bbbbbbbbbbbb", "", 43),
+            ("bbbbbbbbbbbb", "bbbbbbbbbbbb", 43),
+        ]
+        assert stream.timeline.current is stream.timeline.known(key)
+        assert caplog.text.count("epoch.refused") == 1
+        assert ("upgrade the master first" in caplog.text) is not knows_refusals
 
 
 async def test_only_so_many_streams(
