@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 FOLLOW_EVERY_S = 0.4
 JUDGE_EVERY_S = 0.5
 MAX_LAG_S = 0.2
+# After a delay, heartbeats that wait in sockets are read before silence is judged: at most for so long.
+READ_FIRST_S = 0.25
+READ_FIRST_TURNS = 100
 WRITE_BEHIND_EVERY_S = 1.0
 MAX_REASON_CHARS = 200
 TIDY_EVERY_S = 600.0
@@ -147,7 +150,7 @@ async def build(
     previous = settings.jwt_secret_key_previous
     cluster_secret = settings.cluster_secret.get_secret_value().encode()
     notifier = Notifier()
-    cluster = Cluster(clock.wall_s(), notifier.notify)
+    cluster = Cluster(clock.wall_s(), notifier.notify, clock.now_s())
     older = previous.get_secret_value().encode() if previous else None
     tokens = TokenIssuer(secret, older, settings.token_alg)
     cdn = settings.hls_cdn_secret
@@ -176,10 +179,20 @@ async def build(
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
     await services.reload()
     await services.epoch_writer.load()
-    for visit in await store.visits(clock.wall_s() - KEEP_VISITS_S):
-        cluster.guests[visit.subject] = Student(
-            visit.subject, visit.classroom_id, visit.name, visit.joined_at_s, clock.wall_s() + VIEWER_TOKEN_S
-        )
+    wall_s = clock.wall_s()
+    visits = await store.visits(wall_s - KEEP_VISITS_S)
+    services.seen_nodes.update(await store.seen_nodes())
+    until_s = wall_s + VIEWER_TOKEN_S
+    cluster.recall(
+        (
+            (
+                Student(v.subject, v.classroom_id, v.name, v.joined_at_s, until_s, earlier=True),
+                v.node_id if v.joined_at_s >= wall_s - VIEWER_TOKEN_S else "",
+            )
+            for v in visits
+        ),
+        services.seen_nodes,
+    )
     return services
 
 
@@ -219,11 +232,19 @@ async def _write_behind(services: Services) -> None:
 async def _flush(services: Services) -> str:
     """Write what waits; returns why that failed, or nothing."""
     visits, notes = list(services.visits), list(services.ingest.notes)
+    seat_book = services.cluster.nodes.seat_book
+    seats, seat_book.changed = seat_book.changed, {}
     services.visits.clear()
     services.ingest.notes.clear()
     try:
         with trio.fail_after(10):
             await services.store.add_visits(visits)
+            await services.store.save_seats(seats)
+            nodes = services.cluster.known_nodes(services.clock.now_s())
+            if nodes != services.seen_nodes:
+                await services.store.save_seen_nodes(nodes)
+                services.seen_nodes.clear()
+                services.seen_nodes.update(nodes)
             for note in notes:
                 await services.store.log(note)
             services.recent_events[:] = await services.store.events(EVENTS_SHOWN)
@@ -240,15 +261,20 @@ def _in_words(exc: Exception) -> str:
 
 
 async def _judge(services: Services) -> None:
-    """Judge the nodes twice a second; while this loop itself is late, beats wait unread and do not count."""
+    """Judge the nodes twice a second; when this loop is late, read the heartbeats that have come before."""
     before_s = services.clock.now_s()
     while True:
         await trio.sleep(JUDGE_EVERY_S)
         now_s = services.clock.now_s()
-        passed_s, before_s = now_s - before_s, now_s
-        if passed_s - JUDGE_EVERY_S > MAX_LAG_S:
+        late_s = now_s - before_s - JUDGE_EVERY_S
+        if late_s > MAX_LAG_S:
             services.metrics.error("overload")
-            services.cluster.nodes.pardon(passed_s)
+            if services.cluster.nodes.excuse_stall(late_s, now_s):
+                log.warning("master.stalled late_s=%.1f hint=overload, or a suspended machine", late_s)
+            with trio.move_on_after(READ_FIRST_S):
+                for _ in range(READ_FIRST_TURNS):
+                    await trio.lowlevel.checkpoint()
+        before_s = services.clock.now_s()
         services.judge()
 
 

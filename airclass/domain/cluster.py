@@ -1,4 +1,4 @@
-"""The master's picture of everything that is going on: classes, nodes, seats, who watches.
+"""The state of the cluster: classes, nodes, seats, queues and viewers, and the rules between them.
 
 One synchronous object; `notify` is called with a topic whenever something that others wait for
 has changed: "orders", "nodes", "class:<id>" (who is in it), "state:<id>" (what it is),
@@ -9,33 +9,54 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.epochs import Epochs
 from airclass.domain.health import NodeStatus
 from airclass.domain.nodes import Node, Nodes, StatusChange
+from airclass.domain.routing import CROWDED_LOAD, RESERVED_S
 from airclass.domain.snapshot import Snapshot
 from airclass.domain.tokens import token_generation
+from airclass.domain.waiting_queue import WaitingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airclass.domain.routing import Address
     from relay.base.cluster_protocol import ReportedRendition, ReportedVariant, ViewerReport
 
 LEFT_KEEP_S = 60.0
-SETTLE_S = 10.0  # relays have registered and named their viewers by then
+SETTLE_S = 10.0  # after a restart: relays have registered and listed their viewers by then
+JOINS_WAIT_S = 5.0  # after a restart: for so long nobody new is seated before the known nodes are back
+# Of one class, in one tick: students in the queue who are asked to take a free seat.
+CALLED_PER_TICK = 500
 HISTORY_EVERY_S = 10.0
 HISTORY_POINTS = 360
 MAX_GUESTS = 200_000
 _WORKING = (NodeStatus.ACTIVE, NodeStatus.DRAINING)
 _STATE_ORDER = (StreamState.LIVE, StreamState.RECONNECTING, StreamState.WAITING)
+_BEGUN = (StreamState.LIVE, StreamState.RECONNECTING)
+
+
+class Placement(StrEnum):
+    """Where a student is: on a seat, in the queue of a class that has not begun, or turned away."""
+
+    SEATED = "seated"
+    QUEUED = "queued"
+    CLUSTER_FULL = "cluster-full"
+    CLASS_FULL = "class-full"
+    PAUSED = "paused"  # let a seat lapse, see `routing`
 
 
 @dataclass(slots=True)
 class Student:
-    """Somebody who entered a class; `joined_at_s` is Unix time, `until_s` when the token ends."""
+    """Somebody who entered a class; `joined_at_s` is Unix time, `until_s` when the token ends.
+
+    `earlier`: they came in before this master was started.
+    """
 
     subject: str
     classroom_id: str
@@ -43,6 +64,8 @@ class Student:
     joined_at_s: float
     until_s: float
     preview: bool = False
+    token_id: str = ""
+    earlier: bool = False
 
 
 @dataclass(slots=True)
@@ -50,6 +73,7 @@ class ClassroomState:
     """What happens in one class beyond what the database says."""
 
     members: set[str] = field(default_factory=set)
+    queue: WaitingQueue = field(default_factory=WaitingQueue)
     tokens: dict[str, float] = field(default_factory=dict)
     history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
 
@@ -57,18 +81,18 @@ class ClassroomState:
 class Cluster:
     """Classes, nodes, seats and viewers, and the rules between them."""
 
-    def __init__(self, wall_s: float, notify: Callable[[str], None]) -> None:
+    def __init__(self, wall_s: float, notify: Callable[[str], None], now_s: float = 0.0) -> None:
         self.view = Snapshot()
         self.nodes = Nodes(self._viewer_changed)
         self.epochs = Epochs(self._bump)
         self.guests: dict[str, Student] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
-        self._began_wall_s = wall_s
+        self._began_s = now_s
+        self._expected_nodes: frozenset[str] = frozenset()
         self.left: dict[str, float] = {}
         self.revoked: dict[str, float] = {}
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
         self.student_history: deque[tuple[float, int]] = deque(maxlen=HISTORY_POINTS)
-        self.waiting: dict[str, float] = {}
         self._ledgers: dict[str, ClassroomState] = {}
         self._states: dict[str, StreamState] = {}
         self._history_at_s = float("-inf")
@@ -115,20 +139,59 @@ class Cluster:
         ledger = self._ledgers.get(classroom_id)
         return 0 if ledger is None else len(ledger.members)
 
-    def admit(self, guest: Student, token_id: str, address: Address | None, now_s: float) -> str | None:
-        """Give a guest a seat; returns the node's id, or None when the cluster is full."""
-        site = self.nodes.seating.reserve(guest.subject, address, now_s)
-        if site is None:
-            self.waiting[str(address)] = now_s + 60.0
-            return None
-        if len(self.guests) < MAX_GUESTS:
-            self.guests[guest.subject] = guest
+    def admit(self, guest: Student, address: Address | None, now_s: float) -> Placement:
+        """Give a student a seat, or a place in the queue of a class that has not begun.
+
+        Renewals, sockets and steering come here too: a student keeps what they have.
+        """
         ledger = self.ledger(guest.classroom_id)
-        ledger.tokens[token_id] = guest.until_s
-        if not guest.preview:
-            ledger.members.add(guest.subject)
-        self._notify(f"class:{guest.classroom_id}")
-        return site.id
+        placement = self._place(guest, ledger, address, now_s)
+        if placement in (Placement.SEATED, Placement.QUEUED):
+            if guest.subject in self.guests or len(self.guests) < MAX_GUESTS:
+                self.guests[guest.subject] = guest
+            if guest.token_id:
+                ledger.tokens[guest.token_id] = guest.until_s
+            if not guest.preview and guest.subject not in ledger.members:
+                ledger.members.add(guest.subject)
+                self._notify(f"class:{guest.classroom_id}")
+        return placement
+
+    def has_begun(self, classroom_id: str) -> bool:
+        """Tell whether the class has a picture, or had one a moment ago."""
+        return self._states.get(classroom_id) in _BEGUN
+
+    def recall(self, students: Iterable[tuple[Student, str]], nodes: Iterable[str]) -> None:
+        """Take over from the master before this one: its students, their nodes, and the nodes it knew."""
+        self._expected_nodes = frozenset(nodes)
+        for student, node_id in students:
+            self.guests[student.subject] = student
+            if node_id:
+                since_s = self._began_s + SETTLE_S - RESERVED_S
+                self.nodes.seat_book.recall(student.subject, node_id, since_s)
+                if not student.preview:
+                    self.ledger(student.classroom_id).members.add(student.subject)
+
+    def is_settling(self, now_s: float) -> bool:
+        """Tell whether nodes that were known before a restart have not listed their viewers yet.
+
+        Until then nobody new is seated: the first node to come back would take them all.
+        """
+        known = self.nodes.all
+        return now_s < self._began_s + JOINS_WAIT_S and any(
+            node_id not in known or known[node_id].needs_full for node_id in self._expected_nodes
+        )
+
+    def known_nodes(self, now_s: float) -> set[str]:
+        """Return the nodes of the cluster; after a restart those too that are not back yet."""
+        awaited = self._expected_nodes if now_s < self._began_s + SETTLE_S else frozenset()
+        return {*self.nodes.all, *awaited}
+
+    def roster_student(self, classroom: Classroom, name: str) -> Student | None:
+        """Return the student who has the seat of this name, in a class with a list of names."""
+        if not classroom.roster:
+            return None
+        here = (self.guests.get(subject) for subject in self.ledger(classroom.id).members)
+        return next((s for s in here if s is not None and s.name.casefold() == name.casefold()), None)
 
     def is_valid(self, classroom: Classroom, subject: str, token_id: str) -> bool:
         """Tell whether a viewer's token still counts: not revoked, made with today's class code."""
@@ -140,17 +203,19 @@ class Cluster:
             and ("token", token_id) not in self.view.revoked
         )
 
-    def is_unaccounted(self, subject: str, wall_s: float) -> bool:
-        """Tell whether somebody from before this master plays at a relay that has not reported yet.
+    def is_unaccounted(self, subject: str, now_s: float) -> bool:
+        """Tell whether a student may play at a node that has not listed its viewers since a restart.
 
-        Whoever has no seat would be sent to the relays that came back first, from one that is good.
+        Without a seat they would be sent away from it, to the node that came back first.
         """
+        if now_s >= self._began_s + SETTLE_S:
+            return False
+        seat_book = self.nodes.seat_book
+        if subject in seat_book.seat_of:
+            node = self.nodes.all.get(seat_book.seat_of[subject])
+            return seat_book.is_recalled(subject) and (node is None or node.needs_full)
         guest = self.guests.get(subject)
-        return (
-            wall_s < self._began_wall_s + SETTLE_S
-            and subject not in self.nodes.seating.seat_of
-            and (guest is None or guest.joined_at_s < self._began_wall_s)
-        )
+        return guest is None or guest.earlier
 
     def stream_shape(
         self, classroom_id: str
@@ -180,19 +245,21 @@ class Cluster:
     def tick(self, now_s: float, wall_s: float) -> list[StatusChange]:
         """Let time pass: judge nodes, free seats, move students; returns nodes' status changes."""
         changes = self.nodes.judge(now_s, self.view.drained)
-        seating = self.nodes.seating
+        seat_book = self.nodes.seat_book
         for change in changes:
             if change.before in _WORKING and change.after is not NodeStatus.ACTIVE:
-                for subject in seating.move(change.node_id, now_s):
+                for subject in seat_book.move(change.node_id, now_s):
                     self._notify(f"seat:{subject}")
             if change.after is NodeStatus.OFFLINE and self.nodes.all[change.node_id].health.draining:
                 self.nodes.remove(change.node_id)  # it drained and stopped: it left in order
         if changes:
             self._notify("nodes")
-            for stream in list(self._states):
+            # A node reports its streams before its first heartbeat makes it active.
+            for stream in {*self._states, *(s for n in self.nodes.all.values() for s in n.streams)}:
                 self._follow_state(stream)
-        for subject in seating.expire(now_s):
+        for subject in seat_book.expire(now_s, self._is_class_crowded):
             self._leave(subject)
+        self._call_queues(now_s)
         self._prune(now_s, wall_s)
         if now_s - self._history_at_s >= HISTORY_EVERY_S:
             self._history_at_s = now_s
@@ -215,9 +282,56 @@ class Cluster:
             self._notify(f"state:{stream}")
             self._notify("nodes")
 
+    def _place(
+        self, guest: Student, ledger: ClassroomState, address: Address | None, now_s: float
+    ) -> Placement:
+        subject, seat_book = guest.subject, self.nodes.seat_book
+        if subject not in seat_book.seat_of:
+            if not self.has_begun(guest.classroom_id):
+                # A preview is no student: it takes no place, and its teacher asks again.
+                entered = guest.preview or ledger.queue.enter(subject, now_s)
+                return Placement.QUEUED if entered else Placement.CLASS_FULL
+            if subject in ledger.queue:
+                ledger.queue.enter(subject, now_s)
+            if seat_book.pause_s(subject, now_s) > 0:
+                return Placement.PAUSED
+            if not guest.preview and self._is_class_full(guest.classroom_id):
+                return Placement.CLASS_FULL
+        if seat_book.reserve(subject, address, now_s) is None and subject not in seat_book.seat_of:
+            return Placement.CLUSTER_FULL
+        ledger.queue.leave(subject)
+        return Placement.SEATED
+
+    def _is_class_full(self, classroom_id: str, share: float = 1.0) -> bool:
+        """Tell whether this share of the class's own seats is taken; the queue takes none."""
+        classroom = self.view.classrooms.get(classroom_id)
+        if classroom is None or not classroom.capacity:
+            return False
+        ledger = self.ledger(classroom_id)
+        return len(ledger.members) - len(ledger.queue) >= share * classroom.capacity
+
+    def _is_class_crowded(self, subject: str) -> bool:
+        guest = self.guests.get(subject)
+        return guest is not None and self._is_class_full(guest.classroom_id, CROWDED_LOAD)
+
+    def _call_queues(self, now_s: float) -> None:
+        """Drop places without a sign of life; ask the first of a class that has begun to take free seats.
+
+        Seats are taken by the pages that answer, so that a place that nobody uses costs no seat.
+        """
+        called = min(CALLED_PER_TICK, 4 * self.nodes.seat_book.free_seats)
+        for classroom_id, ledger in list(self._ledgers.items()):
+            for subject in ledger.queue.expire(now_s):
+                ledger.members.discard(subject)
+                self._leave(subject)
+            if ledger.queue and self.has_begun(classroom_id) and not self._is_class_full(classroom_id):
+                for subject in islice(ledger.queue, called):
+                    self._notify(f"seat:{subject}")
+
     def _viewer_changed(self, node: Node, report: ViewerReport, arrived: bool) -> None:
         if not arrived:
-            if report.subject not in self.nodes.seating.seat_of:
+            queue = self.ledger(report.stream).queue
+            if report.subject not in self.nodes.seat_book.seat_of and report.subject not in queue:
                 self._leave(report.subject)
             return
         classroom = self.view.classrooms.get(report.stream)
@@ -226,12 +340,15 @@ class Cluster:
         if not self.is_valid(classroom, report.subject, report.token_id):
             self._revoke(report.token_id, float("inf"))
             return
+        if not report.has_media:
+            return  # a playlist alone is no seat
         guest = self.guests.get(report.subject)
         if guest is None and len(self.guests) < MAX_GUESTS:
             guest = Student(report.subject, classroom.id, "", report.since_s, float("inf"))
             self.guests[report.subject] = guest
         ledger = self.ledger(classroom.id)
         ledger.tokens.setdefault(report.token_id, float("inf"))
+        ledger.queue.leave(report.subject)
         if guest is None or not guest.preview:
             ledger.members.add(report.subject)
         self._notify(f"class:{classroom.id}")
@@ -242,10 +359,11 @@ class Cluster:
         self._leave(subject)
 
     def _leave(self, subject: str) -> None:
-        self.nodes.seating.release(subject)
+        self.nodes.seat_book.release(subject)
         guest = self.guests.get(subject)
         if guest is not None:
             self.ledger(guest.classroom_id).members.discard(subject)
+            self.ledger(guest.classroom_id).queue.leave(subject)
             self._notify(f"class:{guest.classroom_id}")
             self._notify(f"seat:{subject}")
 
@@ -264,7 +382,7 @@ class Cluster:
             self._bump()
 
     def _prune(self, now_s: float, wall_s: float) -> None:
-        for kept, limit_s in ((self.left, now_s), (self.waiting, now_s), (self.revoked, wall_s)):
+        for kept, limit_s in ((self.left, now_s), (self.revoked, wall_s)):
             for name in [n for n, until_s in kept.items() if until_s <= limit_s]:
                 del kept[name]
 
@@ -275,7 +393,7 @@ class Cluster:
         self.student_history.append((at_s, summary.current_load))
         for classroom in self.view.open_classes():
             self.ledger(classroom.id).history.append((at_s, self.viewers(classroom.id)))
-        here = self.nodes.seating.seat_of
+        here = self.nodes.seat_book.seat_of
         for subject in [s for s, g in self.guests.items() if g.until_s <= wall_s and s not in here]:
             del self.guests[subject]
         for ledger in self._ledgers.values():

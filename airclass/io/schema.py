@@ -97,7 +97,13 @@ visits = Table(
     Column("classroom_id", String(16), nullable=False),
     Column("name", String(64), nullable=False),
     Column("joined_at_s", Float, nullable=False),
+    Column("node_id", String(64), nullable=False, server_default=""),
     Index("ix_visits_classroom_id", "classroom_id"),
+)
+seen_nodes = Table(
+    "seen_nodes",
+    metadata,
+    Column("node_id", String(64), primary_key=True),
 )
 epochs = Table(
     "epochs",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import trio
-from sqlalchemy import create_engine, delete, event, exc, insert, make_url, select, update
+from sqlalchemy import bindparam, create_engine, delete, event, exc, insert, make_url, select, update
 
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
@@ -56,12 +56,13 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredStudent:
-    """A student entered a class under a name."""
+    """A student entered a class under a name; `node_id` is where their seat is, empty without one."""
 
     subject: str
     classroom_id: str
     name: str
     joined_at_s: float
+    node_id: str = ""
 
 
 class WriteConflict(RequestError):
@@ -191,9 +192,32 @@ class Store:
     async def visits(self, since_s: float) -> list[StoredStudent]:
         """Return who entered since `since_s`."""
         table = schema.visits
-        columns = (table.c.subject, table.c.classroom_id, table.c.name, table.c.joined_at_s)
+        columns = (table.c.subject, table.c.classroom_id, table.c.name, table.c.joined_at_s, table.c.node_id)
         query = select(*columns).where(table.c.joined_at_s >= since_s)
         return await self._read(lambda c: [StoredStudent(*row) for row in c.execute(query)])
+
+    async def save_seats(self, seats: dict[str, str]) -> None:
+        """Remember on which node each student has a seat (empty: on none); called in batches."""
+        if seats:
+            table = schema.visits
+            statement = (
+                update(table).where(table.c.subject == bindparam("who")).values(node_id=bindparam("node"))
+            )
+            rows: list[dict[str, object]] = [
+                {"who": subject, "node": node_id} for subject, node_id in seats.items()
+            ]
+            await self._write([], None, rows=(statement, rows), count=False)
+
+    async def save_seen_nodes(self, node_ids: Iterable[str]) -> None:
+        """Remember the nodes of the cluster, in place of those that were remembered before."""
+        table = schema.seen_nodes
+        rows: list[dict[str, object]] = [{"node_id": node_id} for node_id in sorted(node_ids)]
+        await self._write([delete(table)], None, rows=(insert(table), rows) if rows else None, count=False)
+
+    async def seen_nodes(self) -> list[str]:
+        """Return the nodes of the cluster as they were remembered last."""
+        query = select(schema.seen_nodes.c.node_id)
+        return await self._read(lambda c: list(c.execute(query).scalars()))
 
     async def forget_visits(self, before_s: float) -> None:
         """Delete names of students who entered before `before_s`."""

@@ -66,14 +66,30 @@ class Services:
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
+    loading: trio.Lock = field(default_factory=trio.Lock)
     visits: list[StoredStudent] = field(default_factory=list)
+    seen_nodes: set[str] = field(default_factory=set)
     recent_events: list[AuditEvent] = field(default_factory=list)
     entropy: Callable[[int], bytes] = secrets.token_bytes
 
     async def reload(self) -> None:
-        """Bring the memory view up to date with the database."""
-        view = await self.store.load(self.clock.wall_s())
-        if view.revision > self.cluster.view.revision:
+        """Bring the memory view up to date with the database, whatever its revision is.
+
+        Loads run one after the other, so a lower revision is never an older read: the database itself went
+        back, because it was restored or a replica that lagged behind took over.
+        """
+        async with self.loading:
+            view = await self.store.load(self.clock.wall_s())
+            before = self.cluster.view.revision
+            if view.revision == before:
+                return
+            if view.revision < before:
+                log.warning(
+                    "database.went_back revision=%d before=%d hint=a backup was restored or a replica took "
+                    "over: changes in between are lost, check classes and accounts",
+                    view.revision,
+                    before,
+                )
             self.orders_composer.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
 

@@ -56,7 +56,10 @@ class EpochRequest(msgspec.Struct, frozen=True):
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """A relay introduces itself; `admin_url` is where the master probes `/readyz`."""
+    """A relay introduces itself; `admin_url` is where the master probes `/readyz`.
+
+    `incarnation` is a random id of the process, in every record that it sends (empty: an older relay).
+    """
 
     node_id: str
     public_url: str
@@ -67,6 +70,7 @@ class Registration(msgspec.Struct, frozen=True):
     version: str
     started_at_s: float
     epochs: tuple[EpochOffset, ...] = ()
+    incarnation: str = ""
 
 
 class ReportedVariant(msgspec.Struct, frozen=True):
@@ -110,7 +114,9 @@ class StreamReport(msgspec.Struct, frozen=True):
 class ViewerReport(msgspec.Struct, frozen=True):
     """One viewer, sent when new and when the figures changed; -1 where the player told nothing.
 
-    `rendition` is what it watches (`v0`), empty where it only listens or has just come.
+    `rendition` is what it watches (`v0`), empty where it only listens or has just come. `has_media`:
+    media was delivered to it, not only playlists (older relays do not know and say yes). `idle_s` is
+    the time since its last request.
     """
 
     stream: str
@@ -123,6 +129,8 @@ class ViewerReport(msgspec.Struct, frozen=True):
     latency_ms: int = -1
     starved: int = 0
     rendition: str = ""
+    has_media: bool = True
+    idle_s: float = 0.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -145,6 +153,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     gone: tuple[str, ...] = ()
     full: bool = False
     fault: str = ""
+    incarnation: str = ""
 
 
 class OrdersPoll(msgspec.Struct, frozen=True):
@@ -152,6 +161,7 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 
     node_id: str
     orders_version: int
+    incarnation: str = ""
 
 
 class StreamOrder(msgspec.Struct, frozen=True):

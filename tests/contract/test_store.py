@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine, text
 
 from airclass.config import load_master
@@ -14,6 +17,7 @@ from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
+from airclass.io import migrations
 from airclass.io.migrate import migrate
 from airclass.io.store import AuditEvent, Store, StoredStudent, WriteConflict, open_store
 from relay.base.cluster_protocol import EpochOffset
@@ -22,7 +26,6 @@ from tests.harness.postgres import Postgres, postgres_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from airclass.config import MasterSettings
 
@@ -164,6 +167,37 @@ async def test_visits_are_kept_for_a_day(store: Store) -> None:
     assert await store.visits(2.0) == [StoredStudent("s2", "c1", "박", 5.0)]
     await store.forget_visits(9.0)
     assert await store.visits(0.0) == []
+
+
+async def test_each_students_node_and_the_nodes_of_the_cluster_are_kept(store: Store) -> None:
+    await store.add_visits(
+        [StoredStudent("s1", "c1", "Kim", 1.0, "n1"), StoredStudent("s2", "c1", "Lee", 1.0)]
+    )
+    await store.save_seats({"s1": "", "s2": "n2", "nobody": "n3"})
+    await store.save_seats({})
+    assert {v.subject: v.node_id for v in await store.visits(0.0)} == {"s1": "", "s2": "n2"}
+    assert await store.seen_nodes() == []
+    await store.save_seen_nodes(["n2", "n1"])
+    await store.save_seen_nodes(["n3", "n1"])
+    assert sorted(await store.seen_nodes()) == ["n1", "n3"]
+    await store.save_seen_nodes([])
+    assert await store.seen_nodes() == []
+
+
+async def test_students_of_the_first_schema_have_no_node(settings: MasterSettings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(settings.database)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO visits VALUES ('s1', 'c1', '김', 5.0)"))
+    engine.dispose()
+    store = await open_store(settings)
+    assert await store.visits(0.0) == [StoredStudent("s1", "c1", "김", 5.0)]
+    assert await store.seen_nodes() == []
+    await store.close()
 
 
 async def test_the_first_offset_of_an_epoch_stays_and_the_oldest_epochs_go(store: Store) -> None:

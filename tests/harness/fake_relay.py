@@ -58,6 +58,8 @@ class FakeRelay:
     reason: str = ""
     draining: bool = False
     started_at_s: float = 1.0
+    incarnation: str = ""
+    has_media: bool = True
     mute: bool = False
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class FakeRelay:
             "test",
             self.started_at_s,
             self.epochs,
+            incarnation=self.incarnation,
         )
         self.orders = await self.call("register", record, Orders)
         return self.orders
@@ -118,6 +121,7 @@ class FakeRelay:
             viewers=tuple(fresh),
             gone=gone,
             full=full,
+            incarnation=self.incarnation,
         )
 
     async def beat(self, *, full: bool | None = None) -> Orders:
@@ -136,7 +140,7 @@ class FakeRelay:
 
     async def watch(self) -> Orders:
         """Wait for new orders and carry them out."""
-        record = OrdersPoll(self.node_id, self.orders.version)
+        record = OrdersPoll(self.node_id, self.orders.version, self.incarnation)
         self._obey(await self.call("watch", record, Orders))
         return self.orders
 
@@ -152,7 +156,17 @@ class FakeRelay:
         claims = verify_viewer(token, keys, wall_s=time.time())
         if claims.token_id in self.orders.revoked or claims.subject in self.orders.revoked:
             return False
-        report = ViewerReport(stream, claims.subject, claims.token_id, time.time(), 0, 1500, 9000, 1400)
+        report = ViewerReport(
+            stream,
+            claims.subject,
+            claims.token_id,
+            time.time(),
+            0,
+            1500,
+            9000,
+            1400,
+            has_media=self.has_media,
+        )
         self.viewers[claims.token_id] = report
         return True
 

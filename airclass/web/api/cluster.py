@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from airclass.domain.epochs import MAX_KEY_CHARS, MAX_NUMBER
-from airclass.domain.health import NodeStatus
+from airclass.domain.health import SILENT_S, NodeStatus
 from airclass.domain.rate_limits import RateLimit
 from airclass.io.backup_record import read_record
 from airclass.web.api import presenters
@@ -28,7 +28,7 @@ from relay.base.cluster_protocol import (
     OrdersPoll,
     Registration,
 )
-from relay.base.errors import ClusterError
+from relay.base.errors import ClusterError, RequestError
 
 if TYPE_CHECKING:
     from airclass.domain.nodes import Node
@@ -53,7 +53,11 @@ async def register(call: RequestContext) -> ApiResponse:
     _same(node_id, record.node_id)
     services = call.services
     before = services.cluster.nodes.all.get(record.node_id)
-    node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
+    try:
+        node = services.cluster.nodes.register(record, call.address, services.clock.now_s())
+    except RequestError as exc:
+        _log_refusal(call, exc.reason)
+        raise
     if before is not None and before.started_at_s != node.started_at_s:
         services.cluster.epochs.lost(before.streams.values())
     log.info("node.registered node=%s url=%s version=%s", node.id, node.public_url, node.version)
@@ -71,7 +75,7 @@ async def heartbeat(call: RequestContext) -> ApiResponse:
     node_id, beat = _signed(call, Heartbeat)
     _same(node_id, beat.node_id)
     services = call.services
-    node = services.cluster.nodes.beat(beat, services.clock.now_s())
+    node = services.cluster.nodes.beat(beat, services.clock.now_s())  # 409 for a second process of the id
     if node is not None:
         services.cluster.heard(node)
         if node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE):
@@ -85,6 +89,9 @@ async def watch(call: RequestContext) -> ApiResponse:
     node_id, record = _signed(call, OrdersPoll)
     _same(node_id, record.node_id)
     services = call.services
+    known = services.cluster.nodes.known(node_id, record.incarnation, services.clock.now_s())
+    if known is None:
+        return _orders(services, None)
     with services.notifier.listen("orders", "stop") as waker, trio.move_on_after(WATCH_S):
         while (
             services.cluster.version == record.orders_version
@@ -141,11 +148,12 @@ async def undrain(call: RequestContext) -> ApiResponse:
 
 
 async def remove(call: RequestContext) -> ApiResponse:
-    """Forget a relay that is gone; one at work must be drained and stopped first."""
-    node = _node(call)
-    if node.health.status is NodeStatus.ACTIVE:
-        raise ApiProblem(409, f"{node.id} is at work: drain it, stop it, then remove it.", "node-at-work")
-    services = call.services
+    """Forget a relay that is gone; one that sends heartbeats must be drained and stopped first."""
+    node, services = _node(call), call.services
+    if node.health.silent_s(services.clock.now_s()) < SILENT_S:
+        raise ApiProblem(
+            409, f"{node.id} sends heartbeats: drain it, stop it, then remove it.", "node-at-work"
+        )
     await services.store.set_drained(
         node.id, drained=False, event=services.event(call.who, "node.remove", node.id)
     )
@@ -196,14 +204,18 @@ def _signed(call: RequestContext, record: type[R]) -> tuple[str, R]:
         )
     except ClusterError as exc:
         services.metrics.error("bad-signature")
-        kind = _NUMBER.sub("", exc.reason)  # a wrong clock is one thing, however wrong it is each second
-        if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
-            log.warning("cluster.refused address=%s reason=%s", call.address, exc.reason)
+        _log_refusal(call, exc.reason)
         raise ApiProblem(401, exc.reason, "bad-signature") from None
     try:
         return node_id, msgspec.json.decode(call.raw, type=record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ApiProblem(400, f"The record cannot be read: {exc}") from None
+
+
+def _log_refusal(call: RequestContext, reason: str) -> None:
+    services, kind = call.services, _NUMBER.sub("", reason)  # one kind, whatever the figures in it
+    if not services.buckets.take(("refused", call.address, kind), REFUSALS, services.clock.now_s()):
+        log.warning("cluster.refused address=%s reason=%s", call.address, reason)
 
 
 def _same(signer: str, named: str) -> None:

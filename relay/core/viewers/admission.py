@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PUBLIC_LIFETIME_S = 10 * 365 * 86_400.0
+# On a full relay a viewer who has got no media after this time gives way to a new one.
+WITHOUT_MEDIA_S = 5.0
 
 
 class Admission:
@@ -69,7 +71,7 @@ class Admission:
             if refusal is not None:
                 raise refusal
             if not self.registry.knows(claims.token_id):
-                self._room()  # a renewed token takes no second seat
+                self._room(now_s)  # a renewed token takes no second seat
             self.registry.enter(viewer)
         self.check(viewer, stream, address, now_s)
         return viewer
@@ -100,7 +102,7 @@ class Admission:
                 wall_s=wall_s,
                 network=network,
             )
-            self._room()
+            self._room(now_s)
             self.registry.enter(viewer)
         return viewer
 
@@ -118,10 +120,10 @@ class Admission:
             if len(viewer.addresses) < MAX_ADDRESSES_NOTED:
                 viewer.addresses.add(address)
 
-    def _room(self) -> None:
+    def _room(self, now_s: float) -> None:
         if self.draining:
             raise RequestError(503, "this relay is being taken out of service: ask for another one")
-        if len(self.registry) >= self._max_viewers:
+        if len(self.registry) >= self._max_viewers and not self.registry.make_room(now_s - WITHOUT_MEDIA_S):
             raise RequestError(503, "this relay is full: try again, or ask for another one")
         if self._max_egress_bps and self.egress_bps >= self._max_egress_bps:
             raise RequestError(503, "this relay's line is full: try again, or ask for another one")

@@ -96,7 +96,7 @@ class ClusterAgent:
         """
         gone = self._edge.registry.gone(full=full)
         reports = []
-        for number, report in enumerate(self._edge.registry.reports(full=full), 1):
+        for number, report in enumerate(self._edge.registry.reports(trio.current_time(), full=full), 1):
             if report is not None:
                 reports.append(report)
             if number % REPORTS_A_TURN == 0:

@@ -57,11 +57,13 @@ MAX_HEARTBEAT_INTERVAL_S = 30.0
 MIN_WATCH_S = 1.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_CALLS = 16
+MAX_DETAIL_CHARS = 300
 CLOSE_S = 1.0
 # Below the master's 5 s, so that a connection is never used while it is being closed.
 KEEP_ALIVE_S = 4.0
 
 R = TypeVar("R", Orders, EpochOffset)
+S = TypeVar("S", Registration, Heartbeat)
 
 
 class Agent(Protocol):
@@ -99,6 +101,7 @@ class MasterClient:
         self._base_path = urlsplit(self._url).path
         self._node_id = node_id
         self._secret = secret
+        self._incarnation = secrets.token_hex(8)  # tells this process from another one with the same id
         self._wall = wall
         self._chance = chance
         self._reason = ""
@@ -128,7 +131,8 @@ class MasterClient:
             while True:
                 reason = "the master does not know this relay any more"
                 try:
-                    orders = await self._call("register", node.registration(), Orders, REGISTER_S)
+                    record = self._identified(node.registration())
+                    orders = await self._call("register", record, Orders, REGISTER_S)
                     self._version, self._full = -1, True
                     self._take(node, orders)
                     self._found()
@@ -151,7 +155,8 @@ class MasterClient:
         """Say a last time how this relay stands, so that a master knows it left in order."""
         if self.connected:
             with trio.move_on_after(GOODBYE_S), contextlib.suppress(ClusterError):
-                await self._call("heartbeat", await node.heartbeat(full=False), Orders, GOODBYE_S)
+                beat = self._identified(await node.heartbeat(full=False))
+                await self._call("heartbeat", beat, Orders, GOODBYE_S)
 
     async def epoch(self, ask: EpochRequest) -> EpochOffset:
         """Return the numbers of a new origin session; raises ClusterError after at most EPOCH_S."""
@@ -183,7 +188,8 @@ class MasterClient:
         due_s = trio.current_time()
         while True:
             full, self._full = self._full, False
-            orders = await self._call("heartbeat", await node.heartbeat(full=full), Orders, HEARTBEAT_S)
+            beat = self._identified(await node.heartbeat(full=full))
+            orders = await self._call("heartbeat", beat, Orders, HEARTBEAT_S)
             if not self._take(node, orders):
                 return
             now_s = trio.current_time()
@@ -197,7 +203,7 @@ class MasterClient:
         """Wait for new orders, again and again; returns when the master does not know us."""
         while True:
             asked_s, before = trio.current_time(), self._version
-            watch = OrdersPoll(self._node_id, before)
+            watch = OrdersPoll(self._node_id, before, self._incarnation)
             orders = await self._call("watch", watch, Orders, WATCH_S + WATCH_SPARE_S)
             if not self._take(node, orders):
                 return
@@ -221,6 +227,9 @@ class MasterClient:
                 node.obey(orders)
             self._version = orders.version
         return True
+
+    def _identified(self, record: S) -> S:
+        return msgspec.structs.replace(record, incarnation=self._incarnation)
 
     def _found(self) -> None:
         if not self.connected:
@@ -256,9 +265,9 @@ class MasterClient:
                     request.stream = _Body(body)
                     response = await self._client.send(request, stream=True)
                     async with aclosing(response):
-                        if response.status_code != 200:
-                            raise _refusal(response.status_code)
                         text = await _read(response)
+                        if response.status_code != 200:
+                            raise _refusal(response.status_code, text)
             return msgspec.json.decode(text, type=answer)
         except trio.TooSlowError:
             raise ClusterError("the master does not answer in time") from None
@@ -266,6 +275,12 @@ class MasterClient:
             raise ClusterError(f"the master cannot be reached ({type(exc).__name__})") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ClusterError("the master's answer cannot be read: are both of the same version?") from None
+
+
+class _Problem(msgspec.Struct):
+    """What is read of a refusal."""
+
+    detail: str = ""
 
 
 class _Body(httpx.AsyncByteStream):
@@ -296,13 +311,21 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(text)
 
 
-def _refusal(status: int) -> ClusterError:
+def _refusal(status: int, text: bytes) -> ClusterError:
+    """Return the master's refusal as an error, with the reason that it gives (RFC 9457)."""
+    try:
+        told = " ".join(msgspec.json.decode(text, type=_Problem).detail.split())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        told = ""
+    told = "".join(c for c in told if c.isprintable())[:MAX_DETAIL_CHARS]
     if status == 401:
         return ClusterError(
             "the master refuses this relay (401): set the same CLUSTER_SECRET and the right time on both"
         )
     if status == 503:
         return _Busy("the master is busy (503)")
+    if told:
+        return ClusterError(f"the master refuses this relay ({status}): {told}")
     return ClusterError(f"the master answered {status}: is MASTER_URL right?")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
-from airclass.domain.cluster import Cluster, Student
+from airclass.domain.cluster import Cluster, Placement, Student
 from airclass.domain.orders import OrderComposer
 from airclass.domain.snapshot import Revocation, Snapshot
 from relay.base.cluster_protocol import (
@@ -42,11 +42,18 @@ class World:
         self.classes = {"c1": MATH, "c2": ART}
         self.revocations: list[Revocation] = []
         self.see()
+        self.register(nodes, capacity)
         for n in range(nodes):
-            record = Registration(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
-            self.cluster.nodes.register(record, "10.0.0.9", 0.0)
             self.beat(n, full=True)
         self.tick(0.0)
+
+    def register(self, nodes: int, capacity: int) -> None:
+        for n in range(nodes):
+            self.register_one(n, capacity)
+
+    def register_one(self, n: int, capacity: int) -> None:
+        record = Registration(f"n{n}", f"http://10.0.0.{n + 1}", "", (), capacity, 0, "3", 1.0)
+        self.cluster.nodes.register(record, "10.0.0.9", self.now_s)
 
     def see(self, **changes: Classroom) -> None:
         self.classes.update(changes)
@@ -55,7 +62,7 @@ class World:
         view = Snapshot(self.revision, {}, dict(self.classes), pairs, tuple(self.revocations))
         self.cluster.see(view, self.now_s)
 
-    def beat(self, n: int, *viewers: ViewerReport, state: str = "waiting", **more: object) -> Node:
+    def beat(self, n: int, *viewers: ViewerReport, state: str = "live", **more: object) -> Node:
         shape = (
             ((ReportedVariant("v", "u", "X", True),), (ReportedRendition("a", "u", "Y"),))
             if state == "live"
@@ -72,9 +79,13 @@ class World:
         self.now_s += by_s
         return [str(c.after) for c in self.cluster.tick(self.now_s, 1000.0 + self.now_s)]
 
-    def join(self, subject: str, token: str = "", stream: str = "c1", *, preview: bool = False) -> str | None:
-        guest = Student(subject, stream, subject.upper(), 1000.0, 9000.0, preview)
-        return self.cluster.admit(guest, token or f"0-{subject}", None, self.now_s)
+    def place(self, subject: str, stream: str = "c1", *, preview: bool = False) -> Placement:
+        guest = Student(subject, stream, subject.upper(), 1000.0, 9000.0, preview, f"0-{subject}")
+        return self.cluster.admit(guest, None, self.now_s)
+
+    def join(self, subject: str, stream: str = "c1", *, preview: bool = False) -> str | None:
+        self.place(subject, stream, preview=preview)
+        return self.cluster.nodes.seat_book.seat_of.get(subject)
 
 
 def watching(subject: str, token: str = "", stream: str = "c1") -> ViewerReport:
@@ -150,9 +161,9 @@ def test_full_means_waiting() -> None:
     w = World(nodes=1, capacity=1)
     assert w.join("a") == "n0"
     assert w.join("b") is None
-    assert len(w.cluster.waiting) == 1
+    assert len(w.cluster.nodes.seat_book.turned_away) == 1
     w.tick(70.0)
-    assert w.cluster.waiting == {}
+    assert w.cluster.nodes.seat_book.turned_away == {}
 
 
 def test_a_student_who_never_comes_loses_the_seat() -> None:
@@ -163,6 +174,173 @@ def test_a_student_who_never_comes_loses_the_seat() -> None:
         w.beat(1)
         w.tick(2.0)
     assert w.cluster.viewers("c1") == 0
+    assert w.place("a") is Placement.PAUSED
+
+
+def test_before_a_class_begins_its_students_hold_no_seat() -> None:
+    w = World(nodes=1, capacity=4)
+    w.beat(0, state="waiting", full=True)
+    for n in range(10):
+        assert w.place(f"s{n}") is Placement.QUEUED
+    assert w.cluster.nodes.seat_book.seat_of == {}
+    assert w.cluster.viewers("c1") == 10
+    assert w.place("p1", preview=True) is Placement.QUEUED
+    w.tick(0.5)
+    assert "seat:s0" not in w.told, "nobody is called before it begins"
+    w.beat(0)
+    w.tick(0.5)
+    assert {f"seat:s{n}" for n in range(10)} <= set(w.told)
+    assert [w.place(f"s{n}") for n in range(5)] == [Placement.SEATED] * 4 + [Placement.CLUSTER_FULL]
+    assert w.cluster.viewers("c1") == 10
+    w.tick(40.0)
+    assert w.cluster.viewers("c1") == 0, "no page asked for a seat or played"
+
+
+def test_450_students_are_seated_evenly_when_their_class_begins() -> None:
+    w = World(nodes=3, capacity=150)
+    for n in range(3):
+        w.beat(n, state="waiting", full=True)
+    for n in range(450):
+        assert w.place(f"s{n}") is Placement.QUEUED
+    w.beat(0)
+    called = []
+    while len(called) < 450:
+        w.told.clear()
+        w.tick(0.5)
+        fresh = [topic.removeprefix("seat:") for topic in w.told if topic.startswith("seat:")]
+        assert 0 < len(fresh) <= module.CALLED_PER_TICK
+        called += fresh
+        assert {w.place(s) for s in fresh} == {Placement.SEATED}
+    assert [n.seats.occupied for n in w.cluster.nodes.all.values()] == [150, 150, 150]
+
+
+def test_the_queue_is_for_those_who_are_still_there() -> None:
+    w = World()
+    w.beat(0, state="waiting")
+    w.beat(1, state="waiting")
+    w.place("a")
+    w.place("b")
+    for _ in range(16):
+        w.tick(2.0)
+        w.place("a")
+    assert w.cluster.viewers("c1") == 1
+    assert list(w.cluster.ledger("c1").queue) == ["a"]
+    w.revocations.append(Revocation("subject", "a", 9000.0))
+    w.see()
+    assert len(w.cluster.ledger("c1").queue) == 0
+
+
+def test_a_full_queue_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airclass.domain.waiting_queue.MAX_WAITING", 1)
+    w = World()
+    assert w.place("x", "c2") is Placement.QUEUED
+    assert w.place("y", "c2") is Placement.CLASS_FULL
+
+
+def test_a_class_has_its_own_seats_and_its_queue_takes_none() -> None:
+    w = World(nodes=1, capacity=10)
+    art = StreamReport("c2", "live", 0, 1.0)
+    assert [w.place(s, "c2") for s in "ab"] == [Placement.QUEUED] * 2
+    w.beat(0, streams=(art,), full=True)
+    assert [w.place(s, "c2") for s in "ab"] == [Placement.SEATED, Placement.CLASS_FULL]
+    assert w.place("p1", "c2", preview=True) is Placement.SEATED
+    w.told.clear()
+    w.tick(4.9)
+    assert "seat:b" not in w.told, "there is no seat to take"
+    w.tick(0.2)
+    assert w.place("b", "c2") is Placement.SEATED, "the seat that was not used was short"
+
+
+def test_who_stops_playing_when_the_teacher_leaves_waits_again() -> None:
+    w = World()
+    w.join("a")
+    w.beat(0, watching("a"), full=True)
+    w.beat(0, watching("a"), state="waiting")
+    w.beat(1, state="waiting")
+    assert w.place("a") is Placement.SEATED
+    w.beat(0, state="waiting", gone=("0-a",))
+    assert w.cluster.viewers("c1") == 0
+    assert w.place("a") is Placement.QUEUED
+    w.beat(1, msgspec.structs.replace(watching("a"), has_media=False), state="waiting")
+    w.beat(1, state="waiting", gone=("0-a",))
+    assert "a" in w.cluster.ledger("c1").queue, "a stray request of their player ends no place"
+
+
+def test_playlists_alone_make_nobody_a_student_of_the_class() -> None:
+    w = World()
+    only_asks = msgspec.structs.replace(watching("a"), has_media=False)
+    w.beat(0, only_asks, full=True)
+    assert w.cluster.viewers("c1") == 0
+    w.beat(0, watching("a"))
+    assert w.cluster.viewers("c1") == 1
+
+
+def test_one_name_of_a_list_has_one_seat() -> None:
+    w = World()
+    w.see(c1=replace(MATH, roster=frozenset({"a"})))
+    assert w.cluster.roster_student(w.classes["c1"], "a") is None
+    w.join("a")
+    found = w.cluster.roster_student(w.classes["c1"], "a")
+    assert found is not None
+    assert found.subject == "a"
+    assert w.cluster.roster_student(MATH, "a") is None, "without a list a name means nothing"
+
+
+def test_after_a_restart_seats_count_before_their_nodes_are_back() -> None:
+    """Of 450 joins 222 were answered; then the master was killed. No node is promised more than it has."""
+    w = World(nodes=0)
+    lost = [(Student(f"s{n}", "c1", "", 900.0, 9000.0, earlier=True), f"n{n % 3}") for n in range(222)]
+    preview = (Student("p1", "c1", "", 900.0, 9000.0, preview=True, earlier=True), "n0")
+    waited = (Student("late", "c1", "", 900.0, 9000.0, earlier=True), "")
+    w.cluster.recall([*lost, preview, waited], ["n0", "n1", "n2"])
+    assert w.cluster.viewers("c1") == 222
+    assert w.cluster.is_settling(0.0)
+    assert w.cluster.known_nodes(0.0) == {"n0", "n1", "n2"}
+    w.register(3, 150)
+    for n in range(3):
+        assert w.cluster.is_settling(1.0)
+        assert w.cluster.is_unaccounted(f"s{n}", 1.0)
+        w.beat(n, full=True)
+    assert not w.cluster.is_settling(1.0)
+    assert not w.cluster.is_unaccounted("s0", 1.0)
+    w.tick(1.0)
+    placed = [w.place(f"x{n}") for n in range(450 - 223)]
+    assert placed == [Placement.SEATED] * (450 - 223)
+    assert [n.seats.occupied for n in w.cluster.nodes.all.values()] == [150, 150, 150]
+    assert w.place("one more") is Placement.CLUSTER_FULL
+
+
+def test_after_a_restart_a_node_that_stays_away_holds_joins_up_for_five_seconds() -> None:
+    w = World(nodes=1)
+    w.cluster.recall([], ["n0", "n9"])
+    assert w.cluster.is_settling(module.JOINS_WAIT_S - 0.1)
+    assert not w.cluster.is_settling(module.JOINS_WAIT_S)
+    assert w.cluster.known_nodes(module.SETTLE_S) == {"n0"}
+
+
+def test_a_pause_of_the_master_moves_nobody() -> None:
+    """The master stands still for 20 s, then its three nodes register again one by one."""
+    w = World(nodes=3, capacity=20)
+    for n in range(30):
+        w.join(f"s{n}")
+    seats = dict(w.cluster.nodes.seat_book.seat_of)
+    here = [[s for s, node in seats.items() if node == f"n{n}"] for n in range(3)]
+    for n in range(3):
+        w.beat(n, *[watching(s) for s in here[n]], full=True)
+    w.now_s = 20.5
+    assert w.cluster.nodes.excuse_stall(20.0, w.now_s)
+    w.tick(0.0)
+    for n in (1, 0, 2):
+        w.tick(1.0)
+        w.register_one(n, 20)
+        assert w.cluster.nodes.seat_book.seat_of == seats
+        for s in seats:
+            assert w.place(s) is Placement.SEATED
+            assert w.cluster.nodes.seat_book.pathways(s)[0] == seats[s]
+        w.beat(n, *[watching(s) for s in here[n]], full=True)
+        w.tick(0.0)
+    assert w.cluster.nodes.seat_book.seat_of == seats
+    assert [n.students for n in w.cluster.nodes.all.values()] == [10, 10, 10]
 
 
 def test_reports_confirm_and_free_seats() -> None:
@@ -186,17 +364,19 @@ def test_a_viewer_from_before_a_restart_is_taken_in() -> None:
 
 def test_whoever_played_before_a_restart_is_left_alone_until_the_relays_have_reported() -> None:
     w = World()
-    lost = Student("old", "c1", "OLD", 900.0, 9000.0)
-    w.cluster.guests["old"] = lost
-    assert w.cluster.is_unaccounted("old", 1001.0)
-    assert w.cluster.is_unaccounted("nameless", 1001.0), "a name that was not written down in time"
-    assert not w.cluster.is_unaccounted("old", 1000.0 + module.SETTLE_S), "all relays have spoken"
+    lost = Student("old", "c1", "OLD", 900.0, 9000.0, earlier=True)
+    w.cluster.recall([(lost, "")], [])
+    assert w.cluster.is_unaccounted("old", 1.0)
+    assert w.cluster.is_unaccounted("nameless", 1.0), "a name that was not written down in time"
+    assert not w.cluster.is_unaccounted("old", module.SETTLE_S), (
+        "all relays have spoken, whatever the clock says"
+    )
     w.join("new")
-    w.cluster.nodes.seating.release("new")
-    assert not w.cluster.is_unaccounted("new", 1001.0), "it came to this master, and left"
+    w.cluster.nodes.seat_book.release("new")
+    assert not w.cluster.is_unaccounted("new", 1.0), "it came to this master, and left"
     w.beat(1, watching("old"), full=True)
-    assert not w.cluster.is_unaccounted("old", 1001.0)
-    assert w.cluster.nodes.seating.pathways("old")[0] == "n1"
+    assert not w.cluster.is_unaccounted("old", 1.0)
+    assert w.cluster.nodes.seat_book.pathways("old")[0] == "n1"
 
 
 def test_viewers_of_unknown_classes_do_not_count() -> None:
@@ -209,20 +389,22 @@ def test_a_fallen_node_sends_its_students_to_the_others() -> None:
     w = World(capacity=5)
     for s in "abcd":
         w.join(s)
-    w.beat(0, *[watching(s) for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n0"], full=True)
-    w.beat(1, *[watching(s) for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n1"], full=True)
-    on_first = [s for s, n in w.cluster.nodes.seating.seat_of.items() if n == "n0"]
+    w.beat(0, *[watching(s) for s, n in w.cluster.nodes.seat_book.seat_of.items() if n == "n0"], full=True)
+    w.beat(1, *[watching(s) for s, n in w.cluster.nodes.seat_book.seat_of.items() if n == "n1"], full=True)
+    on_first = [s for s, n in w.cluster.nodes.seat_book.seat_of.items() if n == "n0"]
     w.told.clear()
     w.now_s = 4.0
     w.beat(1)
     assert w.tick(2.5) == ["unhealthy"]
-    assert set(w.cluster.nodes.seating.seat_of.values()) == {"n1"}
+    assert set(w.cluster.nodes.seat_book.seat_of.values()) == {"n1"}
     assert {f"seat:{s}" for s in on_first} <= set(w.told)
     assert w.cluster.viewers("c1") == 4
 
 
 def test_state_of_a_stream_is_the_best_that_working_nodes_see() -> None:
     w = World()
+    w.beat(0, state="waiting")
+    w.beat(1, state="waiting")
     assert w.cluster.state(MATH) is StreamState.WAITING
     w.beat(0, state="reconnecting")
     assert w.cluster.state(MATH) is StreamState.RECONNECTING
@@ -370,6 +552,13 @@ def test_history_grows_and_old_guests_go() -> None:
     assert w.cluster.ledger("c1").tokens == {}
 
 
+def test_a_student_whose_token_is_not_known_keeps_their_seat() -> None:
+    w = World()
+    nameless = Student("a", "c1", "", 1000.0, 9000.0)
+    assert w.cluster.admit(nameless, None, 0.0) is Placement.SEATED
+    assert w.cluster.ledger("c1").tokens == {}
+
+
 def test_the_number_of_guests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_GUESTS", 1)
     w = World()
@@ -442,4 +631,4 @@ def test_whoever_plays_elsewhere_has_not_left_the_class() -> None:
     w.beat(1, watching("a", token="0-a2"), full=True)  # the player jumped with a renewed token
     w.beat(0, full=True)
     assert w.cluster.viewers("c1") == 1
-    assert w.cluster.nodes.seating.seat_of == {"a": "n1"}
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n1"}

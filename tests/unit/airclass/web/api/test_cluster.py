@@ -8,18 +8,17 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from trio_websocket import open_websocket_url
 
 from airclass.io.store import StoredStudent
-from relay.base.cluster_protocol import EpochOffset, EpochRequest
+from relay.base.cluster_protocol import EpochOffset, EpochRequest, OrdersPoll
 from relay.base.signing import unseal
 from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from tests.harness.fake_relay import FakeRelay
     from tests.harness.master_in_process import InProcessMaster
@@ -374,6 +373,7 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         kept = await control.node("slave-1")
+        await control.begin(made)
         joined = (await control.join(made["code"])).json()
         kept.take(joined["token"], made["id"])
         await kept.beat()
@@ -388,7 +388,8 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
         renew = ("POST", "/api/renew", None, {"Authorization": f"Bearer {joined['token']}"})
         assert (await control.call(*renew)).status_code == 503
         await control.call("GET", playlist)
-        assert control.services.cluster.nodes.seating.seat_of == {}, "loading a playlist takes no seat yet"
+        seats = control.services.cluster.nodes.seat_book.seat_of
+        assert list(seats.values()) == ["slave-1"], "loading a playlist takes no other seat"
         assert (await control.call("GET", steering)).status_code == 503
         url = f"{control.url.replace('http', 'ws')}/ws/student?token={joined['token']}"
         async with open_websocket_url(url) as ws:
@@ -507,11 +508,79 @@ async def test_operators_are_told_of_the_last_backup(tmp_path: Path) -> None:
         assert answer.json() == {"at": "2025-11-28T01:00:00Z", "size_bytes": 1_400_000}
 
 
-async def test_a_relay_at_work_cannot_be_forgotten(tmp_path: Path) -> None:
+async def test_a_relay_that_sends_heartbeats_cannot_be_forgotten(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         relay = await control.node()
-        answer = await control.call("DELETE", f"/cluster/nodes/{relay.node_id}", None, control.admin)
+        await control.node("slave-2")
+        path = f"/cluster/nodes/{relay.node_id}"
+        answer = await control.call("DELETE", path, None, control.admin)
         assert (answer.status_code, answer.json()["type"]) == (409, "urn:airclass:problem:node-at-work")
+        drained = await control.call("POST", f"/cluster/drain/{relay.node_id}", None, control.admin)
+        assert drained.status_code == 204
+        assert (await control.call("DELETE", path, None, control.admin)).status_code == 409
+        assert relay.node_id in control.services.cluster.view.drained
+
+
+async def test_a_second_process_with_the_same_id_is_refused_with_a_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        first = await control.node(incarnation="one")
+        twin = control.relay(
+            first.node_id, public_url="http://127.0.0.1:9", incarnation="two", started_at_s=9.0
+        )
+        other = control.relay("slave-2", public_url=first.public_url, incarnation="three")
+        for relay, word in ((twin, "its own NODE_ID"), (other, "the address of slave-1")):
+            with pytest.raises(AssertionError, match=word):
+                await relay.register()
+        for verb, record in (("heartbeat", twin.heartbeat()), ("watch", OrdersPoll("slave-1", 0, "two"))):
+            assert (await twin.send(verb, record)).status_code == 409
+        assert (await nodes(control))["slave-1"]["url"] == first.public_url
+        refused = [r.getMessage() for r in caplog.records if "cluster.refused" in r.getMessage()]
+        assert len(refused) == 2
+
+
+async def test_a_database_that_went_back_is_read_again_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failover to a replica that lagged behind, or a restored dump: the counter of writes falls."""
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        await control.begin(made)
+        database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
+        database.execute("UPDATE revision SET value = value - 1")
+        database.commit()
+        database.close()
+        await control.until(lambda: "database.went_back" in caplog.text, "the log says so")
+        answer = await control.call("POST", f"/api/classrooms/{made['id']}/close", None, control.admin)
+        assert answer.status_code == 200
+        assert (await control.join(made["code"])).status_code == 409
+        assert (await control.join((await control.classroom())["code"])).status_code == 200
+
+
+async def test_joins_wait_after_a_restart_until_the_relays_are_back(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        for n in range(2):
+            await control.node(f"slave-{n}")
+        await control.begin(made)
+        for n in range(10):
+            assert (await control.join(made["code"], f"n{n}")).status_code == 200
+        await control.until(lambda: not control.services.visits)
+        await control.until(lambda: len(control.services.seen_nodes) == 2)
+    async with running_master(tmp_path) as control:
+        await control.node("slave-0", capacity=10)
+        early = await control.join(made["code"])
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        await control.node("slave-1", capacity=10)
+        await control.begin(made)
+        for n in range(10):
+            assert (await control.join(made["code"], f"m{n}")).status_code == 200
+        seats = control.services.cluster.nodes.seat_book
+        assert [n.occupied for n in seats.nodes.values()] == [10, 10]
+        assert control.services.cluster.viewers(made["id"]) == 20
+        assert (await control.join(made["code"])).status_code == 503, "as many as there are seats"
 
 
 async def test_with_eddsa_relays_get_public_keys_alone(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.base.tokens import LEEWAY_S, mint_viewer
-from relay.core.viewers.admission import Admission, network_of
-from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Viewer, ViewerRegistry
+from relay.core.viewers.admission import WITHOUT_MEDIA_S, Admission, network_of
+from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, PLAYING_BYTES, Viewer, ViewerRegistry
 
 KEY = b"k" * 32
 OTHER = b"o" * 32
@@ -143,6 +143,17 @@ def test_a_full_relay_takes_nobody_new() -> None:
     admit(admission, token())
     assert refused(admission, token("t2")) == 503
     admit(admission, token())
+
+
+def test_on_a_full_relay_a_viewer_without_media_gives_way_to_a_new_one() -> None:
+    admission = door(max_viewers=2)
+    plays = admit(admission, token("t1"))
+    admission.registry.delivered(plays, PLAYING_BYTES)
+    admit(admission, token("t2"), now_s=101.0)
+    assert refused(admission, token("t3"), now_s=101.0 + WITHOUT_MEDIA_S) == 503
+    admit(admission, token("t3"), now_s=101.1 + WITHOUT_MEDIA_S)
+    assert admission.registry.gone(full=False) == ("t2",)
+    assert plays in list(admission.registry)
 
 
 def test_a_full_line_takes_nobody_new() -> None:

@@ -192,6 +192,29 @@ async def test_answers_that_cannot_be_used(
     assert word in caplog.text
 
 
+async def test_a_refusal_is_logged_with_the_masters_reason(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    detail = "Another process sends heartbeats as n1:\n give each node its own NODE_ID."
+    async with cluster(fault=httpx.Response(409, json={"type": "x", "detail": detail})) as (_, relay, _node):
+        await trio.sleep(20)
+        assert not relay.connected
+    assert lines(caplog) == ["master.lost"]
+    assert "(409): Another process sends heartbeats as n1: give each node its own NODE_ID." in caplog.text
+
+
+async def test_every_record_names_the_process(autojump_clock: MockClock) -> None:
+    async with cluster() as (master, _, _node):
+        await trio.sleep(5)
+        records = [r for verb in ("register", "heartbeat", "watch") for r in master.seen(verb)]
+    async with cluster() as (other, _, _node):
+        await trio.sleep(1)
+        (second,) = {r.incarnation for r in other.seen("register")}
+    (first,) = {r.incarnation for r in records}
+    assert len(first) == len(second) == 16
+    assert first != second
+
+
 async def test_different_secrets(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
     async with cluster(secret=b"other" * 8) as (_, relay, _node):
         await trio.sleep(20)
