@@ -1,0 +1,50 @@
+"""Rules of the real code that can be switched off, to show that the simulation notices."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airclass.domain.cluster import Cluster
+from airclass.domain.epochs import Epochs, StreamNumbers
+from airclass.domain.routing import SeatBook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _no_maximum(self: Epochs, *_arguments: Any) -> None:
+    """Note nothing of what relays have shown."""
+
+
+def _only_asked(self: StreamNumbers, next_msn: int, next_discontinuity_seq: int) -> StreamNumbers:
+    return StreamNumbers(next_msn, next_discontinuity_seq)
+
+
+def _no_push(self: Cluster) -> None:
+    self.version += 1
+
+
+def _no_seat(self: SeatBook, *_arguments: Any, **_named: Any) -> None:
+    """Leave the reservation as it is."""
+
+
+# Each switch: where the rule is, its name, what replaces it.
+SWITCHES: dict[str, list[tuple[Any, str, Any]]] = {
+    "epoch maximum": [(StreamNumbers, "above", _only_asked)],
+    "revocation push": [(Cluster, "_bump", _no_push)],
+    "seat confirmation": [(SeatBook, "confirm", _no_seat)],
+}
+
+
+@contextmanager
+def switched_off(name: str) -> Iterator[None]:
+    """Run without a rule."""
+    before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in SWITCHES[name]]
+    for owner, attribute, replacement in SWITCHES[name]:
+        setattr(owner, attribute, replacement)
+    try:
+        yield
+    finally:
+        for owner, attribute, original in before:
+            setattr(owner, attribute, original)
