@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from relay.base.cluster_protocol import EpochRequest
 from relay.core.backoff import Backoff
 from tests.simulation import adapters
 from tests.simulation.adapters import Clock, MasterCore, Refused, RelayCore
@@ -14,7 +15,7 @@ from tests.simulation.adapters import Clock, MasterCore, Refused, RelayCore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.base.cluster_protocol import EpochRequest, Orders, OrdersPoll
+    from relay.base.cluster_protocol import Orders, OrdersPoll
     from tests.simulation.disk import Disk
     from tests.simulation.world import World
 
@@ -439,7 +440,7 @@ class Relay(Actor):
             return
         self.world.emit("media", node=self.name, stream=name)
         found = pull.epoch(live, self.clock.wall_s())
-        if isinstance(found, adapters.Epoch):
+        if not isinstance(found, EpochRequest):
             self._list(pull, name, live, found)
             return
         pull.asking = True

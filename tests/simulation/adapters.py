@@ -29,7 +29,6 @@ from relay.base.signing import seal
 from relay.core import playlist as pl
 from relay.core.delivery.delivery import Delivery
 from relay.core.origin.epoch_tracker import EpochTracker, first_msn
-from relay.core.stream.timeline import Epoch
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.cluster import agent as agent_module
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from relay.base.cluster_protocol import EpochRequest, Orders
-    from relay.core.stream.timeline import Timeline
+    from relay.core.stream.timeline import Epoch, Timeline
     from tests.simulation.disk import Disk
 
 SECRET = b"simulated cluster secret, 32 bytes long"

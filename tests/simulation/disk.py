@@ -6,10 +6,10 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airclass.domain.classrooms import Classroom
 from airclass.domain.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from airclass.domain.classrooms import Classroom
     from relay.base.cluster_protocol import EpochOffset
 
 
