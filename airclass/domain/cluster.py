@@ -84,7 +84,7 @@ class Cluster:
     def __init__(self, wall_s: float, notify: Callable[[str], None], now_s: float = 0.0) -> None:
         self.view = Snapshot()
         self.nodes = Nodes(self._viewer_changed)
-        self.epochs = Epochs(self._bump)
+        self.epochs = Epochs(self._bump, first_order=int(wall_s))
         self.guests: dict[str, Student] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
         self._began_s = now_s

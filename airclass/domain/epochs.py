@@ -78,11 +78,6 @@ class _Stream:
         """The numbers above what viewers have been shown, as far as this master has seen it."""
         return self.reported.above(self.given.next_msn, self.given.next_discontinuity_seq)
 
-    @property
-    def last_order(self) -> int:
-        """The order number of the newest epoch; 0 without any."""
-        return max((e.order for e in self.epochs.values()), default=0)
-
     def newest_of(self, session: str) -> EpochOffset | None:
         """Return the newest epoch of an origin session."""
         mine = [e for e in self.epochs.values() if session_of(e.key) == session]
@@ -99,14 +94,16 @@ class _Collection:
 class Epochs:
     """The offsets given out, the numbers shown, and requests that are still being collected.
 
-    `changed` is called whenever there is an epoch that relays do not know yet.
+    `changed` is called whenever there is an epoch that relays do not know yet. `first_order` is above all
+    order numbers of earlier masters, also if the database was lost: it is the time of the start.
     """
 
-    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None, first_order: int = 1) -> None:
         self.unsaved: dict[tuple[str, str], EpochOffset] = {}
         self._streams: dict[str, _Stream] = {}
         self._pending: dict[tuple[str, str], _Collection] = {}
         self._changed = changed
+        self._first_order = first_order
 
     # -- requests -------------------------------------------------------------------------
 
@@ -171,7 +168,7 @@ class Epochs:
             return False
         taken = {e.order for e in stream.epochs.values()}
         if offset.order <= 0 or offset.order in taken:
-            offset = msgspec.structs.replace(offset, order=stream.last_order + 1)
+            offset = msgspec.structs.replace(offset, order=self._next_order(stream))
         self._keep(offset)
         return True
 
@@ -277,11 +274,14 @@ class Epochs:
             discontinuity_seq,
             target_s or max(r.target_duration_s for r in requests.values()),
             part_s or max(r.part_target_s for r in requests.values()),
-            stream.last_order + 1,
+            self._next_order(stream),
         )
         self._keep(decided)
         stream.given = stream.given.above(offset + first_msn + 1, discontinuity_seq + 1)
         return decided
+
+    def _next_order(self, stream: _Stream) -> int:
+        return max(self._first_order, max((e.order for e in stream.epochs.values()), default=0) + 1)
 
     def _keep(self, offset: EpochOffset) -> None:
         stream = self._stream(offset.stream)

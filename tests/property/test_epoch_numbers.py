@@ -148,7 +148,8 @@ class Master:
     """The master and its database, which may be away."""
 
     def __init__(self) -> None:
-        self.epochs = Epochs()
+        self.starts = 1
+        self.epochs = Epochs(first_order=1000)
         self.has_database = True
         self.rows: dict[str, EpochOffset] = {}
         self.numbers: tuple[StreamNumbers, float] | None = None
@@ -168,7 +169,8 @@ class Master:
     def restart(self, now_s: float) -> None:
         """What was not written is forgotten; a relay that knows it brings it when it registers."""
         self.given = {key: self.given[key] for key in self.given.keys() & self.rows.keys()}
-        self.epochs = Epochs()
+        self.starts += 1
+        self.epochs = Epochs(first_order=1000 * self.starts)
         self.epochs.load(sorted(self.rows.values(), key=lambda e: e.order))
         if self.numbers is not None:
             self.epochs.load_numbers(STREAM, self.numbers[0], now_s - self.numbers[1])
@@ -285,6 +287,7 @@ class Cluster(RuleBasedStateMachine):
         self.count += 1
         self.before = max(self.shown.highest.values(), default=-1)
         self.session = Session(f"{self.count:012x}", WALL_S + self.now_s, segments=2)
+        self.now_s += 2 * SEGMENT_S
         self.poll(*order[:count])
 
     @rule()

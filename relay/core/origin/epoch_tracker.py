@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist, Segment
     from relay.core.stream.timeline import Timeline
 
+# Another relay may list the open segment already, and a newer playlist.
+MAX_BEHIND_SEGMENTS = 2
 _MUXER_PREFIX = re.compile(r"(?:^|/)([0-9a-f]{12})_[^/]*$")
 
 
@@ -34,6 +36,7 @@ class EpochTracker:
         self._next_msn = 0
         self._media: dict[int, Identity] = {}
         self._begins = True
+        self._late: tuple[str, tuple[int, int]] | None = None  # an older session, and how far it was listed
 
     def begin(self) -> None:
         """Note that the origin is asked from its index again: what it lists now is current."""
@@ -43,11 +46,19 @@ class EpochTracker:
         """Return the key of the epoch that a playlist belongs to."""
         name = self._name(playlist)
         epoch, newest = self._timeline.newest_of(name), self._timeline.newest
-        comes_back = epoch is not newest and epoch is not self._timeline.current
-        if self._begins and epoch is not None and newest is not None and comes_back:
+        is_over = epoch is not newest and epoch is not self._timeline.current
+        if epoch is not None and newest is not None and is_over and self._comes_back(name, playlist):
             return f"{name}{SUCCESSOR}{newest.discontinuity_seq}"
-        self._begins = False  # from here on, an older session is a rendition's late playlist
+        self._begins = False
         return name if epoch is None else epoch.key
+
+    def _comes_back(self, name: str, playlist: MediaPlaylist) -> bool:
+        """Tell whether a session that is over is on air again: a late playlist of it does not go on."""
+        position = next_position(playlist)
+        late, self._late = self._late, (name, position)
+        if late is not None and late[0] == name and position > late[1]:
+            self._begins = True  # until the new epoch is known
+        return self._begins
 
     def _name(self, playlist: MediaPlaylist) -> str:
         prefix = _prefix(playlist)
@@ -67,8 +78,8 @@ class EpochTracker:
         number = newest.session.removeprefix(COUNTED) if newest is not None else ""
         if newest is None or not number.isdecimal():
             return 0
-        is_behind = next_position(playlist)[0] + newest.offset < self._timeline.cluster_msn
-        return int(number) + is_behind
+        next_msn = next_position(playlist)[0] + newest.offset + MAX_BEHIND_SEGMENTS
+        return int(number) + (next_msn < self._timeline.cluster_msn)
 
     def _fell_back(self, playlist: MediaPlaylist) -> bool:
         if next_position(playlist)[0] < self._next_msn:

@@ -218,6 +218,7 @@ class Timeline:
         """
         ours = self._epochs.get(offset.key)
         if ours is not None and ours is self._current and _numbers(ours) != _numbers(offset):
+            ours.order = offset.order or ours.order
             if _numbers(offset) == self._refused.get(offset.key):
                 return True
             self._disputed = offset.key
@@ -273,8 +274,8 @@ class Timeline:
         return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()
 
 
-def _order(epoch: Epoch) -> int:
-    return epoch.order
+def _order(epoch: Epoch) -> tuple[int, int]:
+    return epoch.order, epoch.discontinuity_seq
 
 
 def _numbers(epoch: Epoch | EpochOffset) -> tuple[int, int]:

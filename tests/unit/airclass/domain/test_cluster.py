@@ -519,7 +519,7 @@ def test_orders_are_complete_and_made_once_per_version() -> None:
     assert orders.viewer_keys == ("key",)
     assert (orders.warning, orders.drain, orders.resync, orders.known) == ("unreachable", False, False, True)
     assert orders.streams[0].origins == ("http://o:1/live/c1/index.m3u8",)
-    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1, order=1),)
+    assert orders.streams[0].epochs == (EpochOffset("c1", "k", 5, 1, order=1000),)
     assert orders.streams[0].bearer == "bearer"
     assert w.orders_composer.orders(w.cluster, node).streams is orders.streams
     assert not w.orders_composer.orders(w.cluster, None).known

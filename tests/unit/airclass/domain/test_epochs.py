@@ -211,6 +211,14 @@ def test_learning_keeps_the_first_report_and_gives_each_epoch_its_order() -> Non
     assert [(e.key, e.order) for e in epochs.of("c1")] == [("k", 1), ("later", 4), ("taken", 5)]
 
 
+def test_order_numbers_go_on_above_those_of_masters_before_though_the_database_is_lost() -> None:
+    epochs = Epochs(first_order=1000)
+    assert decided(epochs, request("today")).order == 1000
+    epochs.learn(EpochOffset("c1", "yesterday", 9, 1, order=7))
+    epochs.learn(EpochOffset("c1", "alone", 60, 3))
+    assert [(e.key, e.order) for e in epochs.of("c1")] == [("yesterday", 7), ("today", 1000), ("alone", 1001)]
+
+
 def test_an_old_epoch_that_is_learned_last_is_not_the_newest() -> None:
     epochs = Epochs()
     epochs.load([EpochOffset("c1", "today", 40, 2, order=7)])

@@ -44,7 +44,7 @@ def test_open_classes_are_followed_from_every_origin() -> None:
     assert (first.bearer, first.ended, first.epochs) == (
         "bearer",
         False,
-        (EpochOffset("c1", "k", 5, 1, order=1),),
+        (EpochOffset("c1", "k", 5, 1, order=1000),),
     )
     assert (orders.viewer_keys, orders.heartbeat_interval_s, orders.known) == (("key",), 2.0, True)
 

@@ -133,6 +133,19 @@ def test_a_late_relay_takes_the_newest_epoch_by_order_for_the_one_on_air() -> No
     assert EpochTracker(timeline).key(listed) == "bbbbbbbbbbbb"
 
 
+def test_an_older_session_that_goes_on_is_on_air_and_gets_a_new_epoch() -> None:
+    timeline = Timeline("class1")
+    tracker = EpochTracker(timeline)
+    first = [playlist(2, segment(n, uri=mediamtx("aaaaaaaaaaaa", n))) for n in (7, 8)]
+    assert tracker.key(first[0]) == "aaaaaaaaaaaa"
+    adopt(timeline, "aaaaaaaaaaaa")
+    adopt(timeline, "bbbbbbbbbbbb")  # by another rendition
+    assert tracker.key(first[0]) == "aaaaaaaaaaaa", "a late playlist"
+    assert tracker.key(first[0]) == "aaaaaaaaaaaa"
+    assert tracker.key(first[1]) == "aaaaaaaaaaaa+1"
+    assert tracker.key(first[1]) == "aaaaaaaaaaaa+1", "until it has its numbers"
+
+
 def test_an_epoch_that_other_relays_began_does_not_end_the_one_on_air_here() -> None:
     """With two origins relays may follow different ones; a line that breaks is no new epoch."""
     timeline = Timeline("class1")
@@ -144,7 +157,7 @@ def test_an_epoch_that_other_relays_began_does_not_end_the_one_on_air_here() -> 
     assert tracker.key(listed) == "aaaaaaaaaaaa"
 
 
-@pytest.mark.parametrize(("shown", "wanted"), [(105, "session-3"), (106, "session-3"), (107, "session-4")])
+@pytest.mark.parametrize(("shown", "wanted"), [(106, "session-3"), (108, "session-3"), (109, "session-4")])
 def test_an_origin_that_lists_less_than_viewers_have_seen_has_begun_again(shown: int, wanted: str) -> None:
     timeline = Timeline("class1")
     timeline.learn(EpochOffset("class1", "session-3", 100, 1, order=4))
