@@ -107,6 +107,9 @@ class Cluster:
             new = view.classrooms.get(old.id)
             if new is None or (old.status is ClassStatus.OPEN and new.status is not ClassStatus.OPEN):
                 self.left[old.id] = now_s + LEFT_KEEP_S
+                # Relays forget the stream, and with it what they have listed since their last report.
+                reports = [n.streams[old.id] for n in self.nodes.all.values() if old.id in n.streams]
+                self.epochs.lost(reports)
             if new is None or new.generation != old.generation or new.status is ClassStatus.ENDED:
                 self._revoke_tokens(old.id)
             if new is None:

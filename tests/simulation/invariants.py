@@ -355,6 +355,7 @@ class Checker:
     def retired(self, at_s: float, stream: str) -> None:
         """The master acknowledged that a class is over for good."""
         self._retired[stream] = at_s
+        self.refused(at_s, stream)
 
     def could_know(self, at_s: float, node: str, what: str) -> None:
         """A relay could know of a refusal from now on: of a student, or of a class."""

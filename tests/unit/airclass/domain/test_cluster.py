@@ -11,6 +11,7 @@ import pytest
 from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.cluster import Cluster, Placement, Student
+from airclass.domain.epochs import LIVE_MARGIN
 from airclass.domain.orders import OrderComposer
 from airclass.domain.snapshot import Revocation, Snapshot
 from relay.base.cluster_protocol import (
@@ -116,6 +117,15 @@ def test_what_relays_have_shown_bounds_the_numbers_of_known_classes() -> None:
     numbers = w.cluster.epochs.numbers("c1")
     assert (numbers.next_msn, numbers.next_discontinuity_seq) == (31, 2)
     assert w.cluster.epochs.numbers("c9").next_msn == 0
+
+
+def test_a_closed_class_keeps_the_numbers_that_relays_listed_since_their_last_report() -> None:
+    w = World(nodes=1)
+    w.beat(0, streams=(StreamReport("c1", "live", 0, 1.0, next_msn=31, next_discontinuity_seq=2),))
+    w.see(c1=replace(MATH, status=ClassStatus.CLOSED))
+    w.beat(0, streams=())  # the relay has forgotten the stream
+    numbers = w.cluster.epochs.numbers("c1")
+    assert (numbers.next_msn, numbers.next_discontinuity_seq) == (31 + LIVE_MARGIN, 2)
 
 
 def test_a_teacher_who_previews_is_seen_and_not_counted() -> None:
