@@ -73,9 +73,7 @@ def _report(violations: list[tuple[int, str, str]]) -> None:
     for seed, rule, _ in violations:
         rules.setdefault(rule, []).append(seed)
     for rule, seeds in sorted(rules.items()):
-        print(
-            f"  {rule}: {len(seeds)} ({', '.join(map(str, seeds[:SHOWN]))}{' …' if len(seeds) > SHOWN else ''})"
-        )
+        print(f"  {rule}: {len(seeds)} of them, first with seeds {', '.join(map(str, seeds[:SHOWN]))}")
     for seed, _, text in violations[:SHOWN]:
         print(f"  seed {seed}: {text}")
     if violations:

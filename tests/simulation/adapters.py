@@ -300,7 +300,7 @@ agent_module.trio = SimpleNamespace(current_time=lambda: 0.0)  # type: ignore[at
 
 
 class _Signatures:
-    """Stands in for the arithmetic of signatures in `relay.base.tokens`, which takes half the time otherwise."""
+    """Stands in for the arithmetic of signatures in `relay.base.tokens`: it would take half the time."""
 
     PyJWTError = jwt.PyJWTError
     InvalidSignatureError = jwt.InvalidSignatureError

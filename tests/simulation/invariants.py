@@ -230,9 +230,11 @@ class Checker:
             if begins and highest is not None and not exempt and not self._line_disturbed(at_s):
                 if msn <= highest[0] or discontinuity <= highest[1]:
                     raise Violation(
-                        "numbers-fall", at_s, f"epoch {epoch} of {stream} begins with {msn} ({discontinuity}) on "
-                        f"{node}; viewers have seen {highest[0]} ({highest[1]})",
-                    )  # fmt: skip
+                        "numbers-fall",
+                        at_s,
+                        f"epoch {epoch} of {stream} begins with {msn} ({discontinuity}) on {node}; "
+                        f"viewers have seen {highest[0]} ({highest[1]})",
+                    )
         listing.epoch, listing.msn, listing.discontinuity = epoch, msn, discontinuity
         if highest is None or msn > highest[0]:
             self._highest[stream] = msn, max(discontinuity, highest[1] if highest else 0), epoch
@@ -279,15 +281,20 @@ class Checker:
             self._check_move(at_s, student, who.node, node)
         who.promised, who.promised_s, who.left_s = node, at_s, None
         if truth.capacity and others == "room":
-            held = sum(
-                s.left_s is None and s.promised == node and (s.node == node or (not s.node and at_s - s.promised_s < PROMISE_S))
-                for s in self.students.values()
-            )  # fmt: skip
+            held = sum(self._holds_seat(s, node, at_s) for s in self.students.values())
             if held > truth.capacity + 1 and not plays_there and truth.disturbed.quiet_for(at_s, REASON_S):
                 raise Violation(
-                    "overbooked", at_s, f"{student} is sent to {node}, where {held - 1} of {truth.capacity} seats "
-                    "are taken, while another node has room",
-                )  # fmt: skip
+                    "overbooked",
+                    at_s,
+                    f"{student} is sent to {node}, where {held - 1} of {truth.capacity} seats are taken, "
+                    "while another node has room",
+                )
+
+    @staticmethod
+    def _holds_seat(who: StudentTruth, node: str, at_s: float) -> bool:
+        if who.left_s is not None or who.promised != node:
+            return False
+        return who.node == node or (not who.node and at_s - who.promised_s < PROMISE_S)
 
     def _check_placement(self, at_s: float, student: str, node: str, truth: NodeTruth) -> None:
         stalled_s = max(0.0, at_s - self._master.began_s) if self._master.running else 0.0
@@ -411,9 +418,10 @@ class Checker:
                 if truth.disturbed.quiet_for(at_s, allowed_s) and self._master.quiet_for(at_s, allowed_s):
                     shared = any(not d.quiet_for(at_s, allowed_s) for d in self._origins.values())
                     raise Violation(
-                        "shared-fault-excludes" if shared else "healthy-is-back", at_s,
-                        f"{node} is {status} and nothing is wrong with it since {truth.disturbed.ended_s:.1f} s",
-                    )  # fmt: skip
+                        "shared-fault-excludes" if shared else "healthy-is-back",
+                        at_s,
+                        f"{node} is {status}; nothing is wrong with it since {truth.disturbed.ended_s:.1f} s",
+                    )
             over = works and room and occupied > capacity  # type: ignore[operator]
             if not over:
                 truth.over_since_s = None

@@ -6,15 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airclass.domain.cluster import Cluster
-from airclass.domain.epochs import Epochs, StreamNumbers
+from airclass.domain.epochs import StreamNumbers
 from airclass.domain.routing import SeatBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def _no_maximum(self: Epochs, *_arguments: Any) -> None:
-    """Note nothing of what relays have shown."""
 
 
 def _only_asked(self: StreamNumbers, next_msn: int, next_discontinuity_seq: int) -> StreamNumbers:
@@ -31,6 +27,7 @@ def _no_seat(self: SeatBook, *_arguments: Any, **_named: Any) -> None:
 
 # Each switch: where the rule is, its name, what replaces it.
 SWITCHES: dict[str, list[tuple[Any, str, Any]]] = {
+    "nothing": [],
     "epoch maximum": [(StreamNumbers, "above", _only_asked)],
     "revocation push": [(Cluster, "_bump", _no_push)],
     "seat confirmation": [(SeatBook, "confirm", _no_seat)],
