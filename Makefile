@@ -18,10 +18,9 @@ SOAK_S ?= 1800
 SEEDS ?= 2000
 ORIGIN := tests/origin
 FIREFOX := tests/browsers/test_firefox.py
-# results of the test runners, for the report; with GO_ON=1 a failing runner does not end the others
+# results of the test runners, for the report
 LEFT := $(CURDIR)/build/report
 BY_HAND := $(CURDIR)/build/by-hand
-GO_ON ?=
 DOCS ?=
 PAGE_SOURCES := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path 'frontend/tests/*')
 
@@ -56,13 +55,13 @@ screenshots: setup pages ## every page in every state into build/screenshots (10
 	python -m tests.e2e.screenshots $(if $(DOCS),--docs)
 
 # --------------------------------------------------------------------------------------- check
-test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and nginx if they are missing)
+test: setup pages ## all tests that CI runs, about 30 minutes on two cores (installs what is missing; a failing runner does not end the others)
 	@deploy/setup/need.sh node go chromium ffmpeg nginx prometheus systemd-analyze pg_dump initdb openssl ip iptables nft \
 	    firefox-esr
 	rm -rf $(LEFT)
 	mkdir -p $(LEFT)
 	failed=0
-	step() { "$$@" || { [ -n "$(GO_ON)" ] && failed=1; }; }
+	step() { "$$@" || { echo "== failed: $$*"; failed=1; }; }
 	step npm --prefix frontend test -- --reporter=default --reporter=junit --outputFile.junit=$(LEFT)/pages.xml
 	step deploy/setup/go-test.sh $(ORIGIN) $(LEFT)/origin.json build/origin
 	step pytest --junitxml=$(LEFT)/unit.xml -n 2 tests/unit tests/property tests/policy
@@ -74,7 +73,7 @@ test: setup pages ## all tests that CI runs (installs Go, Chromium, FFmpeg and n
 	exit $$failed
 
 report: ## run all tests, also after a failure, and write docs/TEST_REPORT_KR.md of them and of the last test-compose and test-install
-	@$(MAKE) test GO_ON=1 || echo "some tests failed: the report says which"
+	@$(MAKE) test || echo "some tests failed: the report says which"
 	python -m tests.report
 
 test-browsers: setup pages ## join and play in Firefox and in WebKitGTK (Safari's engine), by hand

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse an ingest that cannot be run, rather than skip it."""
+    """Refuse an ingest that cannot be run, rather than skip it; take SIGINT even if it came ignored.
+
+    A shell starts background jobs with SIGINT ignored, and children inherit that: Ctrl-C would reach none of
+    the programs that tests interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     kinds = _kinds(config)
     if unknown := set(kinds) - set(ingests.KINDS):
         raise pytest.UsageError(f"--ingest {', '.join(unknown)}: choose of {', '.join(ingests.KINDS)}")

@@ -199,7 +199,7 @@ def test_healthcheck_says_whether_it_is_ready(tmp_path: Path) -> None:
     assert Office(tmp_path, MODE="slave", RELAY_ADMIN_BIND="127.0.0.1:9").run("healthcheck").returncode == 1
 
 
-async def test_a_running_master_sees_the_commands_work_within_a_second(tmp_path: Path) -> None:
+async def test_a_running_master_sees_what_the_commands_changed(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         office = Office(tmp_path)
 
@@ -207,9 +207,7 @@ async def test_a_running_master_sees_the_commands_work_within_a_second(tmp_path:
             return await trio.to_thread.run_sync(office.out, *args)
 
         made = json.loads(await out("classroom", "add", "Math", "--json"))
-        began_s = trio.current_time()
         await control.until(lambda: made["id"] in control.services.cluster.view.classrooms)
-        assert trio.current_time() - began_s < 1.0
         await out("user", "add", "Lee", "--no-password")
         link = await out("token", "link", "--user", "Lee", "--next", "/teach", "--master", control.url)
         token = link.partition("#link=")[2].partition("&")[0]

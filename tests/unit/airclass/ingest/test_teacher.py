@@ -87,7 +87,7 @@ def test_it_tries_again_until_its_time_is_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     done = subprocess.run(
-        [*TEACHER, "--to", f"rtmp://127.0.0.1:{port}/live/topsecret", "--duration", "1"],
+        [*TEACHER, "--to", f"rtmp://127.0.0.1:{port}/live/topsecret", "--duration", "4"],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,

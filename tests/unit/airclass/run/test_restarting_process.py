@@ -69,7 +69,7 @@ async def test_a_crashed_one_is_started_again(tmp_path: Path, caplog: pytest.Log
     starts = Starts()
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            script = READY + "echo 'my last words'; exec sleep 60"
+            script = "echo 'my last words'; " + READY + "exec sleep 60"
             await nursery.start(keep, job(tmp_path, script), starts)
             os.kill(starts.pids[0], signal.SIGKILL)
             await starts.until(2)
