@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.simulation import history
 from tests.simulation.programs import generate, read
 from tests.simulation.shrink import shrink
-from tests.simulation.world import Outcome, run
+from tests.simulation.world import RunOutcome, run
 
 PROCESSES = 2
 BATCH = 50
@@ -80,7 +80,7 @@ def _report(violations: list[tuple[int, str, str]]) -> None:
         print(f"Look at one: python -m tests.simulation replay {violations[0][0]} --shrink")
 
 
-def show(outcome: Outcome) -> None:
+def show(outcome: RunOutcome) -> None:
     """Print a program, its trace without the noise, and what was broken."""
     print(outcome.program)
     print()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relay.base.cluster_protocol import EpochRequest
 from relay.core.backoff import Backoff
 from tests.simulation import adapters
-from tests.simulation.adapters import Clock, MasterCore, Refused, RelayCore
+from tests.simulation.adapters import MasterCore, Refused, RelayCore, SimulatedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class Actor:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
-        self.clock = Clock(lambda: world.scheduler.now_s)
+        self.clock = SimulatedClock(lambda: world.scheduler.now_s)
         self.up = True
         self.life = 0
         self._pauses = 0
@@ -94,7 +94,7 @@ class Actor:
         self._missed.clear()
 
 
-class Master(Actor):
+class MasterActor(Actor):
     """Answers relays and students, judges twice a second, writes to the disk."""
 
     core: MasterCore
@@ -286,7 +286,7 @@ class Master(Actor):
                     self.world.network.send(self.name, subject, student.receive, student.pushed)
 
 
-class Relay(Actor):
+class RelayActor(Actor):
     """Registers, beats, watches, pulls streams and serves students."""
 
     core: RelayCore
@@ -510,7 +510,7 @@ class Relay(Actor):
         self.after(1.0, self._sweep)
 
 
-class Origin(Actor):
+class OriginActor(Actor):
     """Publishers and the ingest's muxers: one session after the other for each class."""
 
     def __init__(self, world: World, streams: list[str]) -> None:
@@ -555,7 +555,7 @@ class Origin(Actor):
         return made[2]
 
 
-class Student(Actor):
+class StudentActor(Actor):
     """Joins, plays, follows steering, renews, leaves; `script` takes seats without fetching media."""
 
     def __init__(self, world: World, name: str, stream: str, *, script: bool = False) -> None:
@@ -639,7 +639,8 @@ class Student(Actor):
         relay = self.world.relays[node]
         if not relay.serves or not self.world.network.passes(self.name, node):
             return 0
-        return relay.core.request(self.token, self.stream, media=not self.script)
+        core = relay.core
+        return core.request(self.token, self.stream, media=not self.script)
 
     def _steer(self) -> None:
         if self.node and not self.script:

@@ -54,7 +54,7 @@ for package in ("airclass", "relay"):
     logging.getLogger(package).setLevel(logging.CRITICAL + 1)
 
 
-class Clock:
+class SimulatedClock:
     """An actor's clocks: the monotonic one runs with virtual time, the wall clock may jump."""
 
     def __init__(self, time_s: Callable[[], float]) -> None:
@@ -83,7 +83,9 @@ class Refused(Exception):
 class MasterCore:
     """One life of the master: the domain, filled from the disk."""
 
-    def __init__(self, disk: Disk, clock: Clock, notify: Callable[[str], None], random: Random) -> None:
+    def __init__(
+        self, disk: Disk, clock: SimulatedClock, notify: Callable[[str], None], random: Random
+    ) -> None:
         self.disk = disk
         self.clock = clock
         wall_s = clock.wall_s()
@@ -388,7 +390,7 @@ class Pull:
 class RelayCore:
     """One life of a relay."""
 
-    def __init__(self, node_id: str, host: str, capacity: int, clock: Clock) -> None:
+    def __init__(self, node_id: str, host: str, capacity: int, clock: SimulatedClock) -> None:
         self.node_id = node_id
         self.clock = clock
         self.registry = ViewerRegistry()

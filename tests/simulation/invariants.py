@@ -94,7 +94,7 @@ class StudentTruth:
 
 
 @dataclass(slots=True)
-class Listing:
+class RelayListing:
     """What one life of a relay lists of one stream."""
 
     epoch: str
@@ -116,7 +116,7 @@ class Checker:
         self._origins: dict[str, Disturbance] = {}
         self._offsets: dict[tuple[str, str], tuple[int, int]] = {}
         self._alone: set[tuple[str, str]] = set()
-        self._listings: dict[tuple[str, str], Listing] = {}
+        self._listings: dict[tuple[str, str], RelayListing] = {}
         self._first: dict[tuple[str, str], int] = {}
         self._highest: dict[str, tuple[int, int, str]] = {}
         self._alone_s: dict[str, float] = {}
@@ -212,7 +212,7 @@ class Checker:
         place = node, stream
         listing = self._listings.get(place)
         if listing is None:
-            listing = self._listings[place] = Listing(epoch, -1, discontinuity, at_s)
+            listing = self._listings[place] = RelayListing(epoch, -1, discontinuity, at_s)
         if msn < listing.msn or discontinuity < listing.discontinuity:
             raise Violation(
                 "numbers-fall", at_s, f"{node} lists {msn} ({discontinuity}) of {stream} after {listing.msn} "
@@ -248,7 +248,7 @@ class Checker:
         self._media_s[stream] = at_s
         listing = self._listings.get((node, stream))
         if listing is None:
-            self._listings[node, stream] = Listing("", -1, 0, at_s)
+            self._listings[node, stream] = RelayListing("", -1, 0, at_s)
         elif at_s - listing.advanced_s > FROZEN_S:
             truth = self.nodes.get(node, NodeTruth())
             if truth.disturbed.quiet_for(at_s, FROZEN_S) and self._master.quiet_for(at_s, FROZEN_S):

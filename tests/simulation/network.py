@@ -16,7 +16,7 @@ MAX_DELAY_S = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class LinkFault:
     """What is wrong with one direction: `extra_s` above the gap between two messages reorders them."""
 
     loss: float = 0.0
@@ -31,13 +31,13 @@ class Network:
     def __init__(self, scheduler: Scheduler, random: Random) -> None:
         self._scheduler = scheduler
         self._random = random
-        self._troubles: dict[tuple[str, str], list[Trouble]] = {}
+        self._troubles: dict[tuple[str, str], list[LinkFault]] = {}
 
-    def add(self, source: str, target: str, trouble: Trouble) -> None:
+    def add(self, source: str, target: str, trouble: LinkFault) -> None:
         """Begin a trouble of one direction."""
         self._troubles.setdefault((source, target), []).append(trouble)
 
-    def remove(self, source: str, target: str, trouble: Trouble) -> None:
+    def remove(self, source: str, target: str, trouble: LinkFault) -> None:
         """End it."""
         found = self._troubles[source, target]
         found.remove(trouble)

@@ -1,4 +1,4 @@
-"""Programs: who takes part, and which faults and acts happen when. A seed makes one, shrinking a short one."""
+"""Programs: who takes part, which faults and acts happen when. A seed makes one, shrinking a short one."""
 
 from __future__ import annotations
 

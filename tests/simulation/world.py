@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from airclass.domain.classrooms import Classroom
 from tests.simulation import adapters
-from tests.simulation.actors import Master, Origin, Relay, Student
+from tests.simulation.actors import MasterActor, OriginActor, RelayActor, StudentActor
 from tests.simulation.disk import Disk
 from tests.simulation.history import History
 from tests.simulation.invariants import Violation
-from tests.simulation.network import Network, Trouble
+from tests.simulation.network import LinkFault, Network
 from tests.simulation.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from tests.simulation.programs import Program, Step
 
-CUT = Trouble(cut=True)
+CUT = LinkFault(cut=True)
 OVERLOAD_S = 0.45  # stopped for so long, then at work for as long
 PUBLISHED_S = 0.5
 JOIN_S = 6.0
@@ -26,7 +26,7 @@ _METHODS = {"backup": "backup-step"}
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """What a program led to; `events` is the history when it was kept."""
 
     program: Program
@@ -52,12 +52,13 @@ class World:
         for stream in streams:
             disk.classrooms[stream] = Classroom(stream, stream, stream.upper())
         self._backup = disk.backup()
-        self.origin = Origin(self, streams)
+        self.origin = OriginActor(self, streams)
         self.relays = {
-            f"relay-{n}": Relay(self, f"relay-{n}", program.capacity) for n in range(1, program.relays + 1)
+            f"relay-{n}": RelayActor(self, f"relay-{n}", program.capacity)
+            for n in range(1, program.relays + 1)
         }
-        self.students: dict[str, Student] = {}
-        self.master = Master(self, disk)
+        self.students: dict[str, StudentActor] = {}
+        self.master = MasterActor(self, disk)
         for name in self.relays:
             self.emit("node", node=name, capacity=program.capacity)
         self.master.start()
@@ -67,7 +68,7 @@ class World:
         for stream in streams:
             self.scheduler.after(PUBLISHED_S + self.random.random(), self.origin.publish, stream)
         for number in range(1, program.students + 1):
-            student = Student(self, f"student-{number}", streams[number % len(streams)])
+            student = StudentActor(self, f"student-{number}", streams[number % len(streams)])
             self.students[student.name] = student
             self.scheduler.after(2.0 + JOIN_S * self.random.random(), student.enter)
         for step in program.steps:
@@ -145,7 +146,7 @@ class World:
             self.scheduler.after(at_s + OVERLOAD_S, self.master.resume)
             at_s += 2 * OVERLOAD_S
 
-    def _trouble(self, pairs: list[tuple[str, str]], trouble: Trouble, time_s: float) -> None:
+    def _trouble(self, pairs: list[tuple[str, str]], trouble: LinkFault, time_s: float) -> None:
         for pair in pairs:
             self.network.add(*pair, trouble)
             self.scheduler.after(time_s, self.network.remove, *pair, trouble)
@@ -178,17 +179,17 @@ class World:
     def _lossy(self, step: Step) -> None:
         relay, other = self._line(step)
         self._fault("unprobed", [relay], step.time_s)
-        self._trouble([(relay, other), (other, relay)], Trouble(loss=step.value), step.time_s)
+        self._trouble([(relay, other), (other, relay)], LinkFault(loss=step.value), step.time_s)
 
     def _slow(self, step: Step) -> None:
         relay, other = self._line(step)
         self._fault("slow", [relay], step.time_s)
-        self._trouble([(relay, other), (other, relay)], Trouble(extra_s=step.value), step.time_s)
+        self._trouble([(relay, other), (other, relay)], LinkFault(extra_s=step.value), step.time_s)
 
     def _duplicates(self, step: Step) -> None:
         relay, other = self._line(step)
         self._fault("slow", [relay], step.time_s)
-        self._trouble([(relay, other), (other, relay)], Trouble(duplicates=0.5, extra_s=0.3), step.time_s)
+        self._trouble([(relay, other), (other, relay)], LinkFault(duplicates=0.5, extra_s=0.3), step.time_s)
 
     def _clock(self, step: Step) -> None:
         actor = self._actor(step.target)
@@ -213,7 +214,7 @@ class World:
 
     def _twin(self, step: Step) -> None:
         """Another process is started with the id of a relay."""
-        twin = Relay(self, "twin", self.program.capacity, step.target)
+        twin = RelayActor(self, "twin", self.program.capacity, step.target)
         self.relays["twin"] = twin
         twin.start()
 
@@ -273,18 +274,18 @@ class World:
         """Many students join within a second."""
         streams = sorted(self.master.disk.classrooms)
         for number in range(int(step.value)):
-            student = Student(self, f"student-{len(self.students) + 1}", streams[number % len(streams)])
+            student = StudentActor(self, f"student-{len(self.students) + 1}", streams[number % len(streams)])
             self.students[student.name] = student
             self.scheduler.after(self.random.random(), student.enter)
 
     def _scripts(self, step: Step) -> None:
         for _ in range(int(step.value)):
-            script = Student(self, f"script-{len(self.students)}", step.target, script=True)
+            script = StudentActor(self, f"script-{len(self.students)}", step.target, script=True)
             self.students[script.name] = script
             self.scheduler.after(self.random.random(), script.enter)
 
 
-def run(program: Program, *, keep: bool = False) -> Outcome:
+def run(program: Program, *, keep: bool = False) -> RunOutcome:
     """Run a program to its end, or to the first broken invariant."""
     world = World(program, keep=keep)
     violation = None
@@ -292,4 +293,4 @@ def run(program: Program, *, keep: bool = False) -> Outcome:
         world.scheduler.run(program.length_s)
     except Violation as found:
         violation = found
-    return Outcome(program, violation, world.history.events)
+    return RunOutcome(program, violation, world.history.events)
