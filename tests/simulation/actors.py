@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from relay.base.cluster_protocol import EpochRequest
 from relay.core.backoff import Backoff
+from relay.core.cluster.orders_inbox import OrdersInbox
+from relay.core.origin.epoch_numbering import EpochNumbering
 from tests.simulation import adapters
 from tests.simulation.adapters import MasterCore, Refused, RelayCore, SimulatedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.base.cluster_protocol import Orders, OrdersPoll
+    from relay.base.cluster_protocol import EpochRequest, Orders, OrdersPoll
     from tests.simulation.disk import Disk
     from tests.simulation.world import World
 
@@ -304,8 +305,7 @@ class RelayActor(Actor):
         self.core = RelayCore(self.node_id, self.name, self.capacity, self.clock)
         self.connected = False
         self._poll: OrdersPoll | None = None
-        self._version = -1
-        self._full = True
+        self._inbox = OrdersInbox()
         self._line = 0
         self._backoff = Backoff(0.5, 4.0)
         self.world.emit("lost_memory", node=self.name)
@@ -352,7 +352,8 @@ class RelayActor(Actor):
             if result is None or isinstance(result, Refused):
                 self._lost(line)
                 return
-            self._version, self._full, self.connected = -1, True, True
+            self._inbox.registered()
+            self.connected = True
             self._take(result)
             self._backoff.worked()
             self._beat(line)
@@ -370,7 +371,6 @@ class RelayActor(Actor):
     def _beat(self, line: int) -> None:
         if line != self._line:
             return
-        full, self._full = self._full, False
         began_s = self.clock.now_s()
 
         def done(result: Any) -> None:
@@ -380,14 +380,14 @@ class RelayActor(Actor):
                 self._lost(line)
                 return
             spent_s = self.clock.now_s() - began_s
-            self.after(max(0.2, adapters.HEARTBEAT_S - spent_s), self._beat, line)
+            self.after(max(0.2, self._inbox.interval_s - spent_s), self._beat, line)
 
-        self._call("heartbeat", self.core.heartbeat(full=full), CALL_S, done)
+        self._call("heartbeat", self.core.heartbeat(full=self._inbox.next_is_full()), CALL_S, done)
 
     def _watch(self, line: int) -> None:
         if line != self._line:
             return
-        before, asked_s = self._version, self.clock.now_s()
+        before, asked_s = self._inbox.version, self.clock.now_s()
         self._poll = self.core.poll(before)
 
         def done(result: Any) -> None:
@@ -395,7 +395,7 @@ class RelayActor(Actor):
                 return
             if result is None or isinstance(result, Refused) or not self._take(result):
                 self._lost(line)
-            elif self._version == before:
+            elif self._inbox.version == before:
                 self.after(max(0.0, asked_s + MIN_WATCH_S - self.clock.now_s()), self._watch, line)
             else:
                 self._watch(line)
@@ -405,10 +405,9 @@ class RelayActor(Actor):
     def _take(self, orders: Orders) -> bool:
         if not orders.known:
             return False
-        self._full = self._full or orders.resync
-        if orders.version > self._version:
+        if self._inbox.take(orders):
             self.core.obey(orders)
-            self._version = orders.version
+            self._inbox.carried_out(orders)
             for version, what in self.world.told:
                 if orders.version >= version:
                     self.world.emit("could_know", node=self.name, what=what)
@@ -440,53 +439,48 @@ class RelayActor(Actor):
             return
         self.world.emit("media", node=self.name, stream=name)
         found = pull.epoch(live, self.clock.wall_s())
-        if not isinstance(found, EpochRequest):
+        if isinstance(found, EpochNumbering):
+            pull.asking = True
+            self._ask_numbers(pull, name, live, found)
+        else:
             self._list(pull, name, live, found)
-            return
-        pull.asking = True
-        steps = pull.decide(found)
-        self._step(pull, name, live, steps, next(steps))
 
-    def _step(self, pull: Any, name: str, live: Any, steps: Any, request: EpochRequest) -> None:
+    def _ask_numbers(self, pull: Any, name: str, live: Any, numbering: EpochNumbering) -> None:
         """Ask the master for at most EPOCH_S, then go on without an answer."""
+        request = numbering.request
+        if request is None:
+            self._begin(pull, name, live, numbering)
+            return
         ends_s = self.clock.now_s() + EPOCH_S
-        over: list[bool] = []
-
-        def go_on(offset: Any) -> None:
-            if over:
-                return
-            over.append(True)
-            try:
-                following = steps.send(offset)
-            except StopIteration as stop:
-                decided, alone = stop.value
-                pull.asking = False
-                epoch = pull.timeline.adopt(decided)
-                pull.timeline.begin(epoch)
-                self.world.emit(
-                    "numbered", node=self.name, stream=name, epoch=epoch.key, offset=epoch.offset,
-                    discontinuity=epoch.discontinuity_seq, alone=alone,
-                )  # fmt: skip
-                self._list(pull, name, live, epoch)
-            else:
-                self._step(pull, name, live, steps, following)
 
         def done(result: Any) -> None:
-            if over:
+            if numbering.request is not request:
                 return
-            if isinstance(result, Refused):
-                if result.status == 503 and self.clock.now_s() + EPOCH_PAUSE_S < ends_s:
+            if isinstance(result, Refused) and result.status == 503:
+                if self.clock.now_s() + EPOCH_PAUSE_S < ends_s:
                     self.after(EPOCH_PAUSE_S, ask)
-                else:
-                    go_on(None)
-            elif result is not None:
-                go_on(result)
+                return
+            if result is None or isinstance(result, Refused):
+                numbering.unanswered("no answer")
+            else:
+                numbering.answered(result)
+            self._ask_numbers(pull, name, live, numbering)
 
         def ask() -> None:
             self._call("epoch", request, EPOCH_S, done)
 
         ask()
-        self.after(EPOCH_S, go_on, None)
+        self.after(EPOCH_S, done, None)
+
+    def _begin(self, pull: Any, name: str, live: Any, numbering: EpochNumbering) -> None:
+        pull.asking = False
+        epoch = pull.timeline.adopt(numbering.offset)
+        pull.timeline.begin(epoch)
+        self.world.emit(
+            "numbered", node=self.name, stream=name, epoch=epoch.key, offset=epoch.offset,
+            discontinuity=epoch.discontinuity_seq, alone=bool(numbering.alone),
+        )  # fmt: skip
+        self._list(pull, name, live, epoch)
 
     def _list(self, pull: Any, name: str, live: Any, epoch: Any) -> None:
         """List what the origin has: `relay.core.stream.window` refuses an epoch that is over."""

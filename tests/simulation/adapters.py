@@ -23,11 +23,19 @@ from airclass.web.api.seats import place
 from airclass.web.http.auth import read_viewer
 from airclass.web.http.problems import ApiProblem
 from relay.base import tokens as tokens_module
-from relay.base.cluster_protocol import EpochOffset, Heartbeat, OrdersPoll, Registration, StreamReport
+from relay.base.cluster_protocol import (
+    EpochOffset,
+    EpochRequest,
+    Heartbeat,
+    OrdersPoll,
+    Registration,
+    StreamReport,
+)
 from relay.base.errors import RequestError, TokenError
 from relay.base.signing import seal
 from relay.core import playlist as pl
 from relay.core.delivery.delivery import Delivery
+from relay.core.origin.epoch_numbering import EpochNumbering, begun_epoch, usable_epoch
 from relay.core.origin.epoch_tracker import EpochTracker, first_msn
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
@@ -35,10 +43,10 @@ from relay.io.cluster import agent as agent_module
 from relay.io.cluster.agent import ClusterAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from random import Random
 
-    from relay.base.cluster_protocol import EpochRequest, Orders
+    from relay.base.cluster_protocol import Orders
     from relay.core.stream.timeline import Epoch, Timeline
     from tests.simulation.disk import Disk
 
@@ -358,33 +366,17 @@ class Pull:
         self.fault = ""
         self.state = "waiting"
 
-    def epoch(self, playlist: pl.MediaPlaylist, wall_s: float) -> Epoch | EpochRequest:
-        """Return the playlist's epoch, or what to ask for: `relay.io.origin.puller`."""
-        timeline = self.timeline
+    def epoch(self, playlist: pl.MediaPlaylist, wall_s: float) -> Epoch | EpochNumbering:
+        """Return the playlist's epoch, or the way to its numbers: `relay.io.origin.puller`."""
         key = self.tracker.key(playlist)
-        epoch = timeline.known(key)
-        if epoch is not None and timeline.has_begun(epoch):
+        epoch = begun_epoch(self.timeline, key)
+        if epoch is not None:
             return epoch
-        first = first_msn(playlist, wall_s=wall_s)
-        if epoch is None or not timeline.accepts(epoch, first):
-            return timeline.request(key, first, playlist)
-        timeline.begin(epoch)
-        return epoch
-
-    def decide(
-        self, request: EpochRequest
-    ) -> Generator[EpochRequest, EpochOffset | None, tuple[EpochOffset, bool]]:
-        """Yield what to ask the master (None: no answer): `relay.io.origin.stream_manager`."""
-        timeline = self.timeline
-        offset = yield request
-        if offset is not None and timeline.accepts(offset, request.first_msn):
-            return offset, False
-        if offset is not None:
-            request = timeline.refuse(offset, request)
-            offset = yield request
-            if offset is not None and timeline.accepts(offset, request.first_msn):
-                return offset, False
-        return timeline.decide_alone(request), True
+        found = usable_epoch(self.timeline, key, first_msn(playlist, wall_s=wall_s), playlist)
+        if isinstance(found, EpochRequest):
+            return EpochNumbering(self.timeline, found)
+        self.timeline.begin(found)
+        return found
 
 
 class RelayCore:
@@ -423,25 +415,18 @@ class RelayCore:
         return OrdersPoll(self.node_id, version, self._incarnation)
 
     def heartbeat(self, *, full: bool) -> Heartbeat:
-        """`ClusterAgent.heartbeat`."""
+        """Return this relay's state; what it reports of its streams is the actor's."""
         now_s = self.clock.now_s()
-        gone = self.registry.gone(full=full)
-        ready, reasons = self.agent.readiness()
-        return Heartbeat(
-            node_id=self.node_id,
-            connections=len(self.registry),
-            egress_bps=0,
-            ready=ready,
-            reason="; ".join(reasons),
-            draining=self.admission.draining,
-            version="1",
-            orders_version=0,
-            streams=tuple(self._report(name, now_s) for name in self.delivery.streams),
-            viewers=tuple(r for r in self.registry.reports(now_s, full=full) if r is not None),
-            gone=gone,
-            full=full,
-            incarnation=self._incarnation,
-        )
+        agent_module.trio.current_time = self.clock.now_s
+        steps = self.agent.heartbeat(full=full)
+        try:
+            steps.send(None)
+        except StopIteration as stop:
+            beat: Heartbeat = stop.value
+        else:
+            raise AssertionError("a heartbeat of so few viewers waits for nothing")
+        streams = tuple(self._report(name, now_s) for name in self.delivery.streams)
+        return msgspec.structs.replace(beat, streams=streams, incarnation=self._incarnation)
 
     def _report(self, name: str, now_s: float) -> StreamReport:
         pull = self.pull(name)
@@ -466,6 +451,7 @@ class RelayCore:
 
     def obey(self, orders: Orders) -> None:
         """Carry out orders."""
+        agent_module.trio.current_time = self.clock.now_s
         self.agent.obey(orders)
 
     def origin_says(self, stream: Any, pull: Pull, fault: str, live: bool) -> None:
