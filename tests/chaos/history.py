@@ -101,12 +101,13 @@ class HistoryWriter:
 
     async def _join(self) -> None:
         seat: Mapping[str, Any] = await self._cluster.joined(STUDENT) or {}
-        self._paths = {path["id"]: path["url"] for path in seat.get("pathways", ())}
+        folders = {path["id"]: path["url"].rpartition("/")[0] for path in seat.get("pathways", ())}
+        self._paths = {node: f"{folder}/v0.m3u8" for node, folder in folders.items()}
 
     async def _watch_relay(self, client: httpx.AsyncClient, node: str) -> None:
         stream, last = self._cluster.classroom["id"], ("", -1, -1)
         while True:
-            text = await _text(client, f"{self._paths[node]}v0.m3u8")
+            text = await _text(client, self._paths[node])
             seen = listing(text)
             if seen is not None and seen != last and node in self._known:
                 last = seen

@@ -565,7 +565,9 @@ class StudentActor(Actor):
         """Open the page."""
         self.online, self.nodes, self.node = True, [], ""
         self.life += 1
-        if not self.script:
+        if self.script:
+            self.world.emit("script", student=self.name)
+        else:
             self.world.emit("wants", student=self.name, stream=self.stream)
         self._join(self.life)
         self.after(POLL_S * self.world.random.random(), self._play)

@@ -113,6 +113,8 @@ class Checker:
         self._master = Disturbance()
         self._overload = Disturbance()
         self._media_s: dict[str, float] = {}
+        self._closed: set[str] = set()
+        self._scripts = 0
         self._origins: dict[str, Disturbance] = {}
         self._offsets: dict[tuple[str, str], tuple[int, int]] = {}
         self._alone: set[tuple[str, str]] = set()
@@ -179,6 +181,13 @@ class Checker:
             truth.undrained_s = at_s
         for stream in {stream for stream, _ in self._offsets}:
             self._alone_s[stream] = at_s
+        # Relays forget a class that is closed: its numbers are known to nobody now.
+        for place in [p for p in self._listings if p[1] in self._closed]:
+            del self._listings[place]
+        for key in [k for k in self._offsets if k[0] in self._closed]:
+            del self._offsets[key]
+        for stream in self._closed:
+            self._highest.pop(stream, None)
 
     # -- numbers --------------------------------------------------------------------------
 
@@ -340,6 +349,10 @@ class Checker:
         who = self.students.setdefault(student, StudentTruth(stream))
         who.stream, who.waits_s, who.left_s = stream, at_s, None
 
+    def script(self, at_s: float, student: str) -> None:
+        """A script joins and fetches no media: for a while it holds a seat, too."""
+        self._scripts += 1
+
     def left(self, at_s: float, student: str) -> None:
         """A student closes the page."""
         who = self.students.get(student)
@@ -354,6 +367,10 @@ class Checker:
 
     def refused(self, at_s: float, stream: str) -> None:
         """A class was closed, or has a new code: its students are turned away and come back as they can."""
+        self._closed.add(stream)
+        for (_, listed), listing in self._listings.items():
+            if listed == stream:
+                listing.advanced_s = at_s
         for who in self.students.values():
             if who.stream == stream:
                 who.node, who.since_s = "", at_s
@@ -454,7 +471,7 @@ class Checker:
         if not quiet or not all(t.disturbed.quiet_for(at_s, STARVED_S) for t in self.nodes.values()):
             return
         watching = [s for s in self.students.values() if s.waits_s is not None]
-        if len(watching) > sum(truth.capacity for truth in self.nodes.values()):
+        if len(watching) + self._scripts > sum(truth.capacity for truth in self.nodes.values()):
             return
         for student, who in self.students.items():
             if who.waits_s is None or at_s - who.waits_s < STARVED_S or at_s - who.last_s < STARVED_S:
