@@ -29,6 +29,8 @@ COUNTED_S = 8.0
 GHOST_S = 60.0
 FROZEN_S = 12.0
 AGREED_S = 20.0
+# A relay that missed the closing and opening of a class may forget its numbers so long after a restore.
+FORGOTTEN_S = 30.0
 STARVED_S = 30.0
 # Most nodes that fall within this time have lost the master's line: nobody's fall.
 TOGETHER_S = 3.0
@@ -114,6 +116,7 @@ class Checker:
         self._overload = Disturbance()
         self._media_s: dict[str, float] = {}
         self._closed: set[str] = set()
+        self._restored_s = float("-inf")
         self._scripts = 0
         self._origins: dict[str, Disturbance] = {}
         self._offsets: dict[tuple[str, str], tuple[int, int]] = {}
@@ -174,6 +177,7 @@ class Checker:
         """The database went back to a backup: what was written since is not acknowledged any more."""
         self._written.clear()
         self._retired.clear()
+        self._restored_s = at_s
         for student in self.students.values():
             student.out_s = None
         for truth in self.nodes.values():
@@ -222,6 +226,8 @@ class Checker:
         listing = self._listings.get(place)
         if listing is None:
             listing = self._listings[place] = RelayListing(epoch, -1, discontinuity, at_s)
+        if stream in self._closed and at_s - self._restored_s < FORGOTTEN_S:
+            listing.msn, listing.discontinuity = min(listing.msn, msn), min(listing.discontinuity, discontinuity)
         if msn < listing.msn or discontinuity < listing.discontinuity:
             raise Violation(
                 "numbers-fall", at_s, f"{node} lists {msn} ({discontinuity}) of {stream} after {listing.msn} "
@@ -373,7 +379,7 @@ class Checker:
                 listing.advanced_s = at_s
         for who in self.students.values():
             if who.stream == stream:
-                who.node, who.since_s = "", at_s
+                who.node, who.promised, who.since_s = "", "", at_s
                 who.waits_s = None if who.waits_s is None else at_s
 
     def retired(self, at_s: float, stream: str) -> None:
