@@ -76,6 +76,13 @@ class Actor:
         if self.up:
             self.run(self.life, action, *args)
 
+    def connect(self, refused: Callable[[Any], None], action: Callable[..., None], *args: Any) -> None:
+        """Take in a call; the machine of a process that is down refuses it at once."""
+        if self.up:
+            self.run(self.life, action, *args)
+        else:
+            refused(None)
+
     def pause(self) -> None:
         """Stop."""
         self._pauses += 1
@@ -179,6 +186,12 @@ class MasterActor(Actor):
         joined = self.core.join(stream, student, token)
         self._note_place(student, stream, joined[1])
         return joined
+
+    def _renewal(self, student: str, record: tuple[str, str], answer: Callable[[Any], None]) -> Any:
+        stream, token = record
+        renewed = self.core.renew(stream, student, token)
+        self._note_place(student, stream, renewed[1])
+        return renewed
 
     def _steering(self, student: str, record: tuple[str, str], answer: Callable[[Any], None]) -> Any:
         stream, token = record
@@ -339,7 +352,9 @@ class RelayActor(Actor):
         def answer(result: Any) -> None:
             network.send(master.name, self.name, deliver, result)
 
-        network.send(self.name, master.name, master.receive, master.call, verb, self.name, record, answer)
+        network.send(
+            self.name, master.name, master.connect, answer, master.call, verb, self.name, record, answer
+        )
         self.after(timeout_s, finish, None)
 
     def _register(self) -> None:
@@ -595,7 +610,9 @@ class StudentActor(Actor):
         def answer(result: Any) -> None:
             network.send(master.name, self.name, self.receive, finish, result)
 
-        network.send(self.name, master.name, master.receive, master.call, verb, self.name, record, answer)
+        network.send(
+            self.name, master.name, master.connect, answer, master.call, verb, self.name, record, answer
+        )
         self.after(CALL_S, finish, None)
 
     def _join(self, life: int) -> None:
@@ -661,5 +678,5 @@ class StudentActor(Actor):
                 if isinstance(result, tuple):
                     self.token = result[0]
 
-            self._ask("join", (self.stream, self.token), done)
+            self._ask("renewal", (self.stream, self.token), done)
         self.after(RENEW_S, self._renew)

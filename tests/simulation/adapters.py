@@ -206,6 +206,12 @@ class MasterCore:
 
     # -- students -------------------------------------------------------------------------
 
+    def renew(self, stream: str, subject: str, old_token: str) -> tuple[str, list[str]]:
+        """`airclass.web.api.join.renew`: a student who plays wants a fresh token."""
+        if self.cluster.is_unaccounted(subject, self.clock.now_s()):
+            raise Refused(503, 2.0)
+        return self.join(stream, subject, old_token)
+
     def join(self, stream: str, subject: str, old_token: str) -> tuple[str, list[str]]:
         """Enter a class, or renew with the token of before: the token and the nodes, the best first."""
         classroom = self.cluster.view.classrooms.get(stream)
@@ -238,7 +244,7 @@ class MasterCore:
 
     def pathways(self, subject: str, stream: str) -> list[str]:
         """Return the nodes for a student, the best first."""
-        return self.cluster.nodes.seat_book.pathways(subject)
+        return self.cluster.pathways(subject, stream)
 
     # -- staff ----------------------------------------------------------------------------
 
@@ -344,7 +350,7 @@ class _Pulled:
         self.names: set[str] = set()
         self._delivery = delivery
 
-    def follow(self, name: str, origins: object, *, bearer: str) -> None:
+    def follow(self, name: str, *_origins: object, **_more: object) -> None:
         self.names.add(name)
 
     def forget(self, name: str) -> None:
@@ -363,7 +369,6 @@ class Pull:
         self.asking = False
         self.media_s = float("-inf")
         self.answered_s = float("-inf")
-        self.fault = ""
         self.state = "waiting"
 
     def epoch(self, playlist: pl.MediaPlaylist, wall_s: float) -> Epoch | EpochNumbering:
@@ -387,7 +392,7 @@ class RelayCore:
         self.clock = clock
         self.registry = ViewerRegistry()
         self.admission = Admission(self.registry, max_viewers=capacity)
-        self.delivery = Delivery(self.admission, None, bytes, max_stream_bytes=0)  # type: ignore[arg-type]
+        self.delivery = Delivery(self.admission, None, bytes, budget=None)  # type: ignore[arg-type]
         self.pulled = _Pulled(self.delivery)
         self.pulls: dict[str, Pull] = {}
         self.turned_away: list[str] = []
@@ -430,13 +435,17 @@ class RelayCore:
 
     def _report(self, name: str, now_s: float) -> StreamReport:
         pull = self.pull(name)
-        timeline = pull.timeline
+        timeline, origin = pull.timeline, self.delivery.streams[name].origin
         return StreamReport(
             stream=name,
             state=pull.state,
             viewers=self.registry.count(name),
             lag_s=now_s - pull.media_s if pull.media_s > 0 else -1.0,
-            problem=pull.fault,
+            problem=self.delivery.streams[name].problem,
+            origin=origin.state(now_s).value,
+            origin_age_s=origin.age_s(now_s),
+            origin_quiet_s=origin.quiet_s(now_s),
+            fault=origin.kind,
             next_msn=timeline.next_msn,
             next_discontinuity_seq=timeline.next_discontinuity_seq,
         )
@@ -456,11 +465,8 @@ class RelayCore:
 
     def origin_says(self, stream: Any, pull: Pull, fault: str, live: bool) -> None:
         """Note whether the origin answers: `relay.io.origin.puller`."""
-        pull.fault = fault
         stream.problem = f"the origin fails ({fault})" if fault else ""
-        if not hasattr(stream, "origin"):
-            stream.fault, stream.fault_kind = bool(fault), fault
-        elif fault:
+        if fault:
             stream.origin.failed(self.clock.now_s(), fault)
         else:
             stream.origin.served(self.clock.now_s())

@@ -24,6 +24,7 @@ SEEDS_UNTIL_RED = 200
 NOTICED = {
     "epoch maximum": {"numbers-fall", "frozen"},
     "revocation push": {"kicked-is-refused", "ended-stays-ended"},
+    "witness rule": {"shared-fault-excludes", "moved-without-reason", "healthy-is-back"},
     "seat confirmation": {"counted-once"},
 }
 
