@@ -77,7 +77,7 @@ class MasterSettings(base.Settings):
     master_bind: Bind = "0.0.0.0:8000"
     master_url: HttpUrl = ""
     ingest_hls_url: HttpUrls = ("http://127.0.0.1:8888",)
-    ingest_api_url: HttpUrl = ""
+    ingest_api_url: HttpUrls = ()
     ingest_rtmp_public_url: Annotated[str, AfterValidator(_rtmp_url)] = ""
     hls_cdn_secret: Annotated[SecretStr, AfterValidator(_cdn_charset)] | None = None
     database_url: SecretStr | None = None
@@ -99,6 +99,8 @@ class MasterSettings(base.Settings):
             raise ValueError("TLS_CERT and TLS_KEY belong together: set both or neither")
         if len(self.ingest_hls_url) > MAX_ORIGINS:
             raise ValueError(f"INGEST_HLS_URL lists more than {MAX_ORIGINS} addresses")
+        if len(self.ingest_api_url) > len(self.ingest_hls_url):
+            raise ValueError("INGEST_API_URL lists more addresses than INGEST_HLS_URL: one for each is meant")
         return self
 
     @property
@@ -117,6 +119,7 @@ class StandaloneSettings(MasterSettings):
     mediamtx_path: Path | None = None
     ingest_rtmp_bind: Bind = "0.0.0.0:1935"
     ingest_hls_bind: Bind = "127.0.0.1:8888"
+    ingest_api_bind: Bind = "127.0.0.1:9997"
     relay_bind: Bind = "0.0.0.0:8080"
     relay_admin_bind: Bind = "127.0.0.1:8081"
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from airclass.domain.classrooms import make_id
 from airclass.domain.cluster import Cluster, Student
+from airclass.domain.device_cookies import DeviceCookies
 from airclass.domain.orders import OrderComposer
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
 from airclass.domain.users import Role, User
@@ -172,8 +173,9 @@ async def build(
         passwords=Passwords(derive(secret, "airclass shared passwords")),
         verifier=Verifier(cluster_secret),
         prober=Prober(client, clock, settings.health_interval_s),
-        ingest=MediaMtxApi(settings, client, clock, notifier),
+        ingest=MediaMtxApi(settings, client, clock, notifier, cluster),
         metrics=MasterMetrics(),
+        devices=DeviceCookies(secret, older),
         epoch_writer=EpochWriter(store, cluster.epochs, notifier, clock),
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))

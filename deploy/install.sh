@@ -110,9 +110,8 @@ previous=$(readlink "$opt/current" 2>/dev/null || true)
 [ "$mode" = slave ] || "$source/deploy/setup/pages.sh" "$python"
 mkdir -p "$opt" "$units" "$(dirname "$command")"
 trap 'rm -rf "$target"' EXIT # a version that is not whole is not there
-"$python" -m venv "$target"
 # a class may be going on: students first
-nice -n 19 "$target/bin/pip" install --quiet --disable-pip-version-check -c "$source/constraints.txt" "$source"
+nice -n 19 "$source/deploy/setup/program.sh" "$python" "$source" "$target"
 mkdir "$target/deploy"
 cp -R "$source/deploy/scripts" "$source/deploy/mediamtx" "$target/deploy/"
 trap - EXIT

@@ -22,6 +22,7 @@ from relay.core.counters import Counters
 from relay.core.delivery.delivery import Delivery
 from relay.core.delivery.response import CorsHeaders
 from relay.core.origin.url import parse_origin
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.admin.server import serve_admin
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 SOCKETS_PER_VIEWER = 6
 SPARE_DESCRIPTORS = 512
+MIN_BODIES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
         admission,
         CorsHeaders(settings.cors),
         bodies.new,
-        max_stream_bytes=settings.cache_mb * 1024 * 1024,
+        budget=MemoryBudget(settings.cache_mb * 1024 * 1024, _max_bodies(settings)),
         strip_audio_independent=settings.audio_independent == "first",
         answer_at_hold_limit=settings.hold_limit == "unchanged",
         salt="" if settings.master_url else secrets.token_hex(4),
@@ -186,6 +188,11 @@ def _max_sockets(settings: RelaySettings) -> int:
     """Raise the file limit as far as allowed; bound the sockets by it and by the viewers."""
     wanted = settings.max_connections * SOCKETS_PER_VIEWER + SPARE_DESCRIPTORS
     return max(64, min(wanted, allow_many_files() - SPARE_DESCRIPTORS))
+
+
+def _max_bodies(settings: RelaySettings) -> int:
+    """Return how many descriptors are left for media, each segment of which is a file in memory."""
+    return max(MIN_BODIES, allow_many_files() - _max_sockets(settings) - SPARE_DESCRIPTORS // 2)
 
 
 async def _until_told(

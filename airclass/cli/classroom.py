@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -142,8 +141,8 @@ def rotate_key(which: str, *, json: bool = False) -> None:
         classroom = await _find(store, which)
         key = make_key(entropy(KEY_BYTES))
         shown = key if settings.demo else ""
-        changed = replace(classroom, key_hash=hash_key(key), key_shown=shown)
-        await store.save_classroom(changed, event("class.rotate-key", classroom.id))
+        changes = {"key_hash": hash_key(key), "key_shown": shown}
+        await store.change_classroom(classroom.id, changes, event("class.rotate-key", classroom.id))
         url = f"{_server(settings)}/{classroom.id}?token={key}"
         return {"id": classroom.id, "stream_key": key, "rtmp_url": url}
 
@@ -156,7 +155,9 @@ def _set(which: str, status: ClassStatus) -> None:
         classroom = await _find(store, which)
         if classroom.status is ClassStatus.ENDED:
             raise ConfigError([f"The class {classroom.name} is over: make a new one."])
-        await store.save_classroom(replace(classroom, status=status), event(f"class.{status}", classroom.id))
+        done = event(f"class.{status}", classroom.id)
+        expected = {"status": classroom.status}
+        await store.change_classroom(classroom.id, {"status": status}, done, expected=expected)
 
     at_database(work)
     say(f"The class is {status}.")

@@ -105,7 +105,7 @@ def remove(name: str) -> None:
 
 async def find(store: Store, name: str) -> User:
     """Return the account of this name, or refuse."""
-    user = (await store.load(0)).by_name.get(_clean(name).casefold())
+    user = (await store.load(0)).find_user(_clean(name))
     if user is None:
         raise ConfigError([f"There is no user {name!r}: see `airclass user list`."])
     return user

@@ -1,4 +1,4 @@
-"""Sentences that tell an operator or a teacher what to do, from plain figures."""
+"""What an operator or a teacher should do next, as sentences made from plain figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 ADD_ABOVE = 80.0
 SCALE_DOWN_BELOW = 30.0
 BALANCED = "Cluster is well-balanced."
-MAX_KEYFRAME_S = 4.0
+# A key frame every 4 s measures 3.97 to 4.03 s: advice about it must not come and go.
+MAX_KEYFRAME_S = 4.5
+RARE_KEYFRAME_S = 3.5
 MIN_BITRATE_BPS = 150_000
 MAX_BITRATE_BPS = 8_000_000
 MIN_FPS = 10.0
@@ -40,6 +42,7 @@ class NextStep(StrEnum):
 
     START_NODE = "start-node"
     CHECK_NODE = "check-node"
+    NO_CAPACITY = "no-capacity"
     ADD_NODE = "add-node"
     SCALE_DOWN = "scale-down"
     BALANCED = "balanced"
@@ -47,7 +50,7 @@ class NextStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The English sentence, its code, and what is in it: the node to check and how many more there are."""
+    """The English sentence, its code and its figures: the node to check and how many others there are."""
 
     text: str
     code: NextStep
@@ -56,7 +59,7 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSummary:
-    """The cluster in six figures, as `/cluster/nodes` shows it; loads in percent."""
+    """The cluster in six figures, as `/cluster/nodes` shows it; `average_load` is in percent."""
 
     total_nodes: int
     active_nodes: int
@@ -67,19 +70,19 @@ class ClusterSummary:
 
 
 def summarize(nodes: Sequence[NodeFigures]) -> ClusterSummary:
-    """Return totals and the recommendation; capacity is that of the nodes that take students.
+    """Return totals and the recommendation.
 
-    Whoever sits at a node that has fallen counts until they are seen elsewhere or it is offline, as in
-    the list of nodes and in the metrics.
+    Students of a node that takes no new ones (it drains, or has failed) count until they are seen elsewhere
+    or the node is offline, as in the list of nodes and in the metrics. The seats that they hold count as
+    capacity, its free seats do not. So capacity minus load is the number of students who can still join.
     """
     there = [n for n in nodes if n.status is not NodeStatus.OFFLINE]
-    active = [n for n in nodes if n.status is NodeStatus.ACTIVE]
-    capacity = sum(n.capacity for n in active)
+    capacity = sum(n.capacity if n.status is NodeStatus.ACTIVE else n.connections for n in there)
     load = sum(n.connections for n in there)
     average = 100.0 * load / capacity if capacity else (100.0 if load else 0.0)
     return ClusterSummary(
         total_nodes=len(nodes),
-        active_nodes=len(active),
+        active_nodes=sum(n.status is NodeStatus.ACTIVE for n in nodes),
         total_capacity=capacity,
         current_load=load,
         average_load=round(average, 1),
@@ -88,22 +91,36 @@ def summarize(nodes: Sequence[NodeFigures]) -> ClusterSummary:
 
 
 def recommend(nodes: Sequence[NodeFigures], average_load: float) -> Recommendation:
-    """Return what to do next: broken nodes first, then too full, too empty, or nothing."""
+    """Return what to do next: nodes with a problem first, then no capacity, too full, too empty, nothing."""
     if not nodes:
         text = "No node has registered: start one with `airclass slave`, or add a node."
         return Recommendation(text, NextStep.START_NODE)
-    broken = [n for n in nodes if n.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)]
+    broken = [n for n in nodes if _has_problem(n)]
     if broken:
-        worst = min(broken, key=lambda n: (n.status is not NodeStatus.OFFLINE, n.id))
+        worst = min(broken, key=lambda n: (_URGENCY[n.status], n.id))
         others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         text = f"Check {worst.id} ({worst.status}){others}: {worst.id} {worst.reason}."
         return Recommendation(text, NextStep.CHECK_NODE, {"node": worst.id, "others": len(broken) - 1})
+    active = [n for n in nodes if n.status is NodeStatus.ACTIVE and n.capacity > 0]
+    if not active:
+        text = "No node takes students: use a draining node again, or start another one."
+        return Recommendation(text, NextStep.NO_CAPACITY)
     if average_load > ADD_ABOVE:
         return Recommendation(f"Average load is {average_load:.1f} %: add a node.", NextStep.ADD_NODE)
-    if average_load < SCALE_DOWN_BELOW and len(nodes) > 1:
+    if average_load < SCALE_DOWN_BELOW and len(active) > 1:
         text = f"Average load is {average_load:.1f} %: the cluster can scale down."
         return Recommendation(text, NextStep.SCALE_DOWN)
     return Recommendation(BALANCED, NextStep.BALANCED)
+
+
+_URGENCY = {NodeStatus.OFFLINE: 0, NodeStatus.UNHEALTHY: 1, NodeStatus.ACTIVE: 2}
+
+
+def _has_problem(node: NodeFigures) -> bool:
+    """Tell whether a node needs the operator; an active node has a reason when it fails some stream."""
+    if node.status is NodeStatus.ACTIVE:
+        return bool(node.reason)
+    return node.status is not NodeStatus.DRAINING
 
 
 def advise_teacher(
@@ -130,14 +147,23 @@ def advise_teacher(
     if not video_codec:
         advice.append("No picture arrives: add a source in OBS and check that it is visible.")
     elif video_codec not in GOOD_VIDEO:
-        advice.append(f"The picture is {video_codec}, which many phones cannot play: choose H.264 in OBS.")
+        advice.append(
+            f"The picture is {video_codec}, which many phones and browsers cannot play: "
+            "their students see no picture. Choose H.264 as video encoder in OBS."
+        )
     if not audio_codec:
         advice.append("No sound arrives: check the microphone in OBS.")
     elif audio_codec not in GOOD_AUDIO:
         advice.append(f"The sound is {audio_codec}: choose AAC in OBS.")
     if keyframe_s is not None and keyframe_s > MAX_KEYFRAME_S:
         advice.append(f"A key frame comes every {keyframe_s:.0f} s: set the key-frame interval to 2 in OBS.")
-    if bitrate_bps is not None and bitrate_bps < MIN_BITRATE_BPS:
+    elif keyframe_s is not None and keyframe_s > RARE_KEYFRAME_S:
+        advice.append(
+            f"Segments are {keyframe_s:.0f} s long: set the key-frame interval to 2 in OBS. "
+            "If it is 2 already, the encoder's B-frames make two of them count as one: "
+            "set its tune to zerolatency, or B-frames to 0."
+        )
+    if video_codec and bitrate_bps is not None and bitrate_bps < MIN_BITRATE_BPS:
         advice.append(
             f"Only {bitrate_bps / 1000:.0f} kb/s arrive: check the network cable, "
             "or lower the picture size in OBS."

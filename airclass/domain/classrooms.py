@@ -10,9 +10,10 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from airclass.domain.users import Caller, Role
+from airclass.domain.users import Caller, Role, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,4 +106,14 @@ def may_manage(caller: Caller, classroom: Classroom) -> bool:
 
 def on_roster(classroom: Classroom, name: str) -> bool:
     """Tell whether a name may enter: everybody unless the class has a list of names."""
-    return not classroom.roster or name.casefold() in classroom.roster
+    return not classroom.roster or roster_key(name) in _roster_keys(classroom.roster)
+
+
+def roster_key(name: str) -> str:
+    """Return what counts when a name is looked up in a list: not how it was typed, and no spaces."""
+    return name_key(name).replace(" ", "")
+
+
+@lru_cache(maxsize=1024)
+def _roster_keys(roster: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(roster_key, roster))

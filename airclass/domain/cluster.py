@@ -13,9 +13,9 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
+from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, roster_key
 from airclass.domain.epochs import Epochs
-from airclass.domain.health import NodeStatus
+from airclass.domain.health import ON_PROBATION, WORKING, NodeStatus
 from airclass.domain.nodes import Node, Nodes, StatusChange
 from airclass.domain.routing import CROWDED_LOAD, RESERVED_S
 from airclass.domain.snapshot import Snapshot
@@ -36,7 +36,6 @@ CALLED_PER_TICK = 500
 HISTORY_EVERY_S = 10.0
 HISTORY_POINTS = 360
 MAX_GUESTS = 200_000
-_WORKING = (NodeStatus.ACTIVE, NodeStatus.DRAINING)
 _STATE_ORDER = (StreamState.LIVE, StreamState.RECONNECTING, StreamState.WAITING)
 _BEGUN = (StreamState.LIVE, StreamState.RECONNECTING)
 
@@ -91,6 +90,8 @@ class Cluster:
         self._expected_nodes: frozenset[str] = frozenset()
         self.left: dict[str, float] = {}
         self.revoked: dict[str, float] = {}
+        self.publishing: frozenset[str] = frozenset()
+        self.publishing_complete = False
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
         self.student_history: deque[tuple[float, int]] = deque(maxlen=HISTORY_POINTS)
         self._ledgers: dict[str, ClassroomState] = {}
@@ -127,11 +128,31 @@ class Cluster:
         self._bump()
         self._notify("nodes")
 
+    def publishing_now(self, streams: Iterable[str], *, complete: bool) -> None:
+        """Take in which streams have a publisher; `complete` when all others are known to have none."""
+        now = (frozenset(streams), complete)
+        if now != (self.publishing, self.publishing_complete):
+            self.publishing, self.publishing_complete = now
+            self._bump()
+
+    def has_publisher(self, stream: str) -> bool | None:
+        """Tell whether somebody publishes a stream; None where no ingest can be asked."""
+        return True if stream in self.publishing else False if self.publishing_complete else None
+
     def state(self, classroom: Classroom) -> StreamState:
         """Return what students of the class see now."""
         if classroom.status is ClassStatus.ENDED:
             return StreamState.ENDED
         return self._states.get(classroom.id, StreamState.WAITING)
+
+    def knows_state(self, classroom_id: str) -> bool:
+        """Tell whether the class's state is known: a relay has reported it, or nobody can be playing yet.
+
+        A master that has just started knows nothing of pictures that were running before.
+        """
+        return classroom_id in self._states or not any(
+            g.classroom_id == classroom_id and g.earlier for g in self.guests.values()
+        )
 
     def ledger(self, classroom_id: str) -> ClassroomState:
         """Return the class's ledger."""
@@ -194,7 +215,7 @@ class Cluster:
         if not classroom.roster:
             return None
         here = (self.guests.get(subject) for subject in self.ledger(classroom.id).members)
-        return next((s for s in here if s is not None and s.name.casefold() == name.casefold()), None)
+        return next((s for s in here if s is not None and roster_key(s.name) == roster_key(name)), None)
 
     def is_valid(self, classroom: Classroom, subject: str, token_id: str) -> bool:
         """Tell whether a viewer's token still counts: not revoked, made with today's class code."""
@@ -228,7 +249,7 @@ class Cluster:
         for node in self.nodes.all.values():
             report = node.streams.get(classroom_id)
             if report is not None and report.variants:
-                rank = 2 * (node.health.status in _WORKING) + (report.state == StreamState.LIVE)
+                rank = 2 * (node.health.status in WORKING) + (report.state == StreamState.LIVE)
                 best = max(best, (rank, report.variants, report.renditions), key=lambda b: b[0])
         return best[1], best[2]
 
@@ -242,25 +263,27 @@ class Cluster:
         for report in node.streams.values():
             if report.stream in self.view.classrooms:
                 self.epochs.report(report.stream, report.next_msn, report.next_discontinuity_seq)
-        for stream in set(node.streams) | {s for s in self._states if s not in node.streams}:
+        for stream in self._states.keys() | node.streams.keys():
             self._follow_state(stream)
+
+    def pathways(self, subject: str, stream: str, address: Address | None = None) -> list[str]:
+        """Return the nodes that a student of a class may use, the best first."""
+        return self.nodes.seat_book.pathways(subject, address, avoid=self.nodes.avoided(stream))
 
     def tick(self, now_s: float, wall_s: float) -> list[StatusChange]:
         """Let time pass: judge nodes, free seats, move students; returns nodes' status changes."""
         changes = self.nodes.judge(now_s, self.view.drained)
-        seat_book = self.nodes.seat_book
         for change in changes:
-            if change.before in _WORKING and change.after is not NodeStatus.ACTIVE:
-                for subject in seat_book.move(change.node_id, now_s):
-                    self._notify(f"seat:{subject}")
             if change.after is NodeStatus.OFFLINE and self.nodes.all[change.node_id].health.draining:
                 self.nodes.remove(change.node_id)  # it drained and stopped: it left in order
+        self._move_students(now_s)
+        self._order_drains()
         if changes:
             self._notify("nodes")
             # A node reports its streams before its first heartbeat makes it active.
-            for stream in {*self._states, *(s for n in self.nodes.all.values() for s in n.streams)}:
+            for stream in self._reported_streams():
                 self._follow_state(stream)
-        for subject in seat_book.expire(now_s, self._is_class_crowded):
+        for subject in self.nodes.seat_book.expire(now_s, self._is_class_crowded):
             self._leave(subject)
         self._call_queues(now_s)
         self._prune(now_s, wall_s)
@@ -269,18 +292,73 @@ class Cluster:
             self._sample(wall_s)
         return changes
 
+    def _move_students(self, now_s: float) -> None:
+        """Give students a seat elsewhere whose node takes none any more, or fails their class.
+
+        Repeated at every tick, since room may come later. A node that is back and still on probation keeps
+        its students.
+        """
+        seat_book, occupied = self.nodes.seat_book, self._occupied_nodes()
+        for node in self.nodes.all.values():
+            health = node.health
+            leaves = health.status is not NodeStatus.ACTIVE and health.reason.code not in ON_PROBATION
+            if node.id not in occupied or not (leaves or self.nodes.is_avoided(node.id)):
+                continue
+            unfit: dict[str, frozenset[str]] = {}
+
+            def unfit_for(
+                subject: str, node: Node = node, unfit: dict[str, frozenset[str]] = unfit
+            ) -> frozenset[str]:
+                stream = self._stream_of(subject)
+                if stream not in unfit:
+                    unfit[stream] = self.nodes.unfit_for_move(stream, node.id, now_s)
+                return unfit[stream]
+
+            def moves(subject: str, node: Node = node, leaves: bool = leaves) -> bool:
+                return leaves or node.id in self.nodes.avoided(self._stream_of(subject))
+
+            for subject in seat_book.move(node.id, now_s, avoid=unfit_for, moves=moves):
+                self._notify(f"seat:{subject}")
+
+    def _occupied_nodes(self) -> set[str]:
+        """Return the nodes on which somebody has a seat."""
+        return set(self.nodes.seat_book.seat_of.values())
+
+    def _stream_of(self, subject: str) -> str:
+        guest = self.guests.get(subject)
+        return guest.classroom_id if guest is not None else ""
+
+    def _order_drains(self) -> None:
+        """Order nodes to drain whose students all have a seat elsewhere, and only while others take students.
+
+        A draining relay refuses playlists to everybody: it must not while somebody has nowhere to go.
+        """
+        occupied, changed = self._occupied_nodes(), False
+        for node in self.nodes.all.values():
+            drains = (
+                node.id in self.view.drained
+                and node.id not in occupied
+                and not self.nodes.is_last_taker(node.id)
+            )
+            changed |= node.drains_now != drains
+            node.drains_now = drains
+        if changed:
+            self._bump()
+
     def _bump(self) -> None:
         self.version += 1
         self._notify("orders")
 
+    def _reported_streams(self) -> set[str]:
+        return set(self._states).union(*(n.streams for n in self.nodes.all.values()))
+
     def _follow_state(self, stream: str) -> None:
-        reports = [
-            n.streams[stream].state
-            for n in self.nodes.all.values()
-            if stream in n.streams and n.health.status in _WORKING
-        ]
+        working = [n for n in self.nodes.all.values() if n.health.status in WORKING]
+        reports = [n.streams[stream].state for n in working if stream in n.streams]
+        if not working and any(stream in n.streams for n in self.nodes.all.values()):
+            return  # no report is fresh: the master may be cut off while students play on
         state = next((s for s in _STATE_ORDER if s in reports), StreamState.WAITING)
-        if self._states.get(stream, StreamState.WAITING) is not state:
+        if self._states.get(stream) is not state:
             self._states[stream] = state
             self._notify(f"state:{stream}")
             self._notify("nodes")
@@ -300,7 +378,9 @@ class Cluster:
                 return Placement.PAUSED
             if not guest.preview and self._is_class_full(guest.classroom_id):
                 return Placement.CLASS_FULL
-        if seat_book.reserve(subject, address, now_s) is None and subject not in seat_book.seat_of:
+        avoid = self.nodes.avoided(guest.classroom_id)
+        seat = seat_book.reserve(subject, address, now_s, avoid=avoid)
+        if seat is None and subject not in seat_book.seat_of:
             return Placement.CLUSTER_FULL
         ledger.queue.leave(subject)
         return Placement.SEATED

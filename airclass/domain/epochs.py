@@ -262,18 +262,15 @@ class Epochs:
         # The first epoch of a stream keeps the origin's own numbers.
         offset = numbers.next_msn - first_msn if numbers.next_msn or stream.epochs else 0
         discontinuity_seq = numbers.next_discontinuity_seq
-        # Both targets are pinned by a stream's first epoch (RFC 8216bis §6.2.1).
-        earlier = stream.epochs.values()
-        target_s = max((e.target_duration_s for e in earlier), default=0)
-        part_s = max((e.part_target_s for e in earlier), default=0.0)
+        # Each relay's proposal covers what it still lists of earlier epochs.
         session = session_of(first.key)[: MAX_KEY_CHARS - MAX_SUFFIX_CHARS]
         decided = EpochOffset(
             first.stream,
             key or f"{session}{SUCCESSOR}{discontinuity_seq}",
             offset,
             discontinuity_seq,
-            target_s or max(r.target_duration_s for r in requests.values()),
-            part_s or max(r.part_target_s for r in requests.values()),
+            max(r.target_duration_s for r in requests.values()),
+            max(r.part_target_s for r in requests.values()),
             self._next_order(stream),
         )
         self._keep(decided)

@@ -1,8 +1,8 @@
-"""One node's health: from beats, silence and probes to a status word, with hysteresis.
+"""One node's health: from heartbeats, silence and probes to a status word, with hysteresis.
 
 Decides active, draining, unhealthy or offline and says why: as an English sentence, and as a code with
-its figures for pages in other languages. Does not know other nodes; whether a missing ingest is this
-node's own fault comes in as `excused`.
+its figures for pages in other languages. Does not know other nodes; what only a comparison of all nodes
+shows comes in as a `GroupView` (see `cluster_health.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from enum import StrEnum
 SILENT_S = 6.0
 OFFLINE_S = 30.0
 GOOD_BEATS = 2
-NOT_READY_S = 5.0
 FLAP_MEMORY_S = 300.0
 FIRST_HOLD_S = 5.0
 MAX_HOLD_S = 120.0
@@ -41,18 +40,18 @@ class ReasonCode(StrEnum):
     NO_INGEST = "no-ingest"
     SLOW_INGEST = "slow-ingest"
     BAD_INGEST = "bad-ingest"
+    BEHIND = "behind"
     WATCHED = "watched"
     RETURNING = "returning"
     DRAINING = "draining"
+    KEEPING = "keeping"
+    PARTLY = "partly"
+    SUSPECT = "suspect"
 
 
-# A relay names the fault of its origin as its counters do (OriginError.kind).
-_OF_FAULT = {
-    "": ReasonCode.NOT_READY,
-    "connect": ReasonCode.NO_INGEST,
-    "timeout": ReasonCode.SLOW_INGEST,
-    "truncated": ReasonCode.SLOW_INGEST,
-}
+WORKING = (NodeStatus.ACTIVE, NodeStatus.DRAINING)
+# A node that is back and waits: its students may stay.
+ON_PROBATION = (ReasonCode.NEW, ReasonCode.WATCHED, ReasonCode.RETURNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +63,40 @@ class Reason:
     figures: dict[str, int] = field(default_factory=dict)
 
 
+_NEW = Reason("has registered and not yet sent a heartbeat", ReasonCode.NEW)
+_MOVES = Reason("sends its students to other nodes", ReasonCode.DRAINING)
+_KEEPS = Reason(
+    "takes no new students and keeps those it has: no other node takes students", ReasonCode.KEEPING
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """What the other nodes show about one.
+
+    `fault` takes the node out; `remark` is shown while it is active. `needed`: no other node could take
+    students, so neither a fault nor probation takes it out. `alone`: no other node takes students.
+    `line_cut`: most nodes are silent, which is the fault of the master's own line.
+    """
+
+    fault: Reason | None = None
+    remark: Reason = Reason()
+    needed: bool = False
+    alone: bool = False
+    line_cut: bool = False
+
+
 @dataclass(slots=True)
 class Health:
     """Facts about one node, and the status that follows from them."""
 
     registered_at_s: float
     status: NodeStatus = NodeStatus.UNHEALTHY
-    reason: Reason = Reason("has registered and not yet sent a beat", ReasonCode.NEW)
+    reason: Reason = _NEW
     last_beat_s: float = float("-inf")
     good_beats: int = 0
     needed_beats: int = 1
-    not_ready_since_s: float | None = None
-    not_ready_reason: str = ""
-    not_ready_fault: str = ""
-    last_ready_s: float = float("-inf")
+    not_ready: str = ""
     draining: bool = False
     unreachable: str = ""
     was_reached: bool = False
@@ -87,19 +106,14 @@ class Health:
     last_active_s: float = float("-inf")
     held_until_s: float = float("-inf")
 
-    def beat(self, now_s: float, *, ready: bool, reason: str, draining: bool, fault: str = "") -> None:
-        """Take in a heartbeat; `fault` is the kind of its origin's failure, empty when it is another."""
+    def beat(self, now_s: float, *, draining: bool, not_ready: str = "") -> None:
+        """Take in a heartbeat; `not_ready` is why the node can serve no stream at all, if it says so."""
         if now_s - self.last_beat_s >= SILENT_S:
             self.good_beats = 0
         self.good_beats += 1
         self.last_beat_s = now_s
         self.draining = draining
-        if ready or draining:
-            self.not_ready_since_s, self.not_ready_reason, self.last_ready_s = None, "", now_s
-        else:
-            self.not_ready_reason, self.not_ready_fault = reason, fault
-            if self.not_ready_since_s is None:
-                self.not_ready_since_s = now_s
+        self.not_ready = not_ready
 
     def probed(self, now_s: float, problem: str, *, interval_s: float) -> None:
         """Take in the result of a probe (empty: reached) and plan the next, with growing pauses."""
@@ -107,7 +121,7 @@ class Health:
             self.unreachable, self.was_reached, self.probe_failures = "", True, 0
             self.next_probe_s = now_s + interval_s
             return
-        # One missed knock at a door that was open before may be ours: knock again before judging.
+        # A single failed probe of a node that was reachable may be our own fault: probe again first.
         if self.probe_failures or not self.was_reached:
             self.unreachable = problem
         pause_s = FIRST_PROBE_PAUSE_S * 2.0 ** min(self.probe_failures, 16)
@@ -115,7 +129,7 @@ class Health:
         self.next_probe_s = now_s + min(pause_s, MAX_PROBE_PAUSE_S)
 
     def pardon(self, deaf_s: float) -> None:
-        """Do not count seconds in which the master itself was too busy to listen."""
+        """Do not count seconds in which the master itself was too busy to read heartbeats."""
         self.last_beat_s += deaf_s
         self.registered_at_s += deaf_s
 
@@ -123,68 +137,69 @@ class Health:
         """Return the seconds since the last sign of life."""
         return now_s - max(self.last_beat_s, self.registered_at_s)
 
-    def judge(self, now_s: float, *, excused: bool, ordered_drain: bool) -> NodeStatus:
+    def beats(self, now_s: float) -> bool:
+        """Tell whether the node sends heartbeats."""
+        return self.silent_s(now_s) < SILENT_S
+
+    def is_usable(self, now_s: float) -> bool:
+        """Tell whether students could be sent here, were it not for faults and probation."""
+        heard = self.last_beat_s > float("-inf") and self.beats(now_s)
+        return heard and not (self.unreachable or self.not_ready)
+
+    def probation(self, now_s: float) -> Reason | None:
+        """Return why a node that is new or back has to wait; None when it need not."""
+        if self.last_beat_s == float("-inf"):
+            return _NEW
+        if now_s < self.held_until_s:
+            left_s = round(self.held_until_s - now_s)
+            text = f"came and went {self.flaps} times; watched for {left_s} s more"
+            return Reason(text, ReasonCode.WATCHED, {"times": self.flaps, "left_s": left_s})
+        if self.good_beats < self.needed_beats:
+            text = f"is back; {self.good_beats} of {self.needed_beats} good heartbeats"
+            figures = {"beats": self.good_beats, "needed": self.needed_beats}
+            return Reason(text, ReasonCode.RETURNING, figures)
+        return None
+
+    def judge(self, now_s: float, view: GroupView, *, ordered_drain: bool) -> NodeStatus:
         """Return the status that follows from the facts, and remember it.
 
-        `excused`: not being ready is the ingest's fault. `ordered_drain`: an operator wants it empty.
+        `ordered_drain`: an operator wants the node empty.
         """
         before = self.status
-        status, reason = self._follow(now_s, excused=excused, ordered_drain=ordered_drain)
-        if before in _WORKING and status not in _WORKING:
-            self._went_down(now_s)
-        elif status in _WORKING:
-            if before not in _WORKING:
+        status, reason = self._follow(now_s, view, ordered_drain=ordered_drain)
+        if before in WORKING and status not in WORKING:
+            self._went_down(now_s, line_cut=view.line_cut)
+        elif status in WORKING:
+            if before not in WORKING:
                 self.last_active_s = now_s
             if now_s - self.last_active_s >= FLAP_MEMORY_S:
                 self.flaps = 0
         self.status, self.reason = status, reason
         return status
 
-    def _went_down(self, now_s: float) -> None:
+    def _went_down(self, now_s: float, *, line_cut: bool) -> None:
+        if line_cut:
+            self.good_beats, self.needed_beats = 0, 1
+            return
         self.flaps += 1
         self.good_beats, self.needed_beats = 0, GOOD_BEATS
-        # The first fall is forgiven at once; each further one within FLAP_MEMORY_S doubles the watch.
+        # The first fall has no hold; each further one within FLAP_MEMORY_S doubles it.
         hold_s = 0.0 if self.flaps == 1 else FIRST_HOLD_S * 2.0 ** min(self.flaps - 2, 16)
         self.held_until_s = now_s + min(hold_s, MAX_HOLD_S)
 
-    def _follow(self, now_s: float, *, excused: bool, ordered_drain: bool) -> tuple[NodeStatus, Reason]:
+    def _follow(self, now_s: float, view: GroupView, *, ordered_drain: bool) -> tuple[NodeStatus, Reason]:
         silent_s = self.silent_s(now_s)
         if silent_s >= SILENT_S:
-            quiet = Reason(
-                f"has sent nothing for {silent_s:.0f} s", ReasonCode.SILENT, {"silent_s": round(silent_s)}
-            )
+            figures = {"silent_s": round(silent_s)}
+            quiet = Reason(f"has sent nothing for {silent_s:.0f} s", ReasonCode.SILENT, figures)
             return NodeStatus.OFFLINE if silent_s >= OFFLINE_S else NodeStatus.UNHEALTHY, quiet
         if self.unreachable:
             return NodeStatus.UNHEALTHY, Reason(self.unreachable, ReasonCode.UNREACHABLE)
-        if self.not_ready_since_s is not None and not excused:
-            told = self.not_ready_reason or "says that it is not ready"
-            return NodeStatus.UNHEALTHY, Reason(
-                told, _OF_FAULT.get(self.not_ready_fault, ReasonCode.BAD_INGEST)
-            )
-        if now_s < self.held_until_s:
-            left_s = round(self.held_until_s - now_s)
-            text = f"came and went {self.flaps} times; watched for {left_s} s more"
-            return NodeStatus.UNHEALTHY, Reason(
-                text, ReasonCode.WATCHED, {"times": self.flaps, "left_s": left_s}
-            )
-        if self.good_beats < self.needed_beats:
-            text = f"is back; {self.good_beats} of {self.needed_beats} good beats"
-            figures = {"beats": self.good_beats, "needed": self.needed_beats}
-            return NodeStatus.UNHEALTHY, Reason(text, ReasonCode.RETURNING, figures)
+        if self.not_ready:
+            return NodeStatus.UNHEALTHY, Reason(self.not_ready, ReasonCode.NOT_READY)
+        held_back = view.fault or self.probation(now_s)
+        if held_back is not None and not view.needed:
+            return NodeStatus.UNHEALTHY, held_back
         if ordered_drain or self.draining:
-            return NodeStatus.DRAINING, Reason("sends its students to other nodes", ReasonCode.DRAINING)
-        return NodeStatus.ACTIVE, Reason()
-
-
-_WORKING = (NodeStatus.ACTIVE, NodeStatus.DRAINING)
-
-
-def blames_ingest(mine: Health, others: list[Health]) -> bool:
-    """Tell whether a node's "not ready" is excused: nobody else has the stream either.
-
-    It is the node's own fault only when another one was ready NOT_READY_S after its trouble began.
-    """
-    since_s = mine.not_ready_since_s
-    if since_s is None:
-        return True
-    return not any(other.last_ready_s >= since_s + NOT_READY_S for other in others)
+            return NodeStatus.DRAINING, _KEEPS if view.alone else _MOVES
+        return NodeStatus.ACTIVE, view.remark

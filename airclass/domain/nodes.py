@@ -7,15 +7,18 @@ opens no connection.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from airclass.domain.advice import ClusterSummary, NodeFigures, summarize
-from airclass.domain.health import SILENT_S, Health, NodeStatus, blames_ingest
+from airclass.domain.cluster_health import OVERDUE_S, ClusterHealth, Member, code_of
+from airclass.domain.health import SILENT_S, WORKING, Health, NodeStatus, ReasonCode
+from airclass.domain.node_url import read_url
 from airclass.domain.routing import MAX_ZONES, Network, NodeSeats, SeatBook, read_address, read_zone
+from airclass.domain.stream_health import ServiceState, StreamHealth, read_report
 from airclass.domain.tokens import is_preview
 from relay.base.errors import RequestError
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_NODES = 500
 MAX_NODE_CAPACITY = 100_000
-MAX_URL_CHARS = 300
 MAX_REASON_CHARS = 200
 MISCOUNTS_BEFORE_RESYNC = 3
 # A master that stood still for longer may have lost heartbeats; shorter delays only leave them unread.
@@ -37,20 +39,26 @@ _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(slots=True)
 class Node:
-    """One relay as the master knows it."""
+    """One relay as the master knows it.
+
+    `drains_now` is what its orders say: an operator wants it empty, and everyone here has a seat elsewhere.
+    """
 
     id: str
     public_url: str
     admin_url: str
     version: str
     started_at_s: float
+    peer: str
     health: Health
     seats: NodeSeats
     incarnation: str = ""
     streams: dict[str, StreamReport] = field(default_factory=dict)
+    stream_health: dict[str, StreamHealth] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     tokens_of: dict[str, set[str]] = field(default_factory=dict)
     orders_version: int = 0
+    drains_now: bool = False
     warning: str = ""
     needs_full: bool = True
     miscounts: int = 0
@@ -86,12 +94,25 @@ class StatusChange:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamFact:
+    """One stream at one node as operators see it; `avoided`: its students do not use this node."""
+
+    stream: str
+    state: ServiceState
+    age_s: float
+    reason: str
+    code: ReasonCode
+    avoided: bool
+
+
 class Nodes:
     """All relays, and the seats on them."""
 
     def __init__(self, on_viewer: Callable[[Node, ViewerReport, bool], None]) -> None:
         self.all: dict[str, Node] = {}
         self.seat_book = SeatBook()
+        self._health = ClusterHealth()
         self._on_viewer = on_viewer
         self._excused_s = float("-inf")
 
@@ -102,11 +123,11 @@ class Nodes:
         """
         if not _NODE_ID.fullmatch(record.node_id):
             raise RequestError(400, "NODE_ID must be 1 to 63 letters, digits, dots, dashes or underscores.")
-        check_url(record.public_url, "NODE_PUBLIC_URL", peer)
+        public_url = read_url(record.public_url, "NODE_PUBLIC_URL", peer)
         # A relay's own port is on loopback by default: from another machine it is simply not there.
         admin_url = record.admin_url if _is_reachable(record.admin_url, peer) else ""
         if admin_url:
-            check_url(admin_url, "the admin address", peer)
+            admin_url = read_url(admin_url, "the admin address", peer)
         if len(record.zone) > MAX_ZONES:
             raise RequestError(400, f"NODE_ZONE lists more than {MAX_ZONES} networks.")
         try:
@@ -116,15 +137,16 @@ class Nodes:
         old = self.all.get(record.node_id)
         if old is None and len(self.all) >= MAX_NODES:
             raise RequestError(503, f"The cluster already has {MAX_NODES} nodes: remove one first.")
-        self._check_identity(record, old, now_s)
+        self._check_identity(record, public_url, old, now_s)
         health = old.health if old is not None else Health(registered_at_s=now_s)
         # Registering without a heartbeat in between is no sign of life.
         if health.last_beat_s >= health.registered_at_s:
             health.registered_at_s = now_s
         node = Node(
             id=record.node_id,
-            public_url=record.public_url.rstrip("/"),
-            admin_url=admin_url.rstrip("/"),
+            public_url=public_url,
+            admin_url=admin_url,
+            peer=peer,
             version=record.version[:40],
             started_at_s=record.started_at_s,
             health=health,
@@ -147,12 +169,10 @@ class Nodes:
         node = self.known(beat.node_id, beat.incarnation, now_s)
         if node is None:
             return None
-        reason = beat.reason[:MAX_REASON_CHARS]
-        node.health.beat(now_s, ready=beat.ready, reason=reason, draining=beat.draining, fault=beat.fault)
+        self._take_streams(node, beat, now_s)
         node.seats.egress_bps = max(beat.egress_bps, 0)
         node.version = beat.version[:40]
         node.orders_version = beat.orders_version
-        node.streams = {report.stream: report for report in beat.streams}
         self._take_viewers(node, beat, now_s)
         playing = beat.connections - node.without_media
         node.seats.connections = min(max(playing, 0), MAX_NODE_CAPACITY)
@@ -178,19 +198,81 @@ class Nodes:
 
     def judge(self, now_s: float, drained: frozenset[str]) -> list[StatusChange]:
         """Bring every node's status up to date; returns the changes."""
+        before = {node.id: node.health.status for node in self.all.values()}
+        self._health.judge(
+            [
+                Member(n.id, n.health, n.seats.capacity, n.id in drained, n.stream_health)
+                for n in self.all.values()
+            ],
+            now_s,
+        )
         changes = []
-        healths = [n.health for n in self.all.values()]
         for node in self.all.values():
-            before = node.health.status
-            excused = blames_ingest(node.health, [h for h in healths if h is not node.health])
-            after = node.health.judge(now_s, excused=excused, ordered_drain=node.id in drained)
+            after = node.health.status
             node.seats.takes_students = after is NodeStatus.ACTIVE
-            if after is not before:
-                changes.append(StatusChange(node.id, before, after, node.health.reason.text))
+            if after is not before[node.id]:
+                changes.append(StatusChange(node.id, before[node.id], after, node.health.reason.text))
             if after is NodeStatus.OFFLINE and node.viewers:
                 self._forget_viewers(node)
                 node.seats.connections = node.seats.egress_bps = 0
         return changes
+
+    def avoided(self, stream: str) -> frozenset[str]:
+        """Return the nodes that a stream's students avoid: they fail it, and other nodes serve it."""
+        return self._health.avoided(stream)
+
+    def stream_facts(self, node: Node, now_s: float) -> list[StreamFact]:
+        """Return what a node reports of its streams, and what the other nodes make of it.
+
+        What a node reported before it fell silent is not known any more.
+        """
+        faults = self._health.faults.get(node.id, {})
+        facts = []
+        for stream, health in sorted(node.stream_health.items()):
+            state, since_s, fault = health.state, health.since_s, faults.get(stream)
+            if not node.health.beats(now_s):
+                state, since_s, fault = ServiceState.UNKNOWN, node.health.last_beat_s, None
+            elif fault is not None:
+                state = ServiceState.FAILED
+            kind = fault.kind if fault is not None else health.kind
+            facts.append(
+                StreamFact(
+                    stream=stream,
+                    state=state,
+                    age_s=max(0.0, now_s - since_s),
+                    reason=fault.reason if fault is not None else health.reason,
+                    code=code_of(kind) if state is ServiceState.FAILED else ReasonCode.NOTHING,
+                    avoided=node.id in self.avoided(stream),
+                )
+            )
+        return facts
+
+    def is_avoided(self, node_id: str) -> bool:
+        """Tell whether the students of any stream avoid a node."""
+        return any(node_id in self.avoided(stream) for stream in self._health.faults.get(node_id, ()))
+
+    def unfit_for_move(self, stream: str, node_id: str, now_s: float) -> frozenset[str]:
+        """Return the nodes to which no student of this stream moves from a node.
+
+        Besides those that the stream avoids: nodes that are late with their heartbeats, and nodes that fail
+        the stream while this one still serves it.
+        """
+        health = self.all[node_id].stream_health.get(stream)
+        serves = health is not None and health.state is ServiceState.SERVED
+        unfit = set(self.avoided(stream))
+        for node in self.all.values():
+            theirs = node.stream_health.get(stream)
+            fails = serves and theirs is not None and theirs.state is ServiceState.FAILED
+            if fails or node.health.silent_s(now_s) >= OVERDUE_S:
+                unfit.add(node.id)
+        return frozenset(unfit)
+
+    def is_last_taker(self, node_id: str) -> bool:
+        """Tell whether no other node takes students; a node that is offline takes none in any case."""
+        others = (n for n in self.all.values() if n.id != node_id and n.seats.capacity > 0)
+        return self.all[node_id].health.status is not NodeStatus.OFFLINE and not any(
+            n.seats.takes_students for n in others
+        )
 
     def dismiss(self, subject: str) -> None:
         """Stop counting a removed student now; their relay confirms it in its next heartbeat."""
@@ -211,6 +293,10 @@ class Nodes:
         self._excused_s = now_s
         for node in self.all.values():
             node.health.pardon(late_s)
+            node.stream_health = {
+                stream: replace(health, heard_s=health.heard_s + late_s)
+                for stream, health in node.stream_health.items()
+            }
         return True
 
     def remove(self, node_id: str) -> None:
@@ -230,7 +316,7 @@ class Nodes:
         return {
             n.id: n.streams[stream]
             for n in self.all.values()
-            if n.health.status in (NodeStatus.ACTIVE, NodeStatus.DRAINING) and stream in n.streams
+            if n.health.status in WORKING and stream in n.streams
         }
 
     def summary(self) -> ClusterSummary:
@@ -242,10 +328,10 @@ class Nodes:
             ]
         )
 
-    def _check_identity(self, record: Registration, old: Node | None, now_s: float) -> None:
+    def _check_identity(self, record: Registration, public_url: str, old: Node | None, now_s: float) -> None:
         """Refuse a second process under one id, and a second id under one address, while the first beats."""
         for other in self.all.values():
-            shared = other is not old and _same_url(other.public_url, record.public_url)
+            shared = other is not old and _same_url(other.public_url, public_url)
             if shared and other.health.silent_s(now_s) < SILENT_S:
                 raise RequestError(
                     409, f"{other.public_url} is the address of {other.id}: set another NODE_PUBLIC_URL."
@@ -254,7 +340,7 @@ class Nodes:
             return
         # A relay that was restarted has the same address and began later than the one that it replaces.
         restarted = record.started_at_s > old.started_at_s
-        if not (restarted and _same_url(old.public_url, record.public_url)):
+        if not (restarted and _same_url(old.public_url, public_url)):
             raise RequestError(409, _TWIN.format(record.node_id))
 
     def _seats(self, record: Registration, zone: tuple[Network, ...], old: Node | None) -> NodeSeats:
@@ -264,6 +350,19 @@ class Nodes:
         seats.zone = zone
         self.seat_book.add(seats)
         return seats
+
+    def _take_streams(self, node: Node, beat: Heartbeat, now_s: float) -> None:
+        before = node.stream_health
+        node.streams = {report.stream: report for report in beat.streams}
+        node.stream_health = {
+            stream: read_report(report, beat, before.get(stream), now_s)
+            for stream, report in node.streams.items()
+        }
+        failing = any(h.state is ServiceState.FAILED for h in node.stream_health.values())
+        not_ready = ""
+        if not (beat.ready or beat.draining or failing):
+            not_ready = beat.reason[:MAX_REASON_CHARS] or "says that it is not ready"
+        node.health.beat(now_s, draining=beat.draining, not_ready=not_ready)
 
     def _take_viewers(self, node: Node, beat: Heartbeat, now_s: float) -> None:
         if beat.full:
@@ -327,36 +426,11 @@ def _origin(url: str) -> tuple[str, str, int, str]:
     return parts.scheme, parts.hostname or "", port, parts.path
 
 
-def check_url(url: str, what: str, peer: str) -> None:
-    """Refuse an address that the master must not call: not HTTP, link-local, or foreign loopback.
-
-    Loopback is fine for a relay that itself calls from loopback.
-    """
-    parts, host = urlsplit(""), None
-    try:
-        if len(url) <= MAX_URL_CHARS and url.isprintable():
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query:
-        raise RequestError(400, f"{what} is not an address of the form http://host:port.")
-    if re.search(r'[\s"<>\\]', url):
-        raise RequestError(400, f"{what} holds signs that no address has.")
-    address, caller = read_address(host), read_address(peer)
-    if address is None:
-        return
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        raise RequestError(400, f"{what} is {host}, which is no address that students can reach.")
-    if address.is_loopback and not (caller is not None and caller.is_loopback):
-        raise RequestError(400, f"{what} is {host}, but the node calls from another machine: set its own.")
-
-
 def _is_reachable(url: str, peer: str) -> bool:
     try:
         address, caller = read_address(urlsplit(url).hostname or ""), read_address(peer)
     except ValueError:
-        return True  # check_url says what is wrong
+        return True  # read_url says what is wrong
     if address is None or not address.is_loopback:
         return True
     return caller is not None and caller.is_loopback

@@ -50,7 +50,7 @@ class OrderComposer:
         return msgspec.structs.replace(
             self._shared,
             streams=streams,
-            drain=node.id in cluster.view.drained,
+            drain=node.drains_now,
             resync=node.needs_full,
             warning=node.warning,
             cause=self.cause,
@@ -78,7 +78,14 @@ class OrderComposer:
 
     def _stream(self, cluster: Cluster, stream: str, *, ended: bool) -> StreamOrder:
         origins = tuple(f"{origin}/live/{stream}/index.m3u8" for origin in self._origins)
-        return StreamOrder(stream, origins, self._bearer, ended=ended, epochs=cluster.epochs.of(stream))
+        return StreamOrder(
+            stream,
+            origins,
+            self._bearer,
+            ended=ended,
+            epochs=cluster.epochs.of(stream),
+            publishing=cluster.has_publisher(stream),
+        )
 
 
 def _has_ended(cluster: Cluster, stream: str) -> bool:

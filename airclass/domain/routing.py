@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 RESERVED_S = 20.0
 RESERVED_CROWDED_S = 5.0
@@ -43,7 +43,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(slots=True)
-class Reservation:
+class SeatReservation:
     """A seat whose student has not got media there yet.
 
     `played`: the student has got media from another node, so the short limit does not apply. `recalled`: the
@@ -75,7 +75,7 @@ class NodeSeats:
     connections: int = 0
     egress_bps: int = 0
     present: dict[str, float] = field(default_factory=dict)
-    reserved: dict[str, Reservation] = field(default_factory=dict)
+    reserved: dict[str, SeatReservation] = field(default_factory=dict)
 
     @property
     def occupied(self) -> int:
@@ -143,22 +143,36 @@ class SeatBook:
         self._address_of: dict[str, Address] = {}
         self._unconfirmed: Counter[str] = Counter()  # reservations of each network
         self._lapses: dict[str, tuple[int, float]] = {}
-        self._recalled: dict[str, dict[str, Reservation]] = {}
+        self._recalled: dict[str, dict[str, SeatReservation]] = {}
 
     # -- students ask ---------------------------------------------------------------------
 
-    def choose(self, address: Address | None) -> NodeSeats | None:
-        """Return the node for one more student, nearest first, then least loaded; None when all are full."""
-        free = [node for node in self.nodes.values() if node.has_room]
-        return min(free, key=lambda n: (-n.nearness(address), n.load, n.occupied, n.id), default=None)
+    def choose(self, address: Address | None, *, avoid: Collection[str] = ()) -> NodeSeats | None:
+        """Return the node for one more student, nearest first, then least loaded; None when all are full.
 
-    def reserve(self, subject: str, address: Address | None, now_s: float) -> NodeSeats | None:
-        """Give a student a seat, or return the one they have; None when there is none to give."""
+        Nodes to `avoid` come last.
+        """
+        free = [node for node in self.nodes.values() if node.has_room]
+        return min(
+            free,
+            key=lambda n: (n.id in avoid, -n.nearness(address), n.load, n.occupied, n.id),
+            default=None,
+        )
+
+    def reserve(
+        self, subject: str, address: Address | None, now_s: float, *, avoid: Collection[str] = ()
+    ) -> NodeSeats | None:
+        """Give a student a seat, or return the one they have; None when there is none to give.
+
+        A seat on a node to `avoid` is kept only while no other node has room.
+        """
         held = self.nodes.get(self.seat_of.get(subject, ""))
         if held is not None and held.takes_students:
-            return held
+            better = self.choose(address, avoid=avoid) if held.id in avoid else None
+            if better is None or better.id in avoid:
+                return held
         network = network_of(address)
-        node = self.choose(address) if self.pause_s(subject, now_s) <= 0 else None
+        node = self.choose(address, avoid=avoid) if self.pause_s(subject, now_s) <= 0 else None
         if node is None or self._is_owed_to_others(network):
             if len(self.turned_away) < MAX_TURNED_AWAY:
                 self.turned_away[network] = now_s + TURNED_AWAY_S
@@ -168,7 +182,7 @@ class SeatBook:
         self.release(subject)
         if address is not None:
             self._address_of[subject] = address
-        self._book(node, subject, Reservation(now_s, network, played))
+        self._book(node, subject, SeatReservation(now_s, network, played))
         return node
 
     def pause_s(self, subject: str, now_s: float) -> float:
@@ -186,21 +200,31 @@ class SeatBook:
         """Seats that students can take."""
         return sum(node.capacity - node.occupied for node in self.nodes.values() if node.has_room)
 
-    def pathways(self, subject: str, address: Address | None = None) -> list[str]:
+    def pathways(
+        self, subject: str, address: Address | None = None, *, avoid: Collection[str] = ()
+    ) -> list[str]:
         """Return the nodes that a player may use, its own seat first, then the best others.
 
         Without a seat the order differs by student, so that they do not all go to the least loaded node.
+        Nodes to `avoid` are left out; they come last while no other node has room.
         """
         mine = self.seat_of.get(subject, "")
         nodes = [n for n in self.nodes.values() if n.takes_students or n.id == mine]
+        if avoid and any(n.has_room for n in nodes if n.id not in avoid):
+            nodes = [n for n in nodes if n.id not in avoid]
         if not mine:
-            nodes.sort(key=lambda n: (not n.has_room, crc32(f"{subject} {n.id}".encode())))
+            nodes.sort(key=lambda n: (n.id in avoid, not n.has_room, crc32(f"{subject} {n.id}".encode())))
             return [node.id for node in nodes[:MAX_PATHWAYS]]
         nodes.sort(
             key=lambda n: (
-                n.id != mine or not n.takes_students, not n.has_room, -n.nearness(address), n.load, n.id
+                n.id in avoid,
+                n.id != mine or not n.takes_students,
+                not n.has_room,
+                -n.nearness(address),
+                n.load,
+                n.id,
             )
-        )  # fmt: skip
+        )
         return [node.id for node in nodes[:MAX_PATHWAYS]]
 
     def release(self, subject: str) -> None:
@@ -265,20 +289,32 @@ class SeatBook:
             del self._lapses[subject]
         return gone
 
-    def move(self, node_id: str, now_s: float) -> dict[str, str]:
-        """Give everyone on a node that takes no students a seat elsewhere; returns who goes where.
+    def move(
+        self,
+        node_id: str,
+        now_s: float,
+        *,
+        avoid: Callable[[str], Collection[str]] = lambda _: (),
+        moves: Callable[[str], bool] = lambda _: True,
+    ) -> dict[str, str]:
+        """Give the students of a node a seat elsewhere; returns who goes where.
 
-        Students for whom there is no room stay: a full cluster is no reason to send a playing student away.
+        `moves` selects the students, all by default; `avoid` returns the nodes to which one of them must not
+        go. Students for whom there is no room stay: a full cluster is no reason to send a playing student
+        away.
         """
         moved, source = {}, self.nodes[node_id]
-        for subject in [s for s, where in self.seat_of.items() if where == node_id]:
+        for subject in [s for s, where in self.seat_of.items() if where == node_id and moves(s)]:
             address = self._address_of.get(subject)
-            node = self.choose(address)
+            unfit = {node_id, *avoid(subject)}
+            node = self.choose(address, avoid=unfit)
             if node is None:
                 break
+            if node.id in unfit:
+                continue
             seat = source.reserved.get(subject)
             if seat is None or seat.recalled:  # otherwise it keeps its age, so that no move prolongs it
-                seat = Reservation(now_s, network_of(address), played=True)
+                seat = SeatReservation(now_s, network_of(address), played=True)
             self._unbook(node_id, subject)
             self._book(node, subject, seat)
             moved[subject] = node.id
@@ -301,7 +337,7 @@ class SeatBook:
 
     def recall(self, subject: str, node_id: str, since_s: float) -> None:
         """Hold a student's seat from before the master was restarted, on a node that is not back yet."""
-        self._recalled.setdefault(node_id, {})[subject] = Reservation(since_s, played=True, recalled=True)
+        self._recalled.setdefault(node_id, {})[subject] = SeatReservation(since_s, played=True, recalled=True)
         self.seat_of[subject] = node_id
 
     def is_recalled(self, subject: str) -> bool:
@@ -329,7 +365,7 @@ class SeatBook:
             self.changed[subject] = node_id
         self.seat_of[subject] = node_id
 
-    def _book(self, node: NodeSeats, subject: str, seat: Reservation) -> None:
+    def _book(self, node: NodeSeats, subject: str, seat: SeatReservation) -> None:
         if subject not in node.present:  # who plays there already has the seat
             node.reserved[subject] = seat
             self._unconfirmed[seat.network] += 1
@@ -352,7 +388,7 @@ class SeatBook:
         else:
             self.release(subject)
 
-    def _lapsed(self, subject: str, seat: Reservation, now_s: float) -> None:
+    def _lapsed(self, subject: str, seat: SeatReservation, now_s: float) -> None:
         if seat.recalled:
             return
         count = self._lapses.pop(subject, (0, 0.0))[0]

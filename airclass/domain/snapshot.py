@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import Classroom, ClassStatus
+from airclass.domain.users import clean_name, name_key
 
 if TYPE_CHECKING:
     from airclass.domain.users import User
@@ -34,12 +35,19 @@ class Snapshot:
     revocations: tuple[Revocation, ...] = ()
     drained: frozenset[str] = frozenset()
     by_code: dict[str, Classroom] = field(init=False)
-    by_name: dict[str, User] = field(init=False)
+    by_name: dict[str, User] = field(init=False)  # by the exact name without case, and by `name_key`
 
     def __post_init__(self) -> None:
         codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.ENDED}
         object.__setattr__(self, "by_code", codes)
-        object.__setattr__(self, "by_name", {u.name.casefold(): u for u in self.users.values()})
+        names = {name_key(u.name): u for u in self.users.values()}
+        # Accounts of before whose names look alike are each found by the exact name.
+        names.update({u.name.casefold(): u for u in self.users.values()})
+        object.__setattr__(self, "by_name", names)
+
+    def find_user(self, name: str) -> User | None:
+        """Return the account with this name, whichever way it was typed."""
+        return self.by_name.get(clean_name(name).casefold()) or self.by_name.get(name_key(name))
 
     def open_classes(self) -> list[Classroom]:
         """Return the classes that students may enter, in a stable order."""

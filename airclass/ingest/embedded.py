@@ -17,6 +17,7 @@ import trio
 
 from airclass.ingest import http_server, remux
 from airclass.ingest.config import IngestSettings
+from airclass.ingest.control_api import ControlApi
 from airclass.ingest.hls_server import HlsServer, Publication
 from airclass.ingest.muxer import HlsFlavour
 from airclass.ingest.ports import LOOPBACK
@@ -48,15 +49,17 @@ async def serve(
     origin: HlsServer,
     rtmp: tuple[str, int],
     hls: tuple[str, int],
+    api: tuple[str, int],
     *,
     task_status: trio.TaskStatus[dict[str, str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run door and HTTP server until cancelled; reports `rtmp_url` and `hls_url` once bound."""
+    """Run door and HTTP server until cancelled; reports `rtmp_url`, `hls_url` and `api_url` once bound."""
     door = RtmpGateway(partial(_receive, origin), origin.named)
     urls = {}
     async with trio.open_nursery() as nursery:
         services = (
             ("hls", "http", hls, partial(http_server.serve, origin.answer)),
+            ("api", "http", api, partial(http_server.serve, ControlApi(door, origin).answer)),
             ("rtmp", "rtmp", rtmp, door.run),
         )
         for name, scheme, (host, port), service in services:
@@ -72,9 +75,10 @@ def embedded(
     *,
     rtmp: str = "127.0.0.1:1935",
     hls: str = "127.0.0.1:8888",
+    api: str = "127.0.0.1:0",
     path: str = "",
     part_s: float = 0.5,
-    segment_s: float = 2.0,
+    segment_s: float = 1.5,
     variant: HlsFlavour = HlsFlavour.LOW_LATENCY,
     ready_file: str = "",
 ) -> None:
@@ -86,6 +90,8 @@ def embedded(
         Address of the RTMP listener; port 0: the kernel chooses.
     hls
         Address of the HLS server; port 0: the kernel chooses.
+    api
+        Address of the control API, which answers as MediaMTX's does; port 0: the kernel chooses.
     path
         The one path that is served, `live/<id>`; empty: the publisher's.
     part_s
@@ -103,7 +109,7 @@ def embedded(
     secret = settings.load(IngestSettings, settings.environment()).hls_cdn_secret
     problems = [
         f"--{name} {value}: give a loopback address and a port, such as 127.0.0.1:0"
-        for name, value in (("rtmp", rtmp), ("hls", hls))
+        for name, value in (("rtmp", rtmp), ("hls", hls), ("api", api))
         if not _is_loopback(value)
     ]
     if not 0.1 <= part_s <= segment_s <= 20:
@@ -117,12 +123,18 @@ def embedded(
         segment_s=segment_s,
         secret=secret.get_secret_value() if secret else "",
     )
-    trio.run(_main, origin, _address(rtmp), _address(hls), ready_file)
+    trio.run(_main, origin, _address(rtmp), _address(hls), _address(api), ready_file)
 
 
-async def _main(origin: HlsServer, rtmp: tuple[str, int], hls: tuple[str, int], ready_file: str) -> None:
+async def _main(
+    origin: HlsServer,
+    rtmp: tuple[str, int],
+    hls: tuple[str, int],
+    api: tuple[str, int],
+    ready_file: str,
+) -> None:
     async with trio.open_nursery() as nursery:
-        urls: dict[str, str] = await nursery.start(serve, origin, rtmp, hls)
+        urls: dict[str, str] = await nursery.start(serve, origin, rtmp, hls, api)
         if ready_file:
             write_ready_file(Path(ready_file), urls)
         log.info("ingest.ready %s %s", urls["rtmp_url"], urls["hls_url"])

@@ -56,6 +56,16 @@ class HlsServer:
         self._window: Muxer | None = None
         self._changed = trio.Event()
 
+    @property
+    def path(self) -> str:
+        """The path that is served: fixed, or the publisher's."""
+        return self._path
+
+    @property
+    def publishing(self) -> StreamFormat | None:
+        """The format of what is published now."""
+        return self._window.shape if self._window is not None else None
+
     def named(self, path: str) -> None:
         """Take note of where the publisher wants to go, unless the path is fixed."""
         self._path = self._fixed_path or path

@@ -108,6 +108,11 @@ class Muxer:
         self._open = _Segment(0, 0, start_wall_s)
 
     @property
+    def shape(self) -> StreamFormat:
+        """The format of what is published."""
+        return self._shape
+
+    @property
     def target_duration_s(self) -> int:
         """EXT-X-TARGETDURATION: grows when the publisher's key frames are further apart."""
         return self._target_s

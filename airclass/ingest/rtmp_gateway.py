@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import uuid
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -48,6 +50,17 @@ def published_path(preamble: bytes) -> str | None:
     return "/".join(piece.strip("/") for piece in (app[1].decode(), name[1].decode()) if piece.strip("/"))
 
 
+@dataclass(eq=False)
+class RtmpPublisher:
+    """The publisher that is let in now; `path` is empty until it has said it."""
+
+    id: str
+    address: str
+    path: str = ""
+    received_bytes: int = 0
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
 class RtmpGateway:
     """Lets publishers in, one after another.
 
@@ -66,8 +79,17 @@ class RtmpGateway:
     ) -> None:
         self._receive, self._named = receive, named
         self._hello_s, self._idle_s = hello_s, idle_s
-        self._busy = False
+        self.publisher: RtmpPublisher | None = None
         self._knocking = 0
+
+    def cut(self, publisher_id: str) -> bool:
+        """Disconnect a publisher; False when there is none of this id."""
+        publisher = self.publisher
+        if publisher is None or publisher.id != publisher_id:
+            return False
+        log.info("publisher.cut path=%s address=%s", publisher.path, publisher.address)
+        publisher.scope.cancel()
+        return True
 
     async def run(
         self, host: str, port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
@@ -89,7 +111,7 @@ class RtmpGateway:
                     hello = await _hello(guest)
             finally:
                 self._knocking -= 1
-            if hello and self._busy:
+            if hello and self.publisher is not None:
                 log.warning("publisher.refused another one is live: end that one first")
             elif hello:
                 await self._publication(guest, hello)
@@ -100,39 +122,47 @@ class RtmpGateway:
 
     async def _publication(self, guest: trio.SocketStream, hello: bytes) -> None:
         port = _free_port()
-        self._busy = True
+        self.publisher = RtmpPublisher(str(uuid.uuid4()), _address_of(guest))
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._carry, guest, hello, port)
+                nursery.start_soon(self._carry, self.publisher, guest, hello, port)
                 url = f"rtmp://127.0.0.1:{port}/live/x"
                 # Abandoned on cancellation: its sockets are closed with ours, which ends it soon after.
                 await trio.to_thread.run_sync(self._receive, url, abandon_on_cancel=True)
                 nursery.cancel_scope.cancel()
         finally:
-            self._busy = False
+            self.publisher = None
 
-    async def _carry(self, guest: trio.SocketStream, hello: bytes, port: int) -> None:
-        """Connect to FFmpeg and copy both ways until the publisher leaves or falls silent."""
+    async def _carry(
+        self, publisher: RtmpPublisher, guest: trio.SocketStream, hello: bytes, port: int
+    ) -> None:
+        """Connect to FFmpeg and copy both ways until the publisher leaves, falls silent or is cut."""
         inner = await _connected(port)
         if inner is None:
             return
         preamble: bytes | None = b""
         async with inner, trio.open_nursery() as nursery:
             nursery.start_soon(_copy_back, inner, guest)
-            with suppress(trio.BrokenResourceError), trio.move_on_after(self._idle_s) as idle:
+            with (
+                suppress(trio.BrokenResourceError),
+                publisher.scope,
+                trio.move_on_after(self._idle_s) as idle,
+            ):
                 chunk = hello
                 while chunk:
                     idle.deadline = trio.current_time() + self._idle_s
-                    preamble = None if preamble is None else self._overheard(preamble + chunk)
+                    preamble = None if preamble is None else self._overheard(publisher, preamble + chunk)
+                    publisher.received_bytes += len(chunk)
                     await inner.send_all(chunk)
                     chunk = await guest.receive_some(CHUNK_BYTES)
             with suppress(trio.BrokenResourceError):
                 await inner.send_eof()  # closing would throw away what FFmpeg has not read yet
 
-    def _overheard(self, preamble: bytes) -> bytes | None:
+    def _overheard(self, publisher: RtmpPublisher, preamble: bytes) -> bytes | None:
         """Tell the path once it was said; return what to remember, None when all is known."""
         path = published_path(preamble)
         if path is not None:
+            publisher.path = path
             self._named(path)
         return preamble if path is None and len(preamble) < MAX_PREAMBLE_BYTES else None
 
@@ -166,6 +196,14 @@ async def _connected(port: int) -> trio.SocketStream | None:
             except OSError:
                 await trio.sleep(CONNECT_PAUSE_S)
     return None
+
+
+def _address_of(guest: trio.SocketStream) -> str:
+    try:
+        host, port = guest.socket.getpeername()[:2]
+    except OSError:  # it has left
+        return ""
+    return f"{host}:{port}"
 
 
 def _free_port() -> int:

@@ -188,7 +188,7 @@ def _publish(to: str, plan: VideoPlan, until_s: float) -> None:
 
 def teach(
     *,
-    to: str,
+    to: str = "",
     size: str = "1280x720",
     fps: int = 30,
     bitrate_kbps: int = 2000,
@@ -205,7 +205,9 @@ def teach(
     Parameters
     ----------
     to
-        RTMP address with the stream key, as `airclass classroom add` prints it.
+        RTMP address with the stream key, as `airclass classroom add` prints it. `-` reads it from standard
+        input; without it, the environment's TEACH_TO counts. Every user of a machine can see the arguments
+        of its processes: on a shared machine give the key in one of these two ways.
     size
         Picture in pixels, WIDTHxHEIGHT; the width is a multiple of 16.
     fps
@@ -227,6 +229,7 @@ def teach(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     plan = video_plan(size, fps, bitrate_kbps, keyframe_s)
+    target = _target(to)
     end_s = time.monotonic() + duration if duration else math.inf
     dropped, retry_s = 0, RETRY_FIRST_S
     while time.monotonic() < end_s:
@@ -234,7 +237,7 @@ def teach(
         drop = drop_after is not None and (not drops or dropped < drops)
         until_s = min(end_s, started_s + (drop_after or 0.0)) if drop else end_s
         try:
-            _publish(to, plan, until_s)
+            _publish(target, plan, until_s)
         except (OSError, _Late) as exc:  # every error of FFmpeg is an OSError
             retry_s = RETRY_FIRST_S if time.monotonic() - started_s > RETRY_MAX_S else retry_s
             log.warning("teacher.lost next try in %.2f s: %s", retry_s, _reason(exc))
@@ -245,6 +248,13 @@ def teach(
                 dropped += 1
                 log.info("teacher.dropped on purpose, back in %.1f s", return_after)
                 time.sleep(return_after)
+
+
+def _target(to: str) -> str:
+    target = sys.stdin.readline().strip() if to == "-" else to or settings.environment().get("TEACH_TO", "")
+    if not target:
+        raise ConfigError(["Say where to publish: --to URL, --to - (standard input), or TEACH_TO."])
+    return target
 
 
 def _reason(exc: OSError | AirclassError) -> str:

@@ -27,16 +27,39 @@ class CallFailed(Exception):  # noqa: N818  says what happened
 
 
 class HttpClient:
-    """GETs of bounded size; follows no redirects, uses no proxy from the environment."""
+    """Requests without a body, answers of bounded size; no redirects, no proxy from the environment."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
 
-    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-        """Return status and body, or raise CallFailed."""
+    async def get(
+        self, url: str, headers: Mapping[str, str] | None = None, *, address: str = ""
+    ) -> tuple[int, bytes]:
+        """Return status and body, or raise CallFailed.
+
+        `address` is the one to connect to instead of asking DNS for the name in `url` again.
+        """
+        return await self._call("GET", url, headers, address)
+
+    async def post(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        """Send a POST without a body; return status and body, or raise CallFailed."""
+        return await self._call("POST", url, headers, "")
+
+    async def _call(
+        self, method: str, url: str, headers: Mapping[str, str] | None, address: str
+    ) -> tuple[int, bytes]:
         try:
-            async with self._limiter, self._client.stream("GET", url, headers=headers) as response:
+            target, more = httpx.URL(url), dict(headers or {})
+            extensions = {}
+            if address:
+                more["Host"] = target.netloc.decode("ascii")
+                extensions = {"sni_hostname": target.host}
+                target = target.copy_with(host=address)
+            async with (
+                self._limiter,
+                self._client.stream(method, target, headers=more, extensions=extensions) as response,
+            ):
                 body = b""
                 stream = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
                 async with aclosing(stream) as chunks:

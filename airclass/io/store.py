@@ -6,9 +6,14 @@ Each write counts `revision` up in its own transaction, so that every master not
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import trio
@@ -17,7 +22,7 @@ from sqlalchemy import bindparam, create_engine, delete, event, exc, insert, mak
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
 from airclass.domain.snapshot import Revocation, Snapshot
-from airclass.domain.users import Role, User
+from airclass.domain.users import Role, User, name_key
 from airclass.io import schema
 from airclass.io.migrate import migrate
 from relay.base.cluster_protocol import EpochOffset
@@ -27,15 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection, Engine, Executable
+    from sqlalchemy import Connection, CursorResult, Engine, Executable
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from airclass.config import MasterSettings
 
+log = logging.getLogger(__name__)
+
+SQLITE_NAME = "airclass.sqlite3"
 MAX_THREADS = 4
 MAX_EVENTS = 1000
 CONNECT_S = 10
 KEEP_EVENTS_S = 400 * 86400.0
+CHANGED_MEANWHILE = "Somebody else changed this meanwhile: look at it again, then try again."
 TRIES = 4
 _SQLITE_BUSY_MS = 10_000
 _EPOCH = tuple(schema.epochs.c[name] for name in EpochOffset.__struct_fields__)
@@ -93,13 +102,13 @@ class Store:
 
     async def add_user(self, user: User, event: AuditEvent) -> None:
         """Store a new account; Conflict when the name is taken."""
-        row = {**asdict(user), "name_key": user.name.casefold()}
+        row = {**asdict(user), "name_key": name_key(user.name)}
         await self._write([insert(schema.users).values(row)], event, f"The name {user.name} is taken.")
 
     async def change_user(self, user_id: str, changes: dict[str, object], event: AuditEvent) -> None:
         """Set columns of an account."""
         if "name" in changes:
-            changes = {**changes, "name_key": str(changes["name"]).casefold()}
+            changes = {**changes, "name_key": name_key(str(changes["name"]))}
         statement = update(schema.users).where(schema.users.c.id == user_id).values(changes)
         await self._write([statement], event, "The name is taken.")
 
@@ -116,23 +125,43 @@ class Store:
     async def add_classroom(self, classroom: Classroom, event: AuditEvent) -> None:
         """Store a new class; Conflict when its code is taken."""
         await self._write(
-            [insert(schema.classrooms).values(_class_row(classroom)), *_teacher_rows(classroom)],
-            event,
-            "This class code is taken: try again.",
-        )
-
-    async def save_classroom(self, classroom: Classroom, event: AuditEvent) -> None:
-        """Replace a class by its new form; Conflict when its new code is taken."""
-        table, links = schema.classrooms, schema.co_teachers
-        await self._write(
             [
-                update(table).where(table.c.id == classroom.id).values(_class_row(classroom)),
-                delete(links).where(links.c.classroom_id == classroom.id),
-                *_teacher_rows(classroom),
+                insert(schema.classrooms).values(_class_row(classroom)),
+                *_teacher_rows(classroom.id, classroom.co_teachers),
             ],
             event,
             "This class code is taken: try again.",
         )
+
+    async def change_classroom(
+        self,
+        classroom_id: str,
+        changes: Mapping[str, object],
+        event: AuditEvent,
+        *,
+        expected: Mapping[str, object] | None = None,
+        new_generation: bool = False,
+    ) -> None:
+        """Set columns of a class, and no others, so that changes made at once do not undo each other.
+
+        WriteConflict when the new code is taken, when the class is gone, or when a column no longer holds
+        what is `expected`. `new_generation` ends the tokens of everybody who is inside.
+        """
+        table, links = schema.classrooms, schema.co_teachers
+        columns = {name: value for name, value in changes.items() if name != "co_teachers"}
+        if "roster" in columns:
+            columns["roster"] = _roster_text(cast("Iterable[str]", columns["roster"]))
+        if new_generation:
+            columns["generation"] = table.c.generation + 1
+        same = [table.c[name] == value for name, value in (expected or {}).items()]
+        statement = (
+            update(table).where(table.c.id == classroom_id, *same).values(columns or {"id": classroom_id})
+        )
+        others: list[Executable] = []
+        if "co_teachers" in changes:
+            others.append(delete(links).where(links.c.classroom_id == classroom_id))
+            others += _teacher_rows(classroom_id, cast("Iterable[str]", changes["co_teachers"]))
+        await self._write(others, event, "This class code is taken: try again.", first=statement)
 
     async def delete_classroom(self, classroom_id: str, event: AuditEvent) -> None:
         """Remove a class and everything about it."""
@@ -264,12 +293,17 @@ class Store:
         event: AuditEvent | None,
         conflict: str = "",
         *,
+        first: Executable | None = None,
         rows: tuple[Executable, list[dict[str, object]]] | None = None,
         count: bool = True,
     ) -> None:
+        """Run statements in one transaction; `first` must change a row, or nothing is written."""
+
         def work(connection: Connection) -> None:
             if count:
                 connection.execute(update(schema.revision).values(value=schema.revision.c.value + 1))
+            if first is not None and not cast("CursorResult[Any]", connection.execute(first)).rowcount:
+                raise WriteConflict(CHANGED_MEANWHILE)
             for statement in statements:
                 connection.execute(statement)
             if rows is not None:
@@ -281,7 +315,7 @@ class Store:
         try:
             await self._run(work)
         except exc.IntegrityError:
-            raise WriteConflict(conflict or "This changed meanwhile: load the page again.") from None
+            raise WriteConflict(conflict or CHANGED_MEANWHILE) from None
 
     async def _run(
         self,
@@ -306,6 +340,7 @@ def _open(settings: MasterSettings) -> Store:
     try:
         if settings.database_url is None:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep_private(settings.data_dir)
         # a database without an encoding (SQL_ASCII) would answer in bytes
         url = make_url(settings.database)
         is_postgres = url.get_backend_name() == "postgresql"
@@ -327,6 +362,24 @@ def _open(settings: MasterSettings) -> Store:
         engine.dispose()
         raise
     return Store(engine)
+
+
+def _keep_private(data_dir: Path) -> None:
+    """Take the rights of other users of this machine away: the database holds password hashes.
+
+    A new database file, and what SQLite puts beside it, gets the same rights.
+    """
+    database = data_dir / SQLITE_NAME
+    with suppress(FileExistsError):
+        os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    wanted = [(path, 0o600) for path in data_dir.glob(f"{SQLITE_NAME}*")]
+    if data_dir.resolve() != Path.cwd():  # else it may hold more than data
+        wanted.append((data_dir, 0o700))
+    for path, mode in wanted:
+        with suppress(OSError):  # somebody else's, such as root's: it is theirs to decide
+            if stat.S_IMODE(path.stat().st_mode) & ~mode:
+                path.chmod(mode)
+                log.info("data.made_private path=%s mode=%o", path, mode)
 
 
 def _short(error: Exception) -> str:
@@ -384,13 +437,17 @@ def _classroom(row: object, helpers: set[str]) -> Classroom:
 def _class_row(classroom: Classroom) -> dict[str, object]:
     row = asdict(classroom)
     del row["co_teachers"]
-    return {**row, "roster": "\n".join(sorted(classroom.roster))}
+    return {**row, "roster": _roster_text(classroom.roster)}
 
 
-def _teacher_rows(classroom: Classroom) -> list[Executable]:
+def _roster_text(names: Iterable[str]) -> str:
+    return "\n".join(sorted(names))
+
+
+def _teacher_rows(classroom_id: str, user_ids: Iterable[str]) -> list[Executable]:
     return [
-        insert(schema.co_teachers).values(classroom_id=classroom.id, user_id=user_id)
-        for user_id in sorted(classroom.co_teachers)
+        insert(schema.co_teachers).values(classroom_id=classroom_id, user_id=user_id)
+        for user_id in sorted(user_ids)
     ]
 
 

@@ -17,7 +17,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -25,12 +25,14 @@ import msgspec
 from airclass.io.backup_record import LAST_FILE
 from airclass.ops import databases
 from airclass.ops.backup_archive import (
+    FILES,
     FORMAT,
     MANIFEST,
     BackupError,
     BackupManifest,
     ManifestEntry,
     check_path,
+    is_data,
     name_for,
     outdated,
 )
@@ -42,15 +44,8 @@ from relay.base.process import write_ready_file
 if TYPE_CHECKING:
     from airclass.ops.config import OpsSettings
 
-# Searched below the folder of `.env`; what is not there is left out.
-FILES = (
-    *(".env", "compose*.yaml", "compose*.yml", "docker-compose*.yml", "docker-compose*.yaml"),
-    *("mediamtx.yml", "Caddyfile", "secrets/*", "tls/*"),
-    *("deploy/.env", "deploy/compose*.yaml", "deploy/mediamtx/*.yml", "deploy/secrets/*"),
-)
 MAX_FILE_BYTES = 4 * 1024**2
 MAX_DATA_FILES = 200
-NOT_DATA = ("*.sqlite3*", "*.lock", "*.tmp", "monitor-alerts.json", "backup.json", "*.before-restore-*")
 DOCKER_S = 15.0
 CHUNK_BYTES = 1024 * 1024
 
@@ -119,7 +114,7 @@ def collect(settings: OpsSettings, folder: Path, work: Path, cluster: bytes) -> 
     for pattern in FILES:
         for path in sorted(folder.glob(pattern)):
             _take(found, path, f"files/{path.relative_to(folder).as_posix()}")
-    for path in _data_files(settings.data_dir):
+    for path in _data_files(found, settings.data_dir):
         _take(found, path, f"data/{path.relative_to(settings.data_dir).as_posix()}")
     _take_database(found, settings, work)
     if not any(name.startswith(("files/", "database/", "data/")) for name, _ in found.items):
@@ -160,20 +155,21 @@ def _take_database(found: CollectedFiles, settings: OpsSettings, work: Path) -> 
     found.items.append((database.name, copy))
 
 
-def _data_files(data_dir: Path) -> list[Path]:
+def _data_files(found: CollectedFiles, data_dir: Path) -> list[Path]:
     if not data_dir.is_dir():
         return []
     paths = [
         path
         for path in sorted(data_dir.rglob("*"))
-        if path.is_file()
-        and not path.is_symlink()
-        and path.stat().st_size <= MAX_FILE_BYTES
-        and not any(path.match(pattern) for pattern in NOT_DATA)
-        and not any(part.startswith(".airclass-") for part in path.parts)
-        and "airclass_backup_" not in path.name
+        if path.is_file() and not path.is_symlink() and is_data(_below(data_dir, path))
     ]
+    if len(paths) > MAX_DATA_FILES:
+        found.warnings.append(f"Of the files in {data_dir} only the first {MAX_DATA_FILES} are saved.")
     return paths[:MAX_DATA_FILES]
+
+
+def _below(folder: Path, path: Path) -> PurePosixPath:
+    return PurePosixPath(path.relative_to(folder).as_posix())
 
 
 def _volumes() -> dict[str, object]:

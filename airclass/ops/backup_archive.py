@@ -30,7 +30,18 @@ KEEP_S = 7 * 86400.0
 NAME = re.compile(r"airclass_backup_(\d{8}_\d{6})(?:_\d+)?(?:\.tar\.gz(?:\.enc)?)?")
 _STAMP = "%Y%m%d_%H%M%S"
 _SAFE_PART = re.compile(r"[A-Za-z0-9._@ +=-]+")
-PLACES = ("files", "data", "database", "info")
+# Searched below the folder of `.env`; what is not there is left out.
+FILES = (
+    *(".env", "compose*.yaml", "compose*.yml", "docker-compose*.yml", "docker-compose*.yaml"),
+    *("mediamtx.yml", "Caddyfile", "secrets/*", "tls/*"),
+    *("deploy/.env", "deploy/compose*.yaml", "deploy/mediamtx/*.yml", "deploy/secrets/*"),
+)
+# Of DATA_DIR: files that hold data. No program is among them, even if DATA_DIR is a folder with programs.
+DATA_ENDINGS = frozenset((".json", ".jsonl", ".csv", ".txt", ".key", ".pem", ".crt", ".yml", ".yaml"))
+NOT_DATA = ("*.sqlite3*", "*.lock", "*.tmp", "monitor-alerts.json", "backup.json", "*.before-restore-*")
+MAX_DATA_DEPTH = 3
+DATABASES = ("airclass.sqlite3", "airclass.pgdump")
+INFO = ("cluster.json", "volumes.json")
 
 
 class BackupError(AirclassError):
@@ -82,7 +93,7 @@ def outdated(names: Iterable[str], now: datetime) -> list[str]:
 
 
 def check_path(path: str) -> PurePosixPath:
-    """Return a member's path, or raise ArchiveError when it could lead anywhere but below us."""
+    """Return a member's path, or raise BackupError when it could lead anywhere but below us."""
     parts = path.split("/")
     if (
         not path
@@ -94,12 +105,40 @@ def check_path(path: str) -> PurePosixPath:
     return PurePosixPath(path)
 
 
+def is_data(inner: PurePosixPath) -> bool:
+    """Tell whether a file below DATA_DIR belongs into a backup."""
+    return (
+        inner.suffix in DATA_ENDINGS
+        and len(inner.parts) <= MAX_DATA_DEPTH
+        and not any(part.startswith(".") for part in inner.parts)
+        and not any(inner.match(pattern) for pattern in NOT_DATA)
+        and "airclass_backup_" not in inner.name
+    )
+
+
 def check_place(path: str) -> PurePosixPath:
-    """Return the path of a manifest's entry, or raise ArchiveError when restore would not know it."""
+    """Return the path of a manifest's entry, or raise BackupError when `make_backup` would not write it.
+
+    A restore often runs as root in a folder with programs: a backup must not bring any.
+    """
     checked = check_path(path)
-    if checked.parts[0] not in PLACES or len(checked.parts) < 2:
-        raise BackupError(f"The backup is refused: it holds an unknown file {path[:80]!r}.")
+    place, inner = checked.parts[0], PurePosixPath(*checked.parts[1:])
+    expected = {
+        "files": any(_matches(inner, pattern) for pattern in FILES),
+        "data": is_data(inner),
+        "database": str(inner) in DATABASES,
+        "info": str(inner) in INFO,
+    }
+    if len(checked.parts) < 2 or not expected.get(place, False):
+        raise BackupError(
+            f"The backup is refused: it holds {path[:80]!r}, which no backup of AIRClass contains."
+        )
     return checked
+
+
+def _matches(inner: PurePosixPath, pattern: str) -> bool:
+    # `match` compares from the right, so that x/.env would match .env.
+    return len(inner.parts) == pattern.count("/") + 1 and inner.match(pattern)
 
 
 class UnpackBudget:
@@ -112,7 +151,7 @@ class UnpackBudget:
         self._files = 0
 
     def spend(self, count: int) -> None:
-        """Take note of unpacked bytes, or raise ArchiveError."""
+        """Take note of unpacked bytes, or raise BackupError."""
         self._left -= count
         self._free -= count
         if self._left < 0:
@@ -121,7 +160,7 @@ class UnpackBudget:
             raise BackupError("There is not enough room on the disk to unpack the backup: make room first.")
 
     def file(self) -> None:
-        """Take note of one more file, or raise ArchiveError."""
+        """Take note of one more file, or raise BackupError."""
         self._files += 1
         if self._files > MAX_FILES:
             raise BackupError(f"The backup is refused: it holds more than {MAX_FILES} files.")

@@ -56,11 +56,15 @@ class OpsSettings(base.Settings):
         """Return MONITOR_TOKEN, else a short-lived one made with JWT_SECRET_KEY, else nothing."""
         if self.monitor_token is not None:
             return self.monitor_token.get_secret_value()
+        return self.own_token(TokenKind.MONITOR)
+
+    def own_token(self, kind: TokenKind) -> str:
+        """Return a short-lived token made with JWT_SECRET_KEY; nothing when that is not set."""
         if self.jwt_secret_key is None:
             return ""
         issuer = TokenIssuer(self.jwt_secret_key.get_secret_value().encode())
         return issuer.mint(
-            TokenKind.MONITOR,
+            kind,
             subject="command line",
             token_id=secrets.token_hex(12),
             wall_s=time.time(),

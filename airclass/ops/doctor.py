@@ -41,7 +41,10 @@ MEDIAMTX_MIN = (1, 20)
 _SEGMENT = re.compile(r"^airclass_longest_segment_seconds ([\d.]+)$", re.MULTILINE)
 MARKS = {OK: "[OK]", WARNING: "[WARN]", CRITICAL: "[ERROR]"}
 BINDS = {
-    "standalone": ("MASTER_BIND", "RELAY_BIND", "RELAY_ADMIN_BIND", "INGEST_RTMP_BIND", "INGEST_HLS_BIND"),
+    "standalone": (
+        *("MASTER_BIND", "RELAY_BIND", "RELAY_ADMIN_BIND"),
+        *("INGEST_RTMP_BIND", "INGEST_HLS_BIND", "INGEST_API_BIND"),
+    ),
     "master": ("MASTER_BIND",),
     "slave": ("RELAY_BIND", "RELAY_ADMIN_BIND"),
 }
@@ -51,6 +54,7 @@ DEFAULTS = {
     "RELAY_ADMIN_BIND": "127.0.0.1:8081",
     "INGEST_RTMP_BIND": "0.0.0.0:1935",
     "INGEST_HLS_BIND": "127.0.0.1:8888",
+    "INGEST_API_BIND": "127.0.0.1:9997",
 }
 
 

@@ -21,6 +21,17 @@ OK, WARNING, CRITICAL = 0, 1, 2
 WORDS = {OK: "ok", WARNING: "warning", CRITICAL: "critical"}
 
 
+class NodeStreamFacts(msgspec.Struct, frozen=True):
+    """One class at one node: `state` is served, unknown or failed, and has been so for `age_s`."""
+
+    stream: str
+    state: str = ""
+    age_s: float = 0.0
+    reason: str = ""
+    reason_code: str = ""
+    avoided: bool = False
+
+
 class NodeFacts(msgspec.Struct, frozen=True):
     """One node; `load` in percent, `last_seen_s` since its last beat, `lag_s` behind the teacher if known."""
 
@@ -38,6 +49,7 @@ class NodeFacts(msgspec.Struct, frozen=True):
     reason_code: str = ""
     reason_figures: dict[str, int] = {}
     lag_s: float | None = None
+    streams: list[NodeStreamFacts] = []
 
 
 class ReportedSummary(msgspec.Struct, frozen=True):
@@ -156,6 +168,7 @@ def _troubles(report: Report) -> list[Problem]:
         Problem(f"node:{n.id}", WARNING, f"{n.id} is {n.status}{f': {n.reason}' if n.reason else ''}")
         for n in report.nodes
         if n.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
+        or (n.status == NodeStatus.ACTIVE and n.reason)
     ]
     if not summary.active_nodes:
         found.append(Problem("no-node", CRITICAL, "No node is active: students cannot watch"))

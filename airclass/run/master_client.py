@@ -95,7 +95,8 @@ class LocalMasterClient:
         link = await self.link(teacher, "teacher", "/")
         body = {"link_token": link.partition("#link=")[2].partition("&")[0]}
         answer = await self._client.post(f"{self._master_url}/api/login", json=body)
-        token = answer.cookies.get("airclass_session", "")
+        names = ("airclass_session", "__Host-airclass_session")  # the second one with TLS
+        token = next((answer.cookies[name] for name in names if name in answer.cookies), "")
         self._client.cookies.clear()
         if not token:
             raise StartError("the master let nobody sign in: see its log")

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 SECRET_BYTES = 32
 DRAIN_S = 1  # there is no other relay to go to
-API_BIND = "127.0.0.1:9997"
-BINDS = ("master_bind", "relay_bind", "relay_admin_bind", "ingest_rtmp_bind", "ingest_hls_bind")
-INSIDE_BINDS = frozenset({"relay_admin_bind", "ingest_hls_bind"})
+BINDS = (
+    *("master_bind", "relay_bind", "relay_admin_bind"),
+    *("ingest_rtmp_bind", "ingest_hls_bind", "ingest_api_bind"),
+)
+INSIDE_BINDS = frozenset({"relay_admin_bind", "ingest_hls_bind", "ingest_api_bind"})
 # What a demo must not take over from an installation whose `.env` it happens to stand beside.
 FOREIGN = (
     *("JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "CLUSTER_SECRET", "HLS_CDN_SECRET", "VIEWER_KEY"),
@@ -102,11 +104,11 @@ class ProcessPlan:
         """MediaMTX, or the embedded one."""
         options = [
             *("--rtmp", self.ports["INGEST_RTMP_BIND"].bind, "--hls", self.ports["INGEST_HLS_BIND"].bind),
+            *("--api", self.ports["INGEST_API_BIND"].bind),
             *("--ready-file", str(self.folder / "ingest.json")),
         ]
         if self.mediamtx:
-            hook = f"{self.inner_master_url}/hooks/mediamtx/auth"
-            options += ["--api", self.ports["API"].bind, "--auth-url", hook]
+            options += ["--auth-url", f"{self.inner_master_url}/hooks/mediamtx/auth"]
         module = f"airclass.ingest.{self.ingest_kind}"
         secret = self.settings.hls_cdn_secret
         assert secret is not None
@@ -115,13 +117,12 @@ class ProcessPlan:
 
     def master(self) -> RestartingProcess:
         """The control plane."""
-        api = f"http://{self.ports['API'].local}" if self.mediamtx else ""
         return self._job(
             *("master", "airclass.cli.app", "master", "--ready-file", str(self.folder / "master.json")),
             MASTER_BIND=self.ports["MASTER_BIND"].bind,
             MASTER_URL=self.master_url,
             INGEST_HLS_URL=self.hls_url,
-            INGEST_API_URL=api,
+            INGEST_API_URL=f"http://{self.ports['INGEST_API_BIND'].local}",
             INGEST_RTMP_PUBLIC_URL=self.rtmp_server_url,
         )
 
@@ -139,7 +140,8 @@ class ProcessPlan:
 
     def teacher(self, rtmp_url: str) -> RestartingProcess:
         """The synthetic teacher of the demo; it has nothing to be ready with."""
-        job = self._job("teacher", "airclass.ingest.teacher", "--to", rtmp_url, "--size", "1280x720")
+        # Not as an argument: the address holds the stream key, and everybody can list arguments.
+        job = self._job("teacher", "airclass.ingest.teacher", "--size", "1280x720", TEACH_TO=rtmp_url)
         return RestartingProcess(job.name, job.args, job.env, None, job.output)
 
 
@@ -188,9 +190,7 @@ def settle(environ: Mapping[str, str]) -> tuple[StandaloneSettings, Path | None]
 def reserve(settings: StandaloneSettings, *, mediamtx: bool, any_port: bool) -> Reservation:
     """Take all the ports, any free ones if so wished; ConfigError names those that cannot be had."""
     binds = {name: getattr(settings, name) for name in BINDS}
-    if mediamtx:
-        binds["api"] = API_BIND
-    elif binds["ingest_rtmp_bind"].rpartition(":")[0].strip("[]") in ANY:
+    if not mediamtx and binds["ingest_rtmp_bind"].rpartition(":")[0].strip("[]") in ANY:
         # The embedded ingest checks no key, so nobody else may reach it.
         binds["ingest_rtmp_bind"] = f"{LOOPBACK}:{binds['ingest_rtmp_bind'].rpartition(':')[2]}"
     if any_port:

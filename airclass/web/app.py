@@ -15,12 +15,13 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from airclass.web.api import accounts, classrooms, cluster, health, join, mediamtx_auth, pages, playback, push
 from airclass.web.api.openapi import describe
-from airclass.web.http import policy, route
+from airclass.web.http import bodies, policy, route
+from airclass.web.http.asgi_request import AsgiRequest
 from airclass.web.http.auth import client_address
 from airclass.web.http.context import RequestContext
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import CLUSTER_BYTES, FORM_BYTES, AccessRule, ApiResponse, CorsRule, Route
-from airclass.web.server.fast_path import FastPath
+from airclass.web.server.fast_path import FastPath, send_response
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
+SIGNED = {route.path: route.max_bytes for route in ROUTES if route.access is AccessRule.CLUSTER}
+
+
 class SizedRequest(TrioRequest):
-    """A request whose body is cut off at what any route of its kind may take."""
+    """A request whose body is cut off at what its route may take, or any form."""
 
     def __init__(self, method: str, scheme: str, path: str, *args: Any, **kwargs: Any) -> None:
-        kwargs["max_content_length"] = CLUSTER_BYTES if path.startswith("/cluster/") else FORM_BYTES
+        kwargs["max_content_length"] = SIGNED.get(path, FORM_BYTES)
         super().__init__(method, scheme, path, *args, **kwargs)
 
 
@@ -65,8 +69,29 @@ class MasterApp(QuartTrio):
             await push.serve(self.services, scope, receive, send)
         elif self.fast_path.takes(scope):
             await self.fast_path.serve(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        """Give a request to Quart, which reads its body at once, if there is room for the body."""
+        services, head = self.services, AsgiRequest(scope)
+        address = client_address(services, head)
+        try:
+            if head.path in SIGNED and scope["method"] == "POST":
+                bodies.check_signature_head(services, head.headers, address)
+            size = bodies.size_bytes(head, SIGNED.get(head.path, FORM_BYTES))
+            with bodies.held(services, address, size):
+                await super().__call__(scope, receive, send)
+        except ApiProblem as problem:
+            logs.begin(head.headers.get("X-Request-Id", ""))
+            response = policy.refusal(problem)
+            headers = {**response.headers, "Connection": "close"}
+            policy.complete(services, {}, scope["method"], "", headers)
+            path = head.path if head.path in SIGNED else "unmatched"
+            services.metrics.answered(_method(scope["method"]), path, response.status, 0.0)
+            await send_response(send, response, headers)
 
 
 def create_app(services: Services, all_routes: tuple[Route, ...] = ROUTES) -> MasterApp:
@@ -157,11 +182,17 @@ async def _finish(
     path = _endpoint()
     origin = request.headers.get("Origin", "")
     policy.complete(services, by_path.get(path, {}), request.method, origin, response.headers)
-    method = request.method if request.method in policy.METHODS else "OTHER"
     services.metrics.answered(
-        method, path, response.status_code, services.clock.now_s() - g.get("began_s", services.clock.now_s())
+        _method(request.method),
+        path,
+        response.status_code,
+        services.clock.now_s() - g.get("began_s", services.clock.now_s()),
     )
     return response
+
+
+def _method(typed: str) -> str:
+    return typed if typed in policy.METHODS else "OTHER"
 
 
 def _endpoint() -> str:

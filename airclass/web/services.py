@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from airclass.domain.body_budget import BodyBudget
 from airclass.domain.load_log import LoadLog
-from airclass.domain.rate_limits import LoginThrottle, RateLimiter
+from airclass.domain.publish_auth import rules_changed
+from airclass.domain.rate_limits import CodeThrottle, LoginThrottle, RateLimiter
 from airclass.io.store import AuditEvent
 from relay.base import logs
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
+    from airclass.domain.device_cookies import DeviceCookies
     from airclass.domain.orders import OrderComposer
     from airclass.domain.tokens import TokenIssuer
     from airclass.domain.users import Caller
@@ -60,10 +63,13 @@ class Services:
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics
+    devices: DeviceCookies
     epoch_writer: EpochWriter
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    bodies: BodyBudget = field(default_factory=BodyBudget)
+    code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
     loading: trio.Lock = field(default_factory=trio.Lock)
@@ -80,18 +86,21 @@ class Services:
         """
         async with self.loading:
             view = await self.store.load(self.clock.wall_s())
-            before = self.cluster.view.revision
-            if view.revision == before:
+            before = self.cluster.view
+            if view.revision == before.revision:
                 return
-            if view.revision < before:
+            if view.revision < before.revision:
                 log.warning(
                     "database.went_back revision=%d before=%d hint=a backup was restored or a replica took "
                     "over: changes in between are lost, check classes and accounts",
                     view.revision,
-                    before,
+                    before.revision,
                 )
             self.orders_composer.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
+            changed = rules_changed(before, view)
+            if changed:
+                self.ingest.cut(changed)
 
     def judge(self) -> None:
         """Bring the nodes' status up to date and tell the log what changed."""

@@ -12,4 +12,6 @@ if [ ! -x .venv/bin/pip ]; then
         exit 2
     }
 fi
-.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench,dev]'
+pip() { .venv/bin/pip install --quiet --disable-pip-version-check --no-deps "$@"; }
+pip --require-hashes --only-binary :all: -r constraints.txt
+pip --no-build-isolation -e .

@@ -22,8 +22,8 @@ SUCCESSOR = "+"
 class EpochOffset(msgspec.Struct, frozen=True):
     """The numbers of one epoch: viewers' media sequence number = the origin's + `offset`.
 
-    `target_duration_s` and `part_target_s` are what the first request of the stream proposed: they
-    stay for the life of the stream (0: not known). `order` counts the epochs of a stream from 1, so
+    `target_duration_s` and `part_target_s` are the most that a relay proposed: they stay for the life of
+    the epoch (0: not known). `order` counts the epochs of a stream from 1, so
     the highest is the newest one; 0 comes from an older version, which orders by discontinuity.
     """
 
@@ -97,6 +97,10 @@ class StreamReport(msgspec.Struct, frozen=True):
     longest of the newest segments (an ingest ends one at the first key frame after its set length).
     `next_msn` and `next_discontinuity_seq` are the lowest numbers that this relay has not yet listed to
     viewers (0: it has listed nothing, or it is of an older version).
+
+    `origin` is served (the origin answers, if only that nobody publishes), unknown or failed, and empty
+    from a relay that does not report it. It has been so for `origin_age_s`; the origin last answered
+    `origin_quiet_s` ago; `fault` is the kind of its failure (OriginError.kind).
     """
 
     stream: str
@@ -109,6 +113,10 @@ class StreamReport(msgspec.Struct, frozen=True):
     segment_s: float = 0.0
     next_msn: int = 0
     next_discontinuity_seq: int = 0
+    origin: str = ""
+    origin_age_s: float = 0.0
+    origin_quiet_s: float = 0.0
+    fault: str = ""
 
 
 class ViewerReport(msgspec.Struct, frozen=True):
@@ -136,8 +144,8 @@ class ViewerReport(msgspec.Struct, frozen=True):
 class Heartbeat(msgspec.Struct, frozen=True):
     """A relay's state, every HEARTBEAT_INTERVAL_S; versions name the orders it has carried out.
 
-    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left; `fault` is
-    the kind of an origin's failure that keeps it from being ready, empty without one.
+    `viewers` holds the changed ones (all of them when `full`), `gone` the token ids that left. `ready`, its
+    `reason` and the kind of `fault` behind it are for masters that do not read the reports of streams.
     """
 
     node_id: str
@@ -167,6 +175,9 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 class StreamOrder(msgspec.Struct, frozen=True):
     """Follow this stream from these origins, in this order; `bearer` is sealed, may be empty.
 
+    `publishing` tells whether an encoder is there: a relay does not ask an origin for a stream that nobody
+    publishes. None: the master does not know (as from an older one).
+
     `next_msn` and `next_discontinuity_seq` are above all numbers that the stream's viewers have been
     shown anywhere, as of the relay's registration: a relay that must number alone goes on from there.
     """
@@ -176,6 +187,7 @@ class StreamOrder(msgspec.Struct, frozen=True):
     bearer: str = ""
     ended: bool = False
     epochs: tuple[EpochOffset, ...] = ()
+    publishing: bool | None = None
     next_msn: int = 0
     next_discontinuity_seq: int = 0
 

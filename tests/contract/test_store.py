@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text
 
 from airclass.config import load_master
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
-from airclass.io import migrations
+from airclass.io import schema
 from airclass.io.migrate import migrate
 from airclass.io.store import AuditEvent, Store, StoredStudent, WriteConflict, open_store
 from relay.base.cluster_protocol import EpochOffset
@@ -26,6 +27,7 @@ from tests.harness.postgres import Postgres, postgres_running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from airclass.config import MasterSettings
 
@@ -89,13 +91,98 @@ async def test_classes_are_kept_whole(store: Store) -> None:
     with pytest.raises(WriteConflict, match="code"):
         await store.add_classroom(Classroom("c2", "Art", "AAAAAAA"), DID)
     await store.add_classroom(Classroom("c2", "Art", "BBBBBBB"), DID)
-    ended = Classroom("c1", "New", "CCCCCCC", status=ClassStatus.ENDED)
-    await store.save_classroom(ended, DID)
-    assert (await store.load(0.0)).classrooms["c1"] == ended
-    with pytest.raises(WriteConflict):
-        await store.save_classroom(Classroom("c1", "New", "BBBBBBB"), DID)
+    changes = {"name": "New", "code": "CCCCCCC", "roster": frozenset({"lee"}), "co_teachers": frozenset()}
+    await store.change_classroom("c1", changes, DID)
+    assert (await store.load(0.0)).classrooms["c1"] == replace(CLASS, **changes)
+    with pytest.raises(WriteConflict, match="code"):
+        await store.change_classroom("c1", {"code": "BBBBBBB"}, DID)
+    await store.change_classroom("c1", {"co_teachers": frozenset({"u1"})}, DID)
+    assert (await store.load(0.0)).classrooms["c1"].co_teachers == {"u1"}
     await store.delete_classroom("c1", DID)
     assert (await store.load(0.0)).classrooms.keys() == {"c2"}
+
+
+async def test_a_change_writes_its_own_columns_and_only_over_what_it_expects(
+    store: Store, settings: MasterSettings
+) -> None:
+    await store.add_classroom(replace(CLASS, co_teachers=frozenset()), DID)
+    other, before = await open_store(settings), await store.revision()
+    async with trio.open_nursery() as nursery:
+        for which, changes in (
+            (store, {"key_hash": "new"}),
+            (other, {"name": "Art"}),
+            (store, {"capacity": 5}),
+            (other, {"status": ClassStatus.CLOSED}),
+        ):
+            nursery.start_soon(which.change_classroom, "c1", changes, DID)
+        for which in (store, other):
+            nursery.start_soon(partial(which.change_classroom, "c1", {}, DID, new_generation=True))
+    kept = (await store.load(0.0)).classrooms["c1"]
+    assert (kept.key_hash, kept.name, kept.capacity) == ("new", "Art", 5)
+    assert (kept.status, kept.generation) == (ClassStatus.CLOSED, CLASS.generation + 2)
+    assert await store.revision() == before + 6
+    with pytest.raises(WriteConflict, match="meanwhile"):
+        await store.change_classroom("c1", {"key_hash": "newer"}, DID, expected={"key_hash": CLASS.key_hash})
+    with pytest.raises(WriteConflict, match="meanwhile"):
+        await store.change_classroom("gone", {"name": "x"}, DID)
+    assert (await store.load(0.0)).classrooms["c1"] == kept
+    assert await store.revision() == before + 6, "what is refused writes nothing"
+    await other.close()
+
+
+async def test_names_that_look_alike_are_one_name(store: Store) -> None:
+    await store.add_user(USER, DID)
+    for number, double in enumerate(("Kim\u3164", "Кim", "ｋｉｍ")):
+        with pytest.raises(WriteConflict, match="taken"):
+            await store.add_user(User(f"d{number}", double, Role.TEACHER), DID)
+
+
+async def test_keys_of_names_of_the_schema_before_are_computed_again(settings: MasterSettings) -> None:
+    """Two accounts may look alike already: both stay, and the older one has the key."""
+    engine = create_engine(settings.database)
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True)
+    migrate(engine, "0001")
+    names = {"u1": "Kim", "u2": "Кim", "u3": "e\u0301mile", "u4": "\u3164", "u5": "ＬＥＥ"}
+    with engine.begin() as connection:
+        for number, (user_id, name) in enumerate(names.items()):
+            row = {"id": user_id, "name": name, "name_key": name.casefold(), "created_at_s": number}
+            kept = {"role": "teacher", "password_hash": "", "generation": 0, "disabled": False}
+            connection.execute(insert(schema.users).values({**row, **kept}))
+    engine.dispose()
+    store = await open_store(settings)
+    assert {u.id: u.name for u in (await store.load(0.0)).users.values()} == names
+    engine = create_engine(settings.database)
+    with engine.connect() as connection:
+        keys = {row[0]: row[1] for row in connection.execute(text("SELECT id, name_key FROM users"))}
+    engine.dispose()
+    assert keys == {"u1": "kim", "u2": "kim\nu2", "u3": "émile", "u4": "", "u5": "lee"}
+    with pytest.raises(WriteConflict, match="taken"):
+        await store.add_user(User("u6", "lee", Role.TEACHER), DID)
+    await store.close()
+
+
+@pytest.mark.parametrize("before", [None, 0o755, 0o777])
+async def test_the_database_and_its_folder_are_their_owners_alone(tmp_path: Path, before: int | None) -> None:
+    """Everybody on the machine could read the password hashes where no umask forbade it."""
+    folder = tmp_path / "data"
+    if before is not None:
+        folder.mkdir(mode=before)
+        folder.chmod(before)
+        (folder / "airclass.sqlite3").touch(mode=0o644)
+    settings = load_master({**SECRETS, "DATA_DIR": str(folder)})
+    previous = os.umask(0)
+    try:
+        store = await open_store(settings)
+        await store.add_user(USER, DID)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("airclass.sqlite3*")}
+        await store.close()
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes.pop("airclass.sqlite3.lock", None)
+    assert set(modes) == {"airclass.sqlite3", "airclass.sqlite3-wal", "airclass.sqlite3-shm"}
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_postgresql_without_an_encoding_keeps_korean(postgres: Postgres) -> None:
@@ -184,14 +271,11 @@ async def test_each_students_node_and_the_nodes_of_the_cluster_are_kept(store: S
     assert await store.seen_nodes() == []
 
 
-async def test_students_of_the_first_schema_have_no_node(settings: MasterSettings) -> None:
+async def test_students_of_the_schema_before_have_no_node(settings: MasterSettings) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     engine = create_engine(settings.database)
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    migrate(engine, "0002")
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
         connection.execute(text("INSERT INTO visits VALUES ('s1', 'c1', '김', 5.0)"))
     engine.dispose()
     store = await open_store(settings)

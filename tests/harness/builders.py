@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.core.playlist import Map, MediaPlaylist, Part, PreloadHint, Segment, ServerControl
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.timeline import Timeline
 from relay.core.stream.window import Window
 
@@ -124,9 +125,10 @@ def begin(
 
 
 def new_window(
-    timeline: Timeline | None = None, *, max_bytes: int = 1_000_000, audio: bool = False
+    timeline: Timeline | None = None, *, budget: MemoryBudget | None = None, audio: bool = False
 ) -> Window:
-    return Window("v0", timeline or Timeline("class1"), MemoryBody, max_bytes=max_bytes, audio_only=audio)
+    budget = budget or MemoryBudget(1_000_000)
+    return Window("v0", timeline or Timeline("class1"), MemoryBody, budget=budget, audio_only=audio)
 
 
 def wanted(window: Window, now_s: float) -> Iterator[Fetch]:

@@ -64,6 +64,7 @@ class FakeRelay:
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
     shown: dict[str, tuple[int, int]] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
     epochs: tuple[EpochOffset, ...] = ()
@@ -88,7 +89,12 @@ class FakeRelay:
 
     async def register(self) -> Orders:
         """Introduce this node."""
-        record = Registration(
+        self.orders = await self.call("register", self.registration(), Orders)
+        return self.orders
+
+    def registration(self) -> Registration:
+        """Return what `register` sends."""
+        return Registration(
             self.node_id,
             self.public_url,
             self.admin_url,
@@ -100,8 +106,6 @@ class FakeRelay:
             self.epochs,
             incarnation=self.incarnation,
         )
-        self.orders = await self.call("register", record, Orders)
-        return self.orders
 
     def heartbeat(self, *, full: bool = False) -> Heartbeat:
         """Return the next beat: new viewers since the last one, or all of them."""
@@ -187,16 +191,23 @@ class FakeRelay:
         reports = []
         for order in self.orders.streams:
             state = self.states.get(order.stream, "waiting")
+            fault = self.faults.get(order.stream, "")
             shape = ((VIDEO,), (AUDIO,)) if state != "waiting" else ((), ())
             count = sum(v.stream == order.stream for v in self.viewers.values())
             next_msn, next_discontinuity_seq = self.shown.get(order.stream, (0, 0))
             reports.append(
                 StreamReport(
-                    *(order.stream, state, count, 1.2, ""),
+                    order.stream,
+                    state,
+                    count,
+                    1.2,
+                    "the origin refuses the connection" if fault else "",
                     *shape,
                     self.segment_s,
                     next_msn=next_msn,
                     next_discontinuity_seq=next_discontinuity_seq,
+                    origin="failed" if fault else "served",
+                    fault=fault,
                 )
             )
         return reports

@@ -29,6 +29,7 @@ class IngestHarness:
     rtmp_url: str
     hls_url: str
     child: ChildProcess
+    api_url: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -76,7 +77,9 @@ async def ingest_running(args: list[str], kind: str, ready_file: Path) -> AsyncI
     """Run an ingest for the length of a block."""
     async with running(*args, folder=ready_file.parent, env={"HLS_CDN_SECRET": SECRET}) as child:
         addresses = await child.ready(ready_file)
-        yield IngestHarness(kind, addresses["rtmp_url"], addresses["hls_url"], child)
+        yield IngestHarness(
+            kind, addresses["rtmp_url"], addresses["hls_url"], child, addresses.get("api_url", "")
+        )
 
 
 @asynccontextmanager

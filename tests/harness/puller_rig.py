@@ -9,6 +9,7 @@ import trio
 
 from relay.core.counters import Counters, StreamFigures
 from relay.core.playlist import MediaPlaylist, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.stream import Stream
 from relay.io.origin.http_client import OriginClient, OriginLimits, OriginResponse
 from relay.io.origin.puller import Puller
@@ -58,7 +59,7 @@ class PullerRig:
     """One stream, pulled from one or two origins in memory."""
 
     def __init__(self, servers: dict[str, FakeServer], path: str, bearer: str) -> None:
-        self.stream = Stream("class1", self._body, max_bytes=10**8)
+        self.stream = Stream("class1", self._body, budget=MemoryBudget(10**8))
         self.no_room = False
         self.figures = StreamFigures()
         self.counters = Counters()

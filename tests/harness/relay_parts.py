@@ -12,6 +12,7 @@ from relay.core.counters import Counters
 from relay.core.delivery.delivery import Delivery
 from relay.core.delivery.response import CorsHeaders
 from relay.core.playlist import render
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.cluster.agent import ClusterAgent
@@ -63,7 +64,9 @@ class RelayParts:
         self.counters = Counters()
         self.bodies = MemfdStore()
         self.admission = Admission(ViewerRegistry(), max_viewers=self.settings.max_connections)
-        self.delivery = Delivery(self.admission, CorsHeaders(("*",)), self.bodies.new, max_stream_bytes=10**7)
+        self.delivery = Delivery(
+            self.admission, CorsHeaders(("*",)), self.bodies.new, budget=MemoryBudget(10**7)
+        )
         self.reactor = Reactor(self.delivery, self.counters, max_connections=100)
         self.streams = StreamManager(self.delivery, self.reactor, self.counters, decide=decide)
         self.node = ClusterAgent(

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import trio
 
+from airclass.domain.publish_auth import read_connection
 from airclass.ingest.test_pattern import timecode
 from relay.core.playlist import MediaPlaylist, parse
 from tests.harness import ingests
@@ -117,3 +118,25 @@ async def test_after_a_dropped_line_it_begins_anew(embedded: IngestHarness, tmp_
     assert said.count("teacher.live") == 2
     assert said.count("teacher.dropped") == 1
     assert "teacher.lost" not in said
+
+
+async def test_the_master_lists_a_publisher_and_disconnects_it(
+    embedded: IngestHarness, tmp_path: Path
+) -> None:
+    """As with MediaMTX, whose API the embedded ingest answers; another teacher comes in afterwards."""
+    with trio.fail_after(TEST_S):
+        async with httpx.AsyncClient() as client:
+            player = Player(client, embedded)
+            async with ingests.teacher_running(embedded.publish_url(STREAM), tmp_path):
+                await player.playlist()
+                (item,) = (await client.get(f"{embedded.api_url}/v3/rtmpconns/list")).json()["items"]
+                connection = read_connection(item)
+                assert connection is not None
+                assert connection.classroom_id == STREAM
+                answer = await client.post(f"{embedded.api_url}/v3/rtmpconns/kick/{connection.id}")
+                assert answer.status_code == 200
+                await player.until_gone()
+            async with ingests.teacher_running(embedded.publish_url(STREAM), tmp_path):
+                await player.playlist()
+                (again,) = (await client.get(f"{embedded.api_url}/v3/paths/list")).json()["items"]
+                assert (again["name"], again["tracks2"][0]["codec"]) == (f"live/{STREAM}", "H264")

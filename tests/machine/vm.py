@@ -74,8 +74,11 @@ class MachineUnderTest:
         lock = (ROOT / "constraints.txt").read_text() + (ROOT / "pyproject.toml").read_text()
         if not whole.exists() or whole.read_text() != lock:
             self.quietly("python3 -m venv /tmp/wheels")
-            fetch = "/tmp/wheels/bin/pip download -q -d /opt/wheels -c airclass/constraints.txt"
-            self.quietly(f"{fetch} ./airclass hatchling hatch-vcs")
+            fetch = "/tmp/wheels/bin/pip download -q -d /opt/wheels --no-deps"
+            fetch += " --require-hashes --only-binary :all:"
+            self.quietly(
+                f"sed '/^# tests and tools$/,$d' airclass/constraints.txt >/tmp/lock && {fetch} -r /tmp/lock"
+            )
             whole.write_text(lock)
         self.quietly("printf '[global]\\nno-index = true\\nfind-links = /opt/wheels\\n' >/etc/pip.conf")
 

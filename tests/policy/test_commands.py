@@ -52,6 +52,8 @@ RUN_ELSEWHERE = {
     "airclass master": ("tests/integration/ops/test_promises.py", '"master"'),
     "airclass slave": (MACHINE, "airclass-slave"),
     "airclass user add boss --role admin": ("tests/unit/airclass/cli/test_commands.py", '"--role", "admin"'),
+    "airclass drain slave-2": (MACHINE, "airclass drain slave-2"),
+    "airclass undrain slave-2": (MACHINE, "airclass undrain slave-2"),
     "airclass monitor --watch --interval 5": (
         *("tests/integration/ops/test_monitor.py", '"--watch", "--interval", "1"'),
     ),

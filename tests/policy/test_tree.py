@@ -21,7 +21,8 @@ REGISTRIES = ("registry.npmjs" + ".org", "pypi" + ".org", "pythonhosted" + ".org
 MACHINE = re.compile(r"(?<![\w.}])/(?:root|work|Users|home/[a-z]+)/")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 NAME = re.compile(r"[A-Za-z0-9._-]+")
-PIN = re.compile(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.+!-]+")
+PIN = re.compile(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.+!-]+((?: --hash=sha256:[0-9a-f]{64})+)")
+PARTS = ["program", "build", "tests and tools"]
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg"}
 MAX_PICTURES = 16
 MAX_DOCUMENT_BYTES = 60_000
@@ -116,10 +117,11 @@ def test_result_variants_are_recognised(stem: str, bad: bool) -> None:
     assert bool(VARIANT.search(stem)) is bad
 
 
-def requirements() -> set[str]:
-    """Return the names of all packages that pyproject.toml asks for, as PEP 503 spells them."""
+def requirements(*extras: str) -> set[str]:
+    """Return the names of the packages that the program asks for, and of these extras (PEP 503)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(w for ws in project["optional-dependencies"].values() for w in ws)]
+    more = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(w for extra in extras or more for w in more[extra])]
     return {normal(NAME.findall(requirement)[0]) for requirement in wanted}
 
 
@@ -128,11 +130,40 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_every_dependency_is_locked_by_version_alone() -> None:
-    lines = (ROOT / "constraints.txt").read_text().split("\n")
-    pins = [PIN.fullmatch(line) for line in lines if line]
-    assert None not in pins, "constraints.txt holds a line that is not name==version"
-    assert requirements() - {normal(pin[1]) for pin in pins if pin} == set()
+def lock() -> dict[str, list[str]]:
+    """Return the entries of constraints.txt by part, each on one line."""
+    parts: dict[str, list[str]] = {}
+    _, *rest = (ROOT / "constraints.txt").read_text().split("\n\n")
+    for part in rest:
+        title, _, entries = part.strip().partition("\n")
+        parts[title.removeprefix("# ")] = re.sub(r" \\\n +", " ", entries).split("\n")
+    return parts
+
+
+def test_every_dependency_is_locked_by_version_and_hash_alone() -> None:
+    """An address in a lock breaks behind a mirror; without hashes, whatever a mirror gives is installed."""
+    parts, names = lock(), dict[str, set[str]]()
+    assert list(parts) == PARTS
+    for title, entries in parts.items():
+        pins = [PIN.fullmatch(entry) for entry in entries]
+        assert None not in pins, f"{title}: constraints.txt holds an entry that is not name==version --hash=…"
+        names[title] = {normal(pin[1]) for pin in pins if pin}
+        assert len(names[title]) == len(pins), f"{title} names a package twice"
+    assert requirements("bench") - names["program"] == set()
+    assert "hatchling" in names["build"]
+    assert requirements() - set().union(*names.values()) == set()
+    assert sum(map(len, names.values())) == len(set().union(*names.values()))
+
+
+def test_installers_take_nothing_without_a_hash() -> None:
+    for name in ("deploy/setup/venv.sh", "deploy/setup/program.sh"):
+        text = (ROOT / name).read_text()
+        assert "--require-hashes" in text
+        assert text.count("--no-deps") >= text.count("-r ")
+    for name in ("deploy/install.sh", "deploy/docker/Dockerfile"):
+        text = (ROOT / name).read_text()
+        assert "pip install" not in text
+        assert "setup/program.sh" in text
 
 
 def test_every_package_imported_is_asked_for() -> None:

@@ -13,6 +13,7 @@ from relay.core.origin.epoch_tracker import EpochTracker, first_msn
 from relay.core.origin.playlist_poller import PlaylistPoller
 from relay.core.origin.sequence_repair import SequenceRepair
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.stream import Stream
 from tests.harness.builders import WALL_S, MemoryBody, data
 
@@ -66,7 +67,7 @@ class Relay:
     """One stream that survives everything."""
 
     def __init__(self) -> None:
-        self.stream = Stream("class1", MemoryBody, max_bytes=20_000)
+        self.stream = Stream("class1", MemoryBody, budget=MemoryBudget(20_000))
         self.stream.describe(INDEX, "http://origin.example/index.m3u8")
         self.sessions = EpochTracker(self.stream.timeline)
         self.counting = SequenceRepair()

@@ -22,6 +22,7 @@ from relay.core.delivery.delivery import Delivery, HeldRequest
 from relay.core.delivery.request import RequestParser, byte_range
 from relay.core.delivery.response import CorsHeaders, Response
 from relay.core.playlist import MultivariantPlaylist, Variant
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from tests.harness.builders import MemoryBody, begin, fetch_all, ll, opened, parts, segment
@@ -35,7 +36,7 @@ def new_delivery(*, public: bool = False) -> Delivery:
     admission = Admission(
         ViewerRegistry(), keys=(KEY,), public=public, max_viewers=50, max_addresses_per_token=4
     )
-    delivery = Delivery(admission, CorsHeaders(("*",)), MemoryBody, max_stream_bytes=1_000_000)
+    delivery = Delivery(admission, CorsHeaders(("*",)), MemoryBody, budget=MemoryBudget(1_000_000))
     stream = delivery.open_stream("class1")
     stream.describe(MultivariantPlaylist((Variant("v.m3u8", (("BANDWIDTH", "1"),)),)), "http://o.example/i")
     window = stream.windows["v0"]

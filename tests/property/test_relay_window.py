@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from relay.core.origin.epoch_tracker import EpochTracker, first_msn
 from relay.core.playlist import Map, MediaPlaylist, MultivariantPlaylist, PreloadHint, Segment, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.stream import Stream
 from tests.harness.builders import WALL_S, MemoryBody, bytes_of, data, ll, part, playlist
 
@@ -168,7 +169,7 @@ class WindowMachine(RuleBasedStateMachine):
         max_bytes=st.sampled_from([400, 1500, 10_000]), window=st.integers(1, 5), low_latency=st.booleans()
     )
     def begin(self, max_bytes: int, window: int, low_latency: bool) -> None:
-        self.stream = Stream("class1", MemoryBody, max_bytes=max_bytes)
+        self.stream = Stream("class1", MemoryBody, budget=MemoryBudget(max_bytes))
         self.stream.describe(INDEX, "http://o.example/i")
         self.window = self.stream.windows["v0"]
         self.sessions = EpochTracker(self.stream.timeline)
@@ -295,7 +296,7 @@ def test_every_object_is_fetched_once_hints_included(
     steps: list[tuple[int, bool, int, bool]], low_latency: bool
 ) -> None:
     """The relay fetches one object at a time; a hint may come before or after its listing."""
-    stream = Stream("class1", MemoryBody, max_bytes=10**6)
+    stream = Stream("class1", MemoryBody, budget=MemoryBudget(10**6))
     stream.describe(INDEX, "http://o.example/i")
     window, sessions = stream.windows["v0"], EpochTracker(stream.timeline)
     session = Session("0123456789ab", 5, 4, low_latency, made=PARTS)
@@ -332,7 +333,7 @@ def test_two_relays_list_the_same_numbers_names_and_bytes(
     """Two windows see the same origin at different times; a master gives both the same numbers."""
     streams, windows, sessions = [], [], []
     for _ in range(2):
-        stream = Stream("class1", MemoryBody, max_bytes=10**6)
+        stream = Stream("class1", MemoryBody, budget=MemoryBudget(10**6))
         stream.describe(INDEX, "http://o.example/i")
         streams.append(stream)
         windows.append(stream.windows["v0"])
@@ -441,7 +442,7 @@ class Beside:
     flying: list[Fetch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.stream = Stream("class1", MemoryBody, max_bytes=10**6)
+        self.stream = Stream("class1", MemoryBody, budget=MemoryBudget(10**6))
         self.stream.describe(INDEX, "http://o.example/i")
         self.window = self.stream.windows["v0"]
         self.sessions = EpochTracker(self.stream.timeline)
@@ -510,7 +511,7 @@ REAL = [
 @given(st.lists(st.tuples(st.integers(0, len(REAL) - 1), st.integers(0, 2)), min_size=1, max_size=12))
 def test_real_playlists_over_any_restarts(order: list[tuple[int, int]]) -> None:
     """What MediaMTX 1.20.1 listed, as sessions one after the other, also the same one again."""
-    stream = Stream("class1", MemoryBody, max_bytes=10**6)
+    stream = Stream("class1", MemoryBody, budget=MemoryBudget(10**6))
     stream.describe(INDEX, "http://o.example/i")
     window, sessions = stream.windows["v0"], EpochTracker(stream.timeline)
     seen = Seen(stream, window, 10**6)

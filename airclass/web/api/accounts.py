@@ -9,14 +9,16 @@ from urllib.parse import quote
 from msgspec import UNSET
 
 from airclass.domain.classrooms import make_id
+from airclass.domain.device_cookies import DEVICE_S
+from airclass.domain.rate_limits import Attempt
 from airclass.domain.snapshot import Revocation
 from airclass.domain.tokens import LINK_S, SESSION_S, TokenKind
-from airclass.domain.users import Role, User, clean_name
+from airclass.domain.users import Role, User, clean_name, name_key
 from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
 from airclass.web.api.schemas import LinkOut, LoginIn, MeOut, UserIn, UserOut, UserPatch, UserRow, UsersOut
 from airclass.web.http import route
-from airclass.web.http.auth import COOKIE, scheme
+from airclass.web.http.auth import DEVICE_COOKIE, read_device, scheme, session_cookie
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 from relay.base.errors import TokenError
@@ -41,7 +43,7 @@ async def login(call: RequestContext) -> ApiResponse:
     token = make_session(services, user)
     await services.store.log(services.event(user.name, "login", user.name))
     body = MeOut(UserOut(user.id, user.name, str(user.role)))
-    return ApiResponse(body, cookies=(_cookie(call, token, int(SESSION_S)),))
+    return ApiResponse(body, cookies=(_cookie(call, token, int(SESSION_S)), _device_cookie(call, user)))
 
 
 async def logout(call: RequestContext) -> ApiResponse:
@@ -157,27 +159,27 @@ def make_session(services: Services, user: User) -> str:
     )
 
 
-def count_try(call: RequestContext, what: str, who: str) -> Callable[[], None]:
+def count_try(call: RequestContext, what: str, who: str, device: str = "") -> Callable[[], None]:
     """Refuse a password where too many were wrong; returns what to call when this one is right.
 
     It counts as wrong before it is checked, so that parallel guesses get no more tries than serial ones.
     """
-    services = call.services
-    key = (what, who, call.address, services.clock.now_s())
-    wait_s = services.login_throttle.wait_s(*key)
+    services, now_s = call.services, call.services.clock.now_s()
+    attempt = Attempt(what, who, call.address, device)
+    wait_s = services.login_throttle.wait_s(attempt, now_s)
     if wait_s:
         services.metrics.error("too-many-tries")
         raise ApiProblem(429, "Too many wrong passwords: wait a little.", retry_after_s=wait_s)
-    services.login_throttle.wrong(*key)
-    return partial(services.login_throttle.right, *key)
+    services.login_throttle.wrong(attempt, now_s)
+    return partial(services.login_throttle.right, attempt, now_s)
 
 
 async def check_password(call: RequestContext, username: str, password: str) -> User:
     """Return the account, or refuse in the same time whether it exists or not."""
     services = call.services
-    name = clean_name(username).casefold()
-    forgive = count_try(call, "login", name)
-    user = services.cluster.view.by_name.get(name)
+    user = services.cluster.view.find_user(username)
+    device = read_device(services, call.request, user.id) if user is not None else ""
+    forgive = count_try(call, "login", name_key(username), device)
     stored = user.password_hash if user is not None and not user.disabled else ""
     if not await services.passwords.matches(password, stored) or user is None:
         services.metrics.error("wrong-password")
@@ -247,8 +249,21 @@ def _row(user: User) -> UserRow:
 
 
 def _cookie(call: RequestContext, token: str, max_age_s: int) -> str:
-    secure = "; Secure" if scheme(call.services, call.request) == "https" else ""
-    return f"{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
+    name = session_cookie(call.services, call.request)
+    return f"{name}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{_secure(call)}"
+
+
+def _device_cookie(call: RequestContext, user: User) -> str:
+    """Return a cookie by which this browser is known for this account, see `domain/device_cookies.py`."""
+    services = call.services
+    device = read_device(services, call.request, user.id) or services.token_id()
+    value = services.devices.make(user.id, device, services.clock.wall_s())
+    name, age = f"{DEVICE_COOKIE}{user.id}", int(DEVICE_S)
+    return f"{name}={value}; Path=/api; Max-Age={age}; HttpOnly; SameSite=Strict{_secure(call)}"
+
+
+def _secure(call: RequestContext) -> str:
+    return "; Secure" if scheme(call.services, call.request) == "https" else ""
 
 
 _door = route.family(access=AccessRule.ANYONE, limit=route.LOGINS, max_bytes=0, cors=CorsRule.NONE)

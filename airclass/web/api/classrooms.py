@@ -29,6 +29,8 @@ from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import ApiResponse, CorsRule
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airclass.web.http.context import RequestContext
     from airclass.web.services import Services
 
@@ -56,7 +58,7 @@ async def add_class(call: RequestContext) -> ClassOut:
         name=name,
         code="",
         owner_id=call.who.user_id,
-        password_hash=await services.passwords.hash(form.password) if form.password else "",
+        password_hash=await _hash(services, form.password),
         capacity=int(form.capacity),
         language=form.language,
         key_hash=hash_key(key),
@@ -91,7 +93,7 @@ async def change_class(call: RequestContext) -> ClassOut:
     if form.name is not UNSET:
         changes["name"] = _name(form.name)
     if form.password is not UNSET:
-        changes["password_hash"] = await services.passwords.hash(form.password) if form.password else ""
+        changes["password_hash"] = await _hash(services, form.password)
     if form.capacity is not UNSET:
         changes["capacity"] = int(form.capacity)
     if form.language is not UNSET:
@@ -100,7 +102,7 @@ async def change_class(call: RequestContext) -> ClassOut:
         changes["roster"] = _roster(form.roster)
     if form.co_teachers is not UNSET:
         changes["co_teachers"] = _teachers(services, form.co_teachers)
-    return await _save(call, "class.change", ", ".join(sorted(changes)), **changes)
+    return await _save(call, "class.change", ", ".join(sorted(changes)), changes)
 
 
 async def delete_class(call: RequestContext) -> ApiResponse:
@@ -115,35 +117,36 @@ async def delete_class(call: RequestContext) -> ApiResponse:
 
 async def open_class(call: RequestContext) -> ClassOut:
     """Let students in."""
-    if call.classroom().status is ClassStatus.ENDED:
-        raise ApiProblem(409, "This class is over: make a new one.", "class-ended")
-    return await _save(call, "class.open", "", status=ClassStatus.OPEN)
+    return await _set_status(call, "class.open", ClassStatus.OPEN)
 
 
 async def close_class(call: RequestContext) -> ClassOut:
     """Send students out and let none in, until the class is opened again."""
-    if call.classroom().status is ClassStatus.ENDED:
-        raise ApiProblem(409, "This class is over: make a new one.", "class-ended")
-    return await _save(call, "class.close", "", status=ClassStatus.CLOSED)
+    return await _set_status(call, "class.close", ClassStatus.CLOSED)
 
 
 async def end_class(call: RequestContext) -> ClassOut:
     """End a class for good."""
-    return await _save(call, "class.end", "", status=ClassStatus.ENDED)
+    return await _save(call, "class.end", "", {"status": ClassStatus.ENDED})
 
 
 async def new_code(call: RequestContext) -> ClassOut:
     """Give the class a new code; everybody inside must enter again."""
     services, classroom = call.services, call.classroom()
     code = make_code(services.entropy(CODE_CHARS))
-    return await _save(call, "class.new-code", "", code=code, generation=classroom.generation + 1)
+    return await _save(
+        call, "class.new-code", "", {"code": code}, expected={"code": classroom.code}, new_generation=True
+    )
 
 
 async def rotate_key(call: RequestContext) -> ClassOut:
     """Give the class a new stream key, shown once; the old one is refused at once."""
     key = make_key(call.services.entropy(KEY_BYTES))
     shown = key if call.services.settings.demo else ""
-    out = await _save(call, "class.rotate-key", "", key_hash=hash_key(key), key_shown=shown)
+    changes = {"key_hash": hash_key(key), "key_shown": shown}
+    # Of two teachers who do this at once, one is told so: the key they were shown would not work.
+    expected = {"key_hash": call.classroom().key_hash}
+    out = await _save(call, "class.rotate-key", "", changes, expected=expected)
     server = out.rtmp_server
     out.stream_key, out.rtmp_key = key, f"{out.id}?token={key}"
     out.rtmp_url = f"{server}/{out.rtmp_key}"
@@ -174,13 +177,41 @@ async def kick(call: RequestContext) -> ApiResponse:
     return ApiResponse(None, 204)
 
 
-async def _save(call: RequestContext, action: str, detail: str, **changes: Any) -> ClassOut:
-    services, classroom = call.services, replace(call.classroom(), **changes)
-    await services.store.save_classroom(
-        classroom, services.event(call.who, action, classroom.id, detail or classroom.name)
+async def _set_status(call: RequestContext, action: str, status: ClassStatus) -> ClassOut:
+    classroom = call.classroom()
+    if classroom.status is ClassStatus.ENDED:
+        raise ApiProblem(409, "This class is over: make a new one.", "class-ended")
+    # A colleague may end it in this moment, and it must stay ended.
+    return await _save(call, action, "", {"status": status}, expected={"status": classroom.status})
+
+
+async def _save(
+    call: RequestContext,
+    action: str,
+    detail: str,
+    changes: Mapping[str, object],
+    *,
+    expected: Mapping[str, object] | None = None,
+    new_generation: bool = False,
+) -> ClassOut:
+    services, classroom = call.services, call.classroom()
+    await services.store.change_classroom(
+        classroom.id,
+        changes,
+        services.event(call.who, action, classroom.id, detail or classroom.name),
+        expected=expected,
+        new_generation=new_generation,
     )
     await services.reload()
-    return presenters.class_out(services, classroom, call.base_url())
+    return presenters.class_out(services, call.classroom(), call.base_url())
+
+
+async def _hash(services: Services, password: str) -> str:
+    if not password:
+        return ""
+    stored = await services.passwords.hash(password)
+    services.passwords.remember(password, stored)
+    return stored
 
 
 def _name(text: str) -> str:

@@ -138,7 +138,20 @@ async def list_nodes(call: RequestContext) -> NodesOut:
 
 
 async def drain(call: RequestContext) -> ApiResponse:
-    """Send a relay's students to the others and give it no new ones."""
+    """Send a relay's students to the others and give it no new ones.
+
+    The last one that takes students is refused unless `force` is `true`; it then takes no new students and
+    keeps those it has.
+    """
+    node, cluster = _node(call), call.services.cluster
+    is_drained = node.id in cluster.view.drained
+    if not is_drained and call.arg("force") != "true" and cluster.nodes.is_last_taker(node.id):
+        raise ApiProblem(
+            409,
+            f"No node but {node.id} takes students: nobody could join a class. Start another node first, "
+            "or force it.",
+            "last-node",
+        )
     return await _set_drained(call, drained=True)
 
 
@@ -206,6 +219,7 @@ def _signed(call: RequestContext, record: type[R]) -> tuple[str, R]:
         services.metrics.error("bad-signature")
         _log_refusal(call, exc.reason)
         raise ApiProblem(401, exc.reason, "bad-signature") from None
+    services.bodies.trust(call.address)
     try:
         return node_id, msgspec.json.decode(call.raw, type=record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -262,18 +276,33 @@ ROUTES = (
     ),
     _machine("POST", "/cluster/heartbeat", heartbeat, "A relay's state.", body=Heartbeat, answer=Orders),
     _machine(
-        "POST", "/cluster/watch", watch, "A relay waits for new orders.", body=OrdersPoll, answer=Orders
+        "POST",
+        "/cluster/watch",
+        watch,
+        "A relay waits for new orders.",
+        body=OrdersPoll,
+        answer=Orders,
+        max_bytes=route.SHORT_CALL_BYTES,
     ),
     _machine(
         "POST",
         "/cluster/epoch",
         epoch,
         "The numbers of a new epoch.",
+        max_bytes=route.SHORT_CALL_BYTES,
         body=EpochRequest,
         answer=EpochOffset,
     ),
     _look("GET", "/cluster/nodes", list_nodes, "All relays.", answer=NodesOut),
-    _office("POST", "/cluster/drain/<node_id>", drain, "Empty a relay.", status=204, problems=(404,)),
+    _office(
+        "POST",
+        "/cluster/drain/<node_id>",
+        drain,
+        "Empty a relay.",
+        status=204,
+        query=("force",),
+        problems=(404, 409),
+    ),
     _office("POST", "/cluster/undrain/<node_id>", undrain, "Use it again.", status=204, problems=(404,)),
     _office("DELETE", "/cluster/nodes/<node_id>", remove, "Forget a relay.", status=204, problems=(404, 409)),
     _look("GET", "/api/events", events, "The audit log.", answer=EventsOut),

@@ -47,20 +47,37 @@ async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     In a class with a list of names each name has one seat: joining again under it continues the same one.
     """
     services = call.services
-    classroom = services.cluster.view.by_code.get(read_code(form.code))
-    if classroom is None:
-        services.metrics.error("unknown-code")
-        raise ApiProblem(404, "No class has this code: check it with your teacher.", "unknown-code")
+    classroom = find_class(call, form.code)
     _check_open(classroom)
     name = clean_name(form.name) or NAMELESS
     if not on_roster(classroom, name):
         raise ApiProblem(403, "This class has a list of names and yours is not on it: ask your teacher.")
-    await _check_class_password(call, classroom, form.password)
+    earlier = _earlier_subject(services, form.rejoin, classroom)
+    await _check_class_password(call, classroom, form.password, earlier)
+    services.code_throttle.known(classroom.id, call.address)
     known = services.cluster.roster_student(classroom, name)
     if known is not None:
         return admit(call, classroom, known.subject, name, token_id=known.token_id)
-    subject = _earlier_subject(services, form.rejoin, classroom) or student_subject(services.token_id())
+    subject = earlier or student_subject(services.token_id())
     return admit(call, classroom, subject, name)
+
+
+def find_class(call: RequestContext, typed: str) -> Classroom:
+    """Return the class with this code; 404 when there is none, 429 after too many such codes."""
+    services, now_s = call.services, call.services.clock.now_s()
+    classroom = services.cluster.view.by_code.get(read_code(typed))
+    known_id = classroom.id if classroom is not None else ""
+    wait_s = services.code_throttle.wait_s(known_id, call.address, now_s)
+    if wait_s:
+        services.metrics.error("too-many-tries")
+        raise ApiProblem(
+            429, "Too many unknown class codes from your network: wait a little.", retry_after_s=wait_s
+        )
+    if classroom is None:
+        services.code_throttle.wrong(call.address, now_s)
+        services.metrics.error("unknown-code")
+        raise ApiProblem(404, "No class has this code: check it with your teacher.", "unknown-code")
+    return classroom
 
 
 def admit(
@@ -154,16 +171,24 @@ def _check_open(classroom: Classroom) -> None:
         raise ApiProblem(409, "This class is over.", "class-ended")
 
 
-async def _check_class_password(call: RequestContext, classroom: Classroom, given: str) -> None:
+async def _check_class_password(call: RequestContext, classroom: Classroom, given: str, earlier: str) -> None:
+    """Check a class's password; `earlier` is the subject of somebody who was in the class before."""
     if not classroom.password_hash:
         return
-    services = call.services
+    passwords, stored = call.services.passwords, classroom.password_hash
     if not given:
         raise ApiProblem(403, "This class asks for a password.", "wrong-password")
-    forgive = count_try(call, "class", classroom.id)
-    if not await services.passwords.matches_shared(given, classroom.password_hash):
-        services.metrics.error("wrong-password")
-        raise ApiProblem(403, "This is not the class's password.", "wrong-password")
+    wrong = ApiProblem(403, "This is not the class's password.", "wrong-password")
+    if passwords.was_wrong(given, stored):  # many pupils make the same mistake: it counts once
+        raise wrong
+    if passwords.is_busy(classroom.id, given, stored):
+        raise ApiProblem(429, "Many passwords are being checked: try again in a moment.", retry_after_s=2)
+    forgive = count_try(call, "class", classroom.id, earlier)
+    async with call.outside_queue():
+        right = await passwords.matches_shared(given, stored, classroom.id)
+    if not right:
+        call.services.metrics.error("wrong-password")
+        raise wrong
     forgive()
 
 

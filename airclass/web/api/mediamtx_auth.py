@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import StreamState
-from airclass.domain.publish_auth import decide
+from airclass.domain.publish_auth import HINTS, decide
 from airclass.domain.users import clean_name
 from airclass.web.api.schemas import HookIn
 from airclass.web.http import route
@@ -37,16 +37,18 @@ async def auth(call: RequestContext) -> ApiResponse:
     if not verdict.allowed:
         services.metrics.error(f"ingest-{verdict.reason}")
         log.warning(
-            "ingest.refused action=%s address=%s reason=%s",
+            "ingest.refused action=%s class=%s address=%s reason=%s hint=%s",
             clean_name(ask.action, 16),
+            verdict.classroom_id or "-",
             address,
             verdict.reason,
+            HINTS.get(verdict.reason, "-"),
         )
         raise ApiProblem(401, "Publishing needs the class's own stream key, in an open class.", "not-allowed")
     if ask.action == "publish":
         classroom = services.cluster.view.classrooms[verdict.classroom_id]
         is_live = services.cluster.state(classroom) is StreamState.LIVE
-        services.ingest.publishers.began(classroom.id, address, services.clock.now_s(), is_live=is_live)
+        services.ingest.accepted(classroom.id, address, is_live=is_live)
         event = "ingest.takeover" if is_live else "ingest.publish"
         services.ingest.note(services.event("ingest", event, verdict.classroom_id, address))
     return ApiResponse(None, 204)

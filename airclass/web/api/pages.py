@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parents[2] / "_pages"
 # What Vite writes; neither slash nor leading dot, so no name leads out of the folder.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 IMMUTABLE = "public, max-age=31536000, immutable"
 FILES = {
     "": "index.html",
@@ -73,7 +74,7 @@ def content_security_policy(call: RequestContext) -> str:
     """Return the policy: this master, its sockets, and the relays that students may be sent to."""
     services = call.services
     ours, secure = host(services, call.request), scheme(services, call.request) == "https"
-    relays = {_origin(n.public_url) for n in services.cluster.nodes.all.values()}
+    relays = {_origin(n.public_url) for n in services.cluster.nodes.all.values()} - {""}
     # A relay on this machine may register after the page was loaded.
     name = urlsplit(f"//{ours}").hostname or "localhost"
     nearby = f"{'https' if secure else 'http'}://{f'[{name}]' if ':' in name else name}:*"
@@ -95,8 +96,10 @@ def content_security_policy(call: RequestContext) -> str:
 
 
 def _origin(url: str) -> str:
+    """Return a relay's origin; nothing that could be another directive, however it came into memory."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return origin if _ORIGIN.fullmatch(origin) else ""
 
 
 _page = route.family(

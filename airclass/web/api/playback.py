@@ -52,7 +52,7 @@ async def manifest(call: RequestContext) -> ApiResponse:
     services = call.services
     priority = []
     if _seated(call, claims):
-        priority = services.cluster.nodes.seat_book.pathways(claims.subject, read_address(call.address))
+        priority = services.cluster.pathways(claims.subject, stream, read_address(call.address))
     if not priority:
         raise ApiProblem(503, "No relay is ready: keep the one you have.", retry_after_s=2)
     body = steering.manifest(priority, _steering_url(call, stream, call.arg("token")))

@@ -8,11 +8,19 @@ from urllib.parse import urlsplit
 
 from airclass.domain.playback_quality import quality
 from airclass.domain.steering import Pathway
-from airclass.web.api.schemas import ClassOut, NodeOut, NodesOut, PathwayOut, SummaryOut, ViewerOut
+from airclass.web.api.schemas import (
+    ClassOut,
+    NodeOut,
+    NodesOut,
+    NodeStreamOut,
+    PathwayOut,
+    SummaryOut,
+    ViewerOut,
+)
 
 if TYPE_CHECKING:
     from airclass.domain.classrooms import Classroom
-    from airclass.domain.nodes import Node
+    from airclass.domain.nodes import Node, Nodes
     from airclass.web.services import Services
     from relay.base.cluster_protocol import ViewerReport
 
@@ -24,7 +32,7 @@ def iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def node_out(node: Node, now_s: float) -> NodeOut:
+def node_out(nodes: Nodes, node: Node, now_s: float) -> NodeOut:
     """Return a node as operators see it."""
     seats = node.seats
     return NodeOut(
@@ -42,6 +50,17 @@ def node_out(node: Node, now_s: float) -> NodeOut:
         lag_s=None if node.lag_s is None else round(node.lag_s, 2),
         last_seen_s=round(max(0.0, node.health.silent_s(now_s)), 1),
         version=node.version,
+        streams=[
+            NodeStreamOut(
+                stream=fact.stream,
+                state=fact.state.value,
+                age_s=round(fact.age_s, 1),
+                reason=fact.reason,
+                reason_code=str(fact.code),
+                avoided=fact.avoided,
+            )
+            for fact in nodes.stream_facts(node, now_s)
+        ],
     )
 
 
@@ -51,7 +70,7 @@ def nodes_out(services: Services) -> NodesOut:
     nodes = services.cluster.nodes
     summary = nodes.summary()
     return NodesOut(
-        nodes=[node_out(n, now_s) for _, n in sorted(nodes.all.items())],
+        nodes=[node_out(nodes, n, now_s) for _, n in sorted(nodes.all.items())],
         summary=SummaryOut(
             summary.total_nodes,
             summary.active_nodes,
@@ -104,7 +123,7 @@ def pathways(services: Services, subject: str, token: str, stream: str) -> list[
     nodes = services.cluster.nodes
     return [
         Pathway(node_id, f"{nodes.all[node_id].public_url}/t/{token}/{stream}/")
-        for node_id in nodes.seat_book.pathways(subject)
+        for node_id in services.cluster.pathways(subject, stream)
         if node_id in nodes.all
     ]
 

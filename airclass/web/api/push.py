@@ -15,6 +15,7 @@ import trio
 from airclass.domain.classrooms import Classroom, ClassStatus, may_manage
 from airclass.domain.cluster import Placement
 from airclass.domain.routing import read_address
+from airclass.domain.stream_health import ServiceState
 from airclass.domain.stream_info import gather
 from airclass.domain.users import Caller, Role
 from airclass.web.api import presenters
@@ -145,10 +146,11 @@ def _student_state(services: Services, claims: ViewerClaims, token: str, address
     placement = place(services, claims, address)
     told: State = {
         "classroom": {"id": classroom.id, "name": classroom.name},
-        "state": str(cluster.state(classroom)),
         "full": placement in (Placement.CLASS_FULL, Placement.CLUSTER_FULL),
         "viewers": cluster.viewers(classroom.id),
     }
+    if cluster.knows_state(classroom.id):  # else the page keeps the last one: a picture may be running
+        told["state"] = str(cluster.state(classroom))
     if placement is Placement.SEATED:  # otherwise the page keeps the relays that it knows
         paths = presenters.pathways(services, claims.subject, token, classroom.id)
         told["pathways"] = [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)]
@@ -182,13 +184,15 @@ def _teacher_state(services: Services, caller: Caller, stream: str, base_url: st
         is_publishing=state == "live",
         taken_over_by=services.ingest.publishers.taken_over_by(stream, services.clock.now_s()),
     )
-    return {
+    told: State = {
         "classroom": msgspec.to_builtins(presenters.class_out(services, classroom, base_url)),
-        "state": str(state),
         "facts": msgspec.to_builtins(facts) if facts is not None else None,
         "viewers": msgspec.to_builtins(presenters.viewers_out(services, stream)),
         "history": list(cluster.ledger(stream).history),
     }
+    if cluster.knows_state(stream):
+        told["state"] = str(state)
+    return told
 
 
 async def _monitor(services: Services, ws: PageSocket) -> None:
@@ -207,6 +211,8 @@ async def _monitor(services: Services, ws: PageSocket) -> None:
 def _monitor_state(services: Services, caller: Caller, base_url: str) -> State:
     _still_allowed(services, caller)
     nodes = msgspec.to_builtins(presenters.nodes_out(services))
+    for node in nodes["nodes"]:  # the usual case, of which the page says nothing, is left out
+        node["streams"] = [s for s in node["streams"] if s["state"] != ServiceState.SERVED]
     classes = [presenters.class_out(services, c, base_url) for c in services.cluster.view.open_classes()]
     for shown in classes:
         shown.stream_key = shown.rtmp_url = shown.rtmp_key = ""

@@ -226,6 +226,21 @@ class KickIn(Struct):
     subject: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
+class NodeStreamOut(Struct):
+    """One class at one relay: whether the relay gets it from the ingest, and for how long that is so.
+
+    `reason` is for logs and terminals, `reason_code` for pages in other languages. `avoided`: other relays
+    serve the class, so its students do not use this one.
+    """
+
+    stream: str
+    state: Literal["served", "unknown", "failed"]
+    age_s: float
+    reason: str
+    reason_code: str
+    avoided: bool
+
+
 class NodeOut(Struct):
     """One relay as operators see it; `load` in percent.
 
@@ -246,6 +261,7 @@ class NodeOut(Struct):
     lag_s: float | None
     last_seen_s: float
     version: str
+    streams: list[NodeStreamOut]
 
 
 class SummaryOut(Struct):

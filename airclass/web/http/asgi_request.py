@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl
 
+from relay.base.signing import HEADER_NODE, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIME
+
 MAX_FIELDS = 10
 KEPT_HEADERS = frozenset(
     (
         *("Authorization", "Content-Length", "Content-Type", "Cookie", "Host", "Origin", "Sec-Fetch-Site"),
-        *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id"),
+        *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id", "Transfer-Encoding"),
+        *(HEADER_NODE, HEADER_TIME, HEADER_NONCE, HEADER_SIGNATURE),
     )
 )
 

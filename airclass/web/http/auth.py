@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from airclass.domain.tokens import SERVICE_KINDS, TokenKind
 from airclass.domain.users import Caller, User
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
     from relay.base.tokens import ViewerClaims
 
 COOKIE = "airclass_session"
+DEVICE_COOKIE = "airclass_device_"  # and the account's id: teachers share the PC of a classroom
+# A browser keeps such a cookie only with Secure and Path=/, and only for the host itself, so that neither
+# another port without TLS nor a neighbouring host can overwrite a session.
+HOST_PREFIX = "__Host-"
 _HOST = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
 
 
@@ -58,7 +61,7 @@ def identify(services: Services, request: Request | AsgiRequest) -> Caller | Non
     token = bearer(request.headers.get("Authorization", ""))
     by_cookie = False
     if not token:
-        token, by_cookie = request.cookies.get(COOKIE, ""), True
+        token, by_cookie = request.cookies.get(session_cookie(services, request), ""), True
     if not token:
         return None
     try:
@@ -69,6 +72,17 @@ def identify(services: Services, request: Request | AsgiRequest) -> Caller | Non
         if _is_viewers(services, token):
             raise ApiProblem(403, "This is a student's token: it is only for watching a class.") from None
         raise ApiProblem(401, exc.reason) from None
+
+
+def session_cookie(services: Services, request: Request | AsgiRequest) -> str:
+    """Return the name of the session's cookie, which depends on whether the browser uses TLS."""
+    return f"{HOST_PREFIX}{COOKIE}" if scheme(services, request) == "https" else COOKIE
+
+
+def read_device(services: Services, request: Request | AsgiRequest, user_id: str) -> str:
+    """Return the id of a browser in which this account has signed in before, else nothing."""
+    value = request.cookies.get(f"{DEVICE_COOKIE}{user_id}", "")
+    return services.devices.read(user_id, value, services.clock.wall_s())
 
 
 def _is_viewers(services: Services, token: str) -> bool:
@@ -99,11 +113,14 @@ def read_caller(services: Services, token: str, *, by_cookie: bool = False) -> C
 
 def check_same_site(services: Services, request: Request | AsgiRequest) -> None:
     """Refuse a change that another site asks a signed-in browser to make."""
-    origin = request.headers.get("Origin", "")
+    origin = request.headers.get("Origin", "").lower()
     site = request.headers.get("Sec-Fetch-Site", "")
     foreign = site not in ("", "same-origin", "none")
     if origin and not foreign:
-        foreign = urlsplit(origin).netloc.lower() != host(services, request).lower()
+        ours = {f"{scheme(services, request)}://{host(services, request)}".lower()}
+        if services.settings.master_url:
+            ours.add(services.settings.master_url.lower())
+        foreign = origin not in ours
     if foreign:
         raise ApiProblem(403, "Another site may not do this in your name.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,36 @@ from airclass.web.http.auth import bearer, host, read_viewer, scheme
 from airclass.web.http.problems import ApiProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
+    import trio
     from quart import Request
 
     from airclass.domain.users import Caller
     from airclass.web.http.asgi_request import AsgiRequest
     from airclass.web.services import Services
     from relay.base.tokens import ViewerClaims
+
+
+class Turn:
+    """A place in the queue of joins (see `web/server/fast_path.py`)."""
+
+    __slots__ = ("_limiter", "_held")
+
+    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._held = False
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        await self._limiter.acquire_on_behalf_of(self)
+        self._held = True
+
+    def give_back(self) -> None:
+        """Leave the place to the next one; does nothing when there is none to leave."""
+        if self._held:
+            self._held = False
+            self._limiter.release_on_behalf_of(self)
 
 
 @dataclass(slots=True)
@@ -31,6 +54,16 @@ class RequestContext:
     caller: Caller | None = None
     raw: bytes = b""
     body: Any = None
+    turn: Turn | None = None
+
+    @asynccontextmanager
+    async def outside_queue(self) -> AsyncIterator[None]:
+        """Leave the place in the queue of joins to others while something slow runs."""
+        if self.turn is not None:
+            self.turn.give_back()
+        yield
+        if self.turn is not None:
+            await self.turn.take()
 
     @property
     def who(self) -> Caller:
@@ -49,6 +82,9 @@ class RequestContext:
         classroom = self.services.cluster.view.classrooms.get(self.params["classroom_id"])
         if classroom is None or not may_manage(self.who, classroom):
             raise ApiProblem(404, "There is no such class, or it belongs to somebody else.")
+        # Its students are likely to come from the same school: somebody there who tries codes must not
+        # keep them out.
+        self.services.code_throttle.known(classroom.id, self.address)
         return classroom
 
     def viewer(self, classroom_id: str) -> tuple[ViewerClaims, Classroom]:

@@ -14,6 +14,7 @@ from airclass.web.http.problems import ApiProblem, render
 from airclass.web.http.route import AccessRule, ApiResponse, CorsRule, Route
 from relay.base import logs
 from relay.base.errors import AirclassError
+from relay.base.network import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +55,7 @@ class HeaderReader(Protocol):
 
 def check_rate(services: Services, route: Route, address: str) -> None:
     """Refuse whoever asks more often than the route allows an address."""
-    wait_s = services.buckets.take((route.path, address), route.limit, services.clock.now_s())
+    wait_s = services.buckets.take((route.path, network_of(address)), route.limit, services.clock.now_s())
     if wait_s:
         services.metrics.error("rate-limit")
         raise ApiProblem(429, "Too many requests from your address: slow down.", retry_after_s=wait_s)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SMALL_BYTES = 32 * 1024  # the longest fields that a form allows, even if every sign is escaped
 FORM_BYTES = 64 * 1024
-CLUSTER_BYTES = 4 * 1024 * 1024
+CLUSTER_BYTES = 4 * 1024 * 1024  # a heartbeat that names all viewers of a large relay
+SHORT_CALL_BYTES = 256 * 1024
 
 
 class AccessRule(StrEnum):

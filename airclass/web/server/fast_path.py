@@ -2,20 +2,20 @@
 
 The route table, access rules and handlers are those of every other route; only Quart's request, contexts
 and tasks are left out, because they cost more than the response. Joins and renewals queue for one of
-`TURNS` places once their request is complete, so that a slow sender holds none; MediaMTX never queues.
+`TURNS` places once their request is complete, so that a slow sender holds none; a join that waits for a
+password check leaves its place (`RequestContext.outside_queue`); MediaMTX never queues.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from airclass.web.http import policy
+from airclass.web.http import bodies, policy
 from airclass.web.http.asgi_request import AsgiRequest
 from airclass.web.http.auth import client_address
-from airclass.web.http.context import RequestContext
+from airclass.web.http.context import RequestContext, Turn
 from relay.base import logs
 
 if TYPE_CHECKING:
@@ -54,17 +54,24 @@ class FastPath:
             call = RequestContext(services, ask, {}, client_address(services, ask))
             policy.check_rate(services, route, call.address)
             call.caller = policy.admit(services, route, ask, route.method)
-            call.raw = await _body(route, ask, receive)
-            if route.body is not None:
-                call.body = policy.decode(route, ask.headers.get("Content-Type", ""), call.raw)
-            async with self._turns if route.path in QUEUED else nullcontext():
+            with bodies.held(services, call.address, bodies.size_bytes(ask, route.max_bytes)):
+                call.raw = await _body(route, ask, receive)
+                if route.body is not None:
+                    call.body = policy.decode(route, ask.headers.get("Content-Type", ""), call.raw)
+            if route.path in QUEUED:
+                call.turn = Turn(self._turns)
+                await call.turn.take()
+            try:
                 response = policy.as_response(await route.handler(call), route.status)
+            finally:
+                if call.turn is not None:
+                    call.turn.give_back()
         except Exception as exc:  # noqa: BLE001  the request's error boundary
             response = policy.refusal(policy.as_problem(services, exc, route.path))
         headers = dict(response.headers)
         policy.complete(services, {route.method: route}, route.method, ask.headers.get("Origin", ""), headers)
         services.metrics.answered(route.method, route.path, response.status, services.clock.now_s() - began_s)
-        await _send(send, response, headers)
+        await send_response(send, response, headers)
 
 
 async def _body(route: Route, ask: AsgiRequest, receive: Callable[[], Awaitable[Any]]) -> bytes:
@@ -80,9 +87,10 @@ async def _body(route: Route, ask: AsgiRequest, receive: Callable[[], Awaitable[
     return raw
 
 
-async def _send(
+async def send_response(
     send: Callable[[Any], Awaitable[None]], response: ApiResponse, headers: dict[str, str]
 ) -> None:
+    """Send a response whose body is text or bytes."""
     content = response.body
     body = content if isinstance(content, bytes) else (content or "").encode()  # type: ignore[union-attr]
     if response.status != 204:

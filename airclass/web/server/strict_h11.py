@@ -10,7 +10,9 @@ from hypercorn.events import RawData
 from hypercorn.protocol.h11 import H11Protocol
 
 SWITCHING = 101
+WRONG_VERSION = 505
 _ODD_LINE = re.compile(rb"(?<!\r)\n|\r\n[ \t]")
+_VERSIONS = (b"1.0", b"1.1")
 _FRAMINGS = {b"content-length", b"transfer-encoding"}
 
 
@@ -18,7 +20,9 @@ class StrictH11(h11.Connection):
     """Refuses what h11 forgives, and what a proxy before the master may read as another request than it."""
 
     def next_event(self) -> Any:
-        """Return what came next; RemoteProtocolError for bare line feeds, folded lines, length and chunks."""
+        """Return what came next; RemoteProtocolError for bare line feeds, folded lines, length and chunks,
+        and other versions than HTTP/1.
+        """
         if self.their_state is h11.IDLE:
             head = self.trailing_data[0].partition(b"\r\n\r\n")[0]
             if _ODD_LINE.search(head):
@@ -26,6 +30,8 @@ class StrictH11(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request) and _FRAMINGS <= {name for name, _ in event.headers}:
             raise h11.RemoteProtocolError("a length and chunks at once")
+        if isinstance(event, h11.Request) and event.http_version not in _VERSIONS:
+            raise h11.RemoteProtocolError("another version of HTTP", error_status_hint=WRONG_VERSION)
         return event
 
 
@@ -39,6 +45,13 @@ class SingleWriteH11(H11Protocol):
         super().__init__(*args, **more)
         most = self.config.h11_max_incomplete_size
         self.connection = StrictH11(h11.SERVER, max_incomplete_event_size=most)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1.1: HTTP/2 in clear text would pass by the strict reader and the idle time.
+
+        Its preface is a request of another version, which is refused; an offered upgrade is ignored, as
+        RFC 9110 allows.
+        """
 
     async def _send_h11_event(self, event: Any) -> None:
         try:

@@ -16,6 +16,7 @@ export type Slug =
   | 'conflict'
   | 'last-admin'
   | 'node-at-work'
+  | 'last-node'
   | 'offline'
   | 'failed';
 
@@ -49,6 +50,7 @@ const SLUGS = new Set<string>([
   'conflict',
   'last-admin',
   'node-at-work',
+  'last-node',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {

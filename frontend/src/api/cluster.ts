@@ -10,10 +10,11 @@ export type NodeAction = 'drain' | 'undrain' | 'remove';
 
 export const getCluster = (): Promise<Cluster> => call('GET', '/cluster/nodes');
 
-export const actOnNode = (id: string, action: NodeAction): Promise<void> =>
+/** `force` drains a node although no other node takes students. */
+export const actOnNode = (id: string, action: NodeAction, force = false): Promise<void> =>
   action === 'remove'
     ? call('DELETE', `/cluster/nodes/${encodeURIComponent(id)}`)
-    : call('POST', `/cluster/${action}/${encodeURIComponent(id)}`);
+    : call('POST', `/cluster/${action}/${encodeURIComponent(id)}${force ? '?force=true' : ''}`);
 
 export const listEvents = async (): Promise<AuditEvent[]> =>
   (await call<{ events: AuditEvent[] }>('GET', '/api/events')).events;

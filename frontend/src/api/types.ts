@@ -12,10 +12,14 @@ export type ReasonCode =
   | 'no-ingest'
   | 'slow-ingest'
   | 'bad-ingest'
+  | 'behind'
   | 'watched'
   | 'returning'
-  | 'draining';
-export type NextStep = 'start-node' | 'check-node' | 'add-node' | 'scale-down' | 'balanced';
+  | 'draining'
+  | 'keeping'
+  | 'partly'
+  | 'suspect';
+export type NextStep = 'start-node' | 'check-node' | 'no-capacity' | 'add-node' | 'scale-down' | 'balanced';
 export type NodeStatus = 'active' | 'draining' | 'unhealthy' | 'offline';
 export type Role = 'student' | 'teacher' | 'monitor' | 'admin';
 export type Quality = 'good' | 'fair' | 'poor' | 'unknown';
@@ -95,6 +99,19 @@ export interface Viewer {
 /** One point of a history: [Unix time in seconds, value or null if unknown]. */
 export type Point = [number, number | null];
 
+/** One class at one node. */
+export interface NodeStream {
+  /** The class's id. */
+  stream: string;
+  state: 'served' | 'unknown' | 'failed';
+  /** Since when, in seconds. */
+  age_s: number;
+  reason: string;
+  reason_code: ReasonCode;
+  /** Other nodes serve the class, so its students do not use this one. */
+  avoided: boolean;
+}
+
 export interface ClusterNode {
   id: string;
   url: string;
@@ -113,6 +130,8 @@ export interface ClusterNode {
   reason?: string;
   reason_code?: ReasonCode;
   reason_figures?: Record<string, number>;
+  /** Over the WebSocket only those that are not served. */
+  streams?: NodeStream[];
 }
 
 export interface ClusterSummary {

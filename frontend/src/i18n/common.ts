@@ -29,6 +29,7 @@ const en = {
   errorConflict: 'This name is taken, or somebody has just changed the same thing. Look again and retry.',
   errorLastAdmin: 'This is the last administrator. Make another one first.',
   errorNodeAtWork: 'This node is at work. Drain it and stop it first.',
+  errorLastNode: 'No other node takes students. Start another node first.',
   errorFailed: 'That did not work. Try again in a moment.',
   errorSignedOut: 'You are signed out. Please sign in again.',
 };
@@ -64,6 +65,7 @@ const ko: Record<Key, string> = {
   errorConflict: '이미 있는 이름이거나 방금 다른 사람이 바꿨습니다. 확인하고 다시 시도해 주세요.',
   errorLastAdmin: '마지막 관리자입니다. 먼저 다른 관리자를 만드세요.',
   errorNodeAtWork: '작동 중인 노드입니다. 먼저 비우고 멈춘 뒤 제거하세요.',
+  errorLastNode: '학생을 받을 다른 노드가 없습니다. 먼저 다른 노드를 시작하세요.',
   errorFailed: '처리하지 못했습니다. 잠시 뒤 다시 시도해 주세요.',
   errorSignedOut: '로그아웃되었습니다. 다시 로그인해 주세요.',
 };

@@ -80,14 +80,18 @@ const en = {
   format: 'Format: {video} · {audio}',
   since: 'Since {time}',
   mbps: '{n} Mbit/s',
+  previewNoPicture: 'The picture does not come here either. Stop streaming in OBS and start it again.',
+  previewCodec: 'This browser cannot play the picture that you send.',
   adviceGood: 'Everything looks right.',
   adviceTakenOver:
     'Another encoder ({address}) took over with this class’s key. If it is not yours, make a new stream key.',
   adviceNoPicture: 'No picture arrives. Add a source in OBS and check that it is visible.',
-  adviceVideo: 'The picture is {codec}, which many phones cannot play. Choose H.264 in OBS.',
+  adviceVideo: 'The picture is {codec}: many phones and browsers show nothing. Choose H.264 in OBS.',
   adviceNoSound: 'No sound arrives. Check the microphone in OBS.',
   adviceAudio: 'The sound is {codec}. Choose AAC in OBS.',
   adviceKeyframe: 'A key frame comes only every {n} s. Set the keyframe interval to 2 s in OBS.',
+  adviceBFrames:
+    'Segments are 4 s long. Set the keyframe interval to 2 s in OBS; if it is, set B-frames to 0.',
   adviceBitrateLow: 'Only {n} kbit/s arrive. Check the network cable or lower the picture size in OBS.',
   adviceFpsLow: 'Only {n} frames a second arrive. Set 30 FPS in OBS under Video, or close other programs.',
   adviceSizeHigh:
@@ -192,14 +196,19 @@ const ko: Record<Key, string> = {
   format: '형식: {video} · {audio}',
   since: '{time}부터',
   mbps: '{n} Mbit/s',
+  previewNoPicture: '여기서도 영상이 나오지 않습니다. OBS에서 방송을 껐다가 다시 시작하세요.',
+  previewCodec: '지금 보내는 영상 형식은 이 브라우저에서 재생되지 않습니다.',
   adviceGood: '모두 좋습니다.',
   adviceTakenOver:
     '다른 방송 프로그램({address})이 이 수업의 스트림 키로 이어받았습니다. 선생님의 것이 아니면 새 스트림 키를 만드세요.',
   adviceNoPicture: '영상이 들어오지 않습니다. OBS에 소스를 추가하고 보이는지 확인하세요.',
-  adviceVideo: '영상 형식이 {codec}이라 재생하지 못하는 휴대폰이 많습니다. OBS에서 H.264를 고르세요.',
+  adviceVideo:
+    '영상 형식이 {codec}이라 영상이 나오지 않는 휴대폰과 브라우저가 많습니다. OBS에서 H.264를 고르세요.',
   adviceNoSound: '소리가 들어오지 않습니다. OBS에서 마이크를 확인하세요.',
   adviceAudio: '소리 형식이 {codec}입니다. OBS에서 AAC를 고르세요.',
   adviceKeyframe: '키프레임이 {n}초에 한 번만 옵니다. OBS에서 키프레임 간격을 2초로 맞추세요.',
+  adviceBFrames:
+    '조각 하나가 4초입니다. OBS에서 키프레임 간격을 2초로 하고, 이미 2초라면 B프레임을 0으로 하세요.',
   adviceBitrateLow: '{n} kbit/s만 들어옵니다. 랜선을 확인하거나 OBS에서 화면 크기를 줄이세요.',
   adviceFpsLow: '1초에 {n}프레임만 들어옵니다. OBS 비디오에서 30 FPS로 맞추거나 다른 프로그램을 닫으세요.',
   adviceSizeHigh:

@@ -56,7 +56,7 @@ export class HlsPlayer implements Player {
     });
     this.#hls.on(Events.LEVEL_LOADED, () => (this.#playlistAt_ms = Date.now()));
     this.#hls.on(Events.ERROR, (_, data) => {
-      if (data.fatal) options.fault(kindOf(data.type), data.details);
+      if (data.fatal) options.fault(kindOf(data.type, data.details), data.details);
     });
     this.#hls.attachMedia(this.#video);
   }
@@ -186,7 +186,15 @@ export class HlsPlayer implements Player {
   }
 }
 
-function kindOf(type: string): FaultKind {
+/** hls.js reports these when the browser supports none of the codecs that the playlist or the media names. */
+const CODEC_ERRORS: readonly string[] = [
+  HlsClass.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR,
+  HlsClass.ErrorDetails.BUFFER_INCOMPATIBLE_CODECS_ERROR,
+  HlsClass.ErrorDetails.BUFFER_ADD_CODEC_ERROR,
+];
+
+function kindOf(type: string, details: string): FaultKind {
+  if (CODEC_ERRORS.includes(details)) return 'codec';
   if (type === HlsClass.ErrorTypes.NETWORK_ERROR) return 'network';
   return type === HlsClass.ErrorTypes.MEDIA_ERROR ? 'media' : 'other';
 }

@@ -1,6 +1,7 @@
 // The interface between the pages and a player, for every engine.
 
-export type FaultKind = 'network' | 'media' | 'other';
+/** `codec`: this browser cannot decode the stream, so a recovery action does not help. */
+export type FaultKind = 'network' | 'media' | 'codec' | 'other';
 
 /** The state of the player at one moment, in seconds of media time unless a name says otherwise. */
 export interface Sample {

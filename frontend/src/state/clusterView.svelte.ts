@@ -57,9 +57,14 @@ export class ClusterView {
     }
   }
 
-  async act(id: string, action: NodeAction): Promise<void> {
+  /** Tell whether no other node takes students. */
+  isLast(id: string): boolean {
+    return !this.nodes.some((node) => node.id !== id && node.status === 'active');
+  }
+
+  async act(id: string, action: NodeAction, force = false): Promise<void> {
     try {
-      await actOnNode(id, action);
+      await actOnNode(id, action, force);
       await this.refresh();
     } catch (error) {
       this.problem = errorMessage(error);

@@ -14,6 +14,7 @@ export function errorMessage(error: unknown): string {
     conflict: tc('errorConflict'),
     'last-admin': tc('errorLastAdmin'),
     'node-at-work': tc('errorNodeAtWork'),
+    'last-node': tc('errorLastNode'),
   };
   return sentences[error.slug] ?? tc('errorFailed');
 }

@@ -2,6 +2,7 @@
 // holds the state that the controls show.
 import type { Quality } from '../api/types';
 import { createPlayer } from '../player/createPlayer';
+import { PictureWatch, type PictureProblem } from '../player/pictureWatch';
 import { Recovery, type RecoveryAction } from '../player/recovery';
 import { PlaybackStats, type Cause } from '../player/playbackStats';
 import type { FaultKind, CreatePlayer, Player, Sample } from '../player/types';
@@ -14,6 +15,8 @@ const BEHIND_LIVE_S = 6;
 const NEAR_LIVE_S = 1;
 const RELOAD_FIRST_MS = 300;
 const RELOAD_SPREAD_MS = 3_000;
+/** The teacher may choose another codec meanwhile. */
+const CODEC_RETRY_MS = 20_000;
 
 export interface PlaybackOptions {
   video: HTMLVideoElement;
@@ -33,6 +36,7 @@ export class Playback {
   /** The autoplay policy requires a tap before the browser plays sound, or before it plays at all. */
   needsTap = $state<'no' | 'sound' | 'play'>('no');
   stalled = $state(false);
+  pictureProblem = $state<PictureProblem>('none');
   latency_s = $state<number | null>(null);
   window_s = $state.raw<{ start_s: number; end_s: number } | null>(null);
   position_s = $state(0);
@@ -48,6 +52,7 @@ export class Playback {
   #player: Player | null = null;
   #recovery = new Recovery();
   #live = false;
+  readonly #pictureWatch = new PictureWatch();
   #pausedByHand = false;
   #priority: string[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -81,7 +86,7 @@ export class Playback {
     const returned = live && !this.#live;
     this.#live = live;
     if (!returned) return;
-    if (this.#player === null) await this.#createPlayer();
+    if (this.#player === null || this.pictureProblem === 'codec') await this.#createPlayer();
     else if (this.last !== null && this.last.buffer_s < 0.5) this.#player.startLoad();
   }
 
@@ -184,6 +189,7 @@ export class Playback {
   readonly #onPlaying = (): void => {
     this.started = true;
     this.playing = true;
+    if (this.pictureProblem === 'codec') this.pictureProblem = 'none';
   };
 
   readonly #onPlay = (): void => {
@@ -215,6 +221,10 @@ export class Playback {
     if (!this.following && sample.window !== null && this.live_s - sample.position_s < NEAR_LIVE_S)
       this.following = true;
     this.#publish(sample);
+    const isMissing = this.#live && this.needsTap !== 'play' && (this.stalled || !this.started);
+    const late = this.#pictureWatch.isLate(isMissing, SAMPLE_MS);
+    if (this.pictureProblem === 'codec') return;
+    this.pictureProblem = late ? 'no-picture' : 'none';
     // The recovery also watches the start, before the first frame.
     this.#act(
       this.#recovery.sampled(
@@ -237,6 +247,11 @@ export class Playback {
   }
 
   #fault(kind: FaultKind): void {
+    if (kind === 'codec') {
+      this.pictureProblem = 'codec';
+      this.#reloadLater('rebuild', CODEC_RETRY_MS);
+      return;
+    }
     this.#act(this.#recovery.fault(kind, Date.now()));
   }
 
@@ -259,7 +274,7 @@ export class Playback {
   }
 
   /** Reload after a random delay, because after the loss of a relay a whole class reloads. */
-  #reloadLater(action: 'reload' | 'rebuild'): void {
+  #reloadLater(action: 'reload' | 'rebuild', after_ms = RELOAD_FIRST_MS): void {
     clearTimeout(this.#reload);
     this.#reload = setTimeout(
       async () => {
@@ -269,7 +284,7 @@ export class Playback {
         this.#player?.load(this.options.url());
         await this.play();
       },
-      RELOAD_FIRST_MS + Math.random() * RELOAD_SPREAD_MS,
+      after_ms + Math.random() * RELOAD_SPREAD_MS,
     );
   }
 }

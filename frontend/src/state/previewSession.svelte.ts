@@ -1,6 +1,7 @@
 // The teacher's preview: a player that is not counted as a viewer, and the sound level.
 import { joinPreview } from '../api/classrooms';
 import type { JoinResponse, Point } from '../api/types';
+import type { PictureProblem } from '../player/pictureWatch';
 import { classifyLoudness, SoundMeter, type Loudness } from '../player/soundMeter';
 import { Playback } from './playback.svelte';
 
@@ -34,6 +35,10 @@ export class PreviewSession {
       token: () => this.#join?.token ?? '',
       refresh: () => this.#refresh(),
     });
+  }
+
+  get pictureProblem(): PictureProblem {
+    return this.#playback.pictureProblem;
   }
 
   async setLive(live: boolean): Promise<void> {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from relay.core.delivery.response import CorsHeaders
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
     from relay.core.stream.window import Window
     from relay.core.viewers.admission import Admission
 
@@ -66,13 +68,16 @@ class HeldRequest:
         return self.window.rendition if self.window is not None else ""
 
 
+_Version = tuple["weakref.ref[Window]", int, bool]
+
+
 class PlaylistCache:
     """The finished playlists of one stream: made once a version."""
 
     __slots__ = ("index", "index_text", "made", "waiting")
 
     def __init__(self) -> None:
-        self.made: dict[str, tuple[tuple[Window, int, bool], bytes, Response, Response]] = {}
+        self.made: dict[str, tuple[_Version, bytes, Response, Response]] = {}
         self.waiting: dict[str, HeldRequests[Hashable]] = {}
         self.index: tuple[Response, Response] | None = None
         self.index_text = ""
@@ -87,7 +92,7 @@ class Delivery:
         cors: CorsHeaders,
         new_body: Callable[[], Body],
         *,
-        max_stream_bytes: int,
+        budget: MemoryBudget,
         strip_audio_independent: bool = True,
         answer_at_hold_limit: bool = True,
         salt: str = "",
@@ -100,7 +105,7 @@ class Delivery:
         self._playlist_caches: dict[str, PlaylistCache] = {}
         self._media_responses = MediaResponses()
         self._new_body = new_body
-        self._max_stream_bytes = max_stream_bytes
+        self._budget = budget
         self._strip = strip_audio_independent
         self._answer_at_limit = answer_at_hold_limit
         self._salt = salt
@@ -115,7 +120,7 @@ class Delivery:
             stream = Stream(
                 name,
                 self._new_body,
-                max_bytes=self._max_stream_bytes,
+                budget=self._budget,
                 strip_audio_independent=self._strip,
                 salt=self._salt,
             )
@@ -129,6 +134,8 @@ class Delivery:
         if stream is None:
             return []
         stream.refused = True
+        for window in stream.windows.values():
+            window.release()
         waited = self.everyone(stream)
         del self._playlist_caches[name]
         self._ended_s.pop(name, None)
@@ -200,6 +207,7 @@ class Delivery:
         self, request: Request, viewer: Viewer, stream: Stream, name: str, query: bytes, now_s: float
     ) -> Response | HeldRequest:
         if self.admission.draining:
+            viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if stream.ended and now_s - self._ended_s.get(stream.name, now_s) > ENDED_GRACE_S:
             raise RequestError(410, "the class is over")
@@ -324,6 +332,7 @@ class Delivery:
         if held_request.viewer.refused is not None:
             raise held_request.viewer.refused
         if held_request.stream.refused or self.admission.draining:
+            held_request.viewer.sent_away = True
             raise RequestError(410, "this relay is being taken out of service: use another one")
         if not held_request.stream.ready:
             why = (
@@ -356,7 +365,7 @@ class Delivery:
 
     def _current(self, request: Request, stream: Stream, window: Window) -> Response:
         cache = self._playlist_caches[stream.name]
-        version = (window, window.version, stream.ended)
+        version = (weakref.ref(window), window.version, stream.ended)  # it may be given back
         made = cache.made.get(window.rendition)
         if made is None or made[0] != version:
             text = stream.media_text(window)

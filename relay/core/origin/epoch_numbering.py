@@ -23,13 +23,13 @@ def begun_epoch(timeline: Timeline, key: str) -> Epoch | None:
 
 
 def usable_epoch(
-    timeline: Timeline, key: str, first_msn: int, playlist: MediaPlaylist
+    timeline: Timeline, key: str, first_msn: int, playlist: MediaPlaylist, *, longest_listed_s: float = 0.0
 ) -> Epoch | EpochRequest:
     """Return the epoch if its numbers are known and can be used here, else what to ask for."""
     epoch = timeline.known(key)
     if epoch is not None and timeline.accepts(epoch, first_msn):
         return epoch
-    return timeline.request(key, first_msn, playlist)
+    return timeline.request(key, first_msn, playlist, longest_listed_s=longest_listed_s)
 
 
 class EpochNumbering:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_TEXT_CHARS = 1_000_000
+MAX_LINES = 20_000  # five hours of segments with two tags each; more would hold the relay up
 MAX_LINE_CHARS = 16_384
 MAX_VARIABLES = 100
 
@@ -42,6 +43,8 @@ def read_lines(text: str) -> Iterator[PlaylistLine]:
     """
     if len(text) > MAX_TEXT_CHARS:
         raise PlaylistError(0, f"the playlist is longer than {MAX_TEXT_CHARS} characters")
+    if text.count("\n") > MAX_LINES:
+        raise PlaylistError(0, f"the playlist has more than {MAX_LINES} lines")
     first, *rest = text.removeprefix("\ufeff").split("\n")
     if first.strip(_BLANKS) != "#EXTM3U":
         raise PlaylistError(1, "this is not a playlist: it does not begin with #EXTM3U")

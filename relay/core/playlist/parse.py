@@ -35,7 +35,7 @@ from relay.core.playlist.types import (
     Variant,
 )
 
-MAX_SEGMENTS = 10_000
+MAX_SEGMENTS = 9_000  # with two lines each below MAX_LINES
 MAX_PARTS_PER_SEGMENT = 512
 MAX_HINTS = 16
 MAX_REPORTS = 256

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
     from relay.core.stream.segment import InitSection, WindowSegment
 
 
 class MediaCache:
     """Named media and its size. The parts of a segment lie one after the other in one body."""
 
-    def __init__(self, rendition: str, new_body: Callable[[], Body]) -> None:
+    def __init__(self, rendition: str, new_body: Callable[[], Body], budget: MemoryBudget) -> None:
         self.size_bytes = 0
+        self._bodies = 0
+        self._budget: MemoryBudget | None = budget
         self._rendition = rendition
         self._new_body = new_body
         self._objects: dict[str, Media] = {}
@@ -35,8 +38,9 @@ class MediaCache:
         """Append a part to its segment's body."""
         if entry.parts_body is None:
             entry.parts_body = self._new_body()
+            self._count(0, 1)
         offset = entry.parts_body.append(data)
-        self.size_bytes += len(data)
+        self._count(len(data), 0)
         media = Media(entry.parts_body, offset, len(data), entry.extension)
         entry.parts[index].media = media
         self._objects[self._part_name(entry, index)] = media
@@ -58,7 +62,7 @@ class MediaCache:
     def forget(self, entry: WindowSegment) -> None:
         """Drop a segment and its parts; whoever is being sent one keeps its bytes alive."""
         bodies = {id(b): b.size_bytes for b in (entry.parts_body, entry.media and entry.media.body) if b}
-        self.size_bytes -= sum(bodies.values())
+        self._count(-sum(bodies.values()), -len(bodies))
         self._objects.pop(segment_name(self._rendition, entry), None)
         for index in range(len(entry.parts)):
             self._objects.pop(self._part_name(entry, index), None)
@@ -66,12 +70,23 @@ class MediaCache:
     def forget_init(self, init: InitSection) -> None:
         """Drop an initialization section that no segment needs any more."""
         if self._objects.pop(init.name, None) is not None and init.media is not None:
-            self.size_bytes -= init.media.size_bytes
+            self._count(-init.media.size_bytes, -1)
+
+    def release(self) -> None:
+        """Give back to the budget what is kept: the window is given up."""
+        self._count(-self.size_bytes, -self._bodies)
+        self._budget = None
+
+    def _count(self, size_bytes: int, bodies: int) -> None:
+        if self._budget is not None:
+            self.size_bytes += size_bytes
+            self._bodies += bodies
+            self._budget.changed(size_bytes, bodies)
 
     def _filled(self, data: bytes) -> Body:
         body = self._new_body()
         body.append(data)
-        self.size_bytes += len(data)
+        self._count(len(data), 1)
         return body
 
     def _name(self, entry: WindowSegment, media: Media) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from relay.base import cluster_protocol
 from relay.base.errors import OriginError
 from relay.core import playlist as pl
+from relay.core.stream.origin_status import OriginStatus
 from relay.core.stream.segment import WindowSegment, part_name, segment_name
 from relay.core.stream.timeline import Timeline
 from relay.core.stream.window import Window
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.stream.media import Body
+    from relay.core.stream.memory_budget import MemoryBudget
 
 MAX_RENDITIONS = 16
 VERSION = 10
@@ -53,7 +55,7 @@ class Stream:
         name: str,
         new_body: Callable[[], Body],
         *,
-        max_bytes: int,
+        budget: MemoryBudget,
         strip_audio_independent: bool = True,
         salt: str = "",
     ) -> None:
@@ -62,8 +64,7 @@ class Stream:
         self.windows: dict[str, Window] = {}
         self.sources: tuple[OriginRendition, ...] = ()
         self.problem = "the origin has not answered yet"
-        self.fault = False  # whether the problem is one: nobody publishing is none
-        self.fault_kind = ""  # as OriginError names it
+        self.origin = OriginStatus()
         self.on_demand = False
         self.idle = False  # on demand, and nobody asks
         self.session_lost = True
@@ -71,7 +72,7 @@ class Stream:
         self.ended = False
         self.refused = False
         self._new_body = new_body
-        self._max_bytes = max_bytes
+        self._budget = budget
         self._strip = strip_audio_independent
         self._multivariant = pl.MultivariantPlaylist()
 
@@ -127,7 +128,7 @@ class Stream:
                     source.id,
                     self.timeline,
                     self._new_body,
-                    max_bytes=self._max_bytes,
+                    budget=self._budget,
                     audio_only=source.audio,
                     strip_audio_independent=self._strip,
                 )
@@ -141,9 +142,22 @@ class Stream:
 
     def forget_media(self) -> None:
         """Drop what is held, keep the numbers: nobody watches, pulling stops for a while."""
+        for window in self.windows.values():
+            window.release()
         self.windows.clear()
         self.sources = ()
         self.session_lost = True
+
+    @property
+    def fault(self) -> bool:
+        """Whether its origins fail; that nobody publishes is no failure."""
+        return self.origin.has_failed
+
+    def is_idle(self, now_s: float, keep_s: float) -> bool:
+        """Tell whether media is held for nobody: its session is over, and for so long nobody has watched."""
+        if not self.session_lost or self.ended or now_s - self.asked_s < keep_s:
+            return False
+        return self.lag_s(now_s) >= keep_s
 
     # -- to viewers -----------------------------------------------------------------------
 
@@ -173,6 +187,11 @@ class Stream:
         dates = (window.seen_until_s for window in self.windows.values())
         return max((date_s for date_s in dates if date_s is not None), default=None)
 
+    @property
+    def longest_listed_s(self) -> float:
+        """The longest segment that any rendition lists, in seconds."""
+        return max((window.longest_listed_s for window in self.windows.values()), default=0.0)
+
     def window_of(self, name: str) -> Window | None:
         """Return the window to which a playlist or object name belongs."""
         rendition = name.partition("-")[0] if "-" in name else name.removesuffix(".m3u8")
@@ -188,7 +207,7 @@ class Stream:
 
     def media_playlist(self, window: Window) -> pl.MediaPlaylist:
         """Return one rendition's playlist as a value."""
-        pins = self.timeline.pins
+        pins = window.pins or self.timeline.pins
         assert pins is not None
         low_latency = pins.part_target_s > 0
         listed = window.listed
@@ -286,6 +305,10 @@ class Stream:
             renditions=tuple(renditions),
             next_msn=self.timeline.next_msn,
             next_discontinuity_seq=self.timeline.next_discontinuity_seq,
+            origin=self.origin.state(now_s).value,
+            origin_age_s=self.origin.age_s(now_s),
+            origin_quiet_s=self.origin.quiet_s(now_s),
+            fault=self.origin.kind,
         )
 
 

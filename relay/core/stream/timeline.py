@@ -2,7 +2,7 @@
 
 An *epoch* is one life of the origin's muxer. Each epoch has an offset and a discontinuity sequence
 number, so that the media sequence number that viewers see only ever grows (RFC 8216bis §6.2.2). The
-timeline also pins the durations that must never change (§6.2.1). The rule as a whole is in
+timeline also pins the durations that must not change within an epoch (§6.2.1). The rule as a whole is in
 docs/relay.md ("Who chooses the offset?").
 
 Holds numbers only. What is listed is decided in `window`, which epoch a playlist belongs to in
@@ -50,6 +50,7 @@ class Epoch:
     discontinuity_seq: int
     tag: str
     order: int = field(default=0, compare=False)
+    pins: PinnedDurations | None = field(default=None, compare=False)
 
     @property
     def session(self) -> str:
@@ -59,7 +60,11 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class PinnedDurations:
-    """Durations that stay for the life of a stream; `part_target_s` is 0.0 without low latency."""
+    """Durations that stay for the life of an epoch; `part_target_s` is 0.0 without low latency.
+
+    A new epoch begins with a discontinuity and may bring others: an encoder that was set right, or wrong,
+    between two sessions (docs/decisions/target-duration.md).
+    """
 
     target_duration_s: int
     part_target_s: float
@@ -140,12 +145,16 @@ class Timeline:
 
     # -- numbers for a new epoch ------------------------------------------------------------
 
-    def request(self, key: str, first_msn: int, playlist: MediaPlaylist) -> EpochRequest:
+    def request(
+        self, key: str, first_msn: int, playlist: MediaPlaylist, *, longest_listed_s: float = 0.0
+    ) -> EpochRequest:
         """Return what the master must know to give an epoch its numbers.
 
         For an epoch that is known the request is a refusal: its numbers cannot be used here.
+        `longest_listed_s` is the longest segment that viewers are shown now: it stays in the list beside
+        those of the new epoch, so the target duration must cover it (RFC 8216bis §4.4.3.1).
         """
-        pins = self.pins or propose_pins(playlist)
+        pins = propose_pins(playlist, longest_listed_s)
         return EpochRequest(
             stream=self.stream,
             key=key,
@@ -194,16 +203,19 @@ class Timeline:
         )
 
     def adopt(self, offset: EpochOffset) -> Epoch:
-        """Take an epoch's numbers and pin the durations with the first one; returns the epoch."""
-        if self.pins is None and offset.target_duration_s:
-            self.pins = PinnedDurations(offset.target_duration_s, offset.part_target_s)
+        """Take an epoch's numbers and durations; returns the epoch."""
         epoch = self._epochs.get(offset.key)
         if epoch is not None and _numbers(epoch) == _numbers(offset):
             epoch.order = offset.order or epoch.order
             return epoch
         order = offset.order or self._last_order + 1
-        epoch = Epoch(offset.key, offset.offset, offset.discontinuity_seq, self._tag(offset), order)
+        pins = self.pins
+        if offset.target_duration_s:
+            pins = PinnedDurations(offset.target_duration_s, offset.part_target_s)
+        epoch = Epoch(offset.key, offset.offset, offset.discontinuity_seq, self._tag(offset), order, pins)
         self._epochs[offset.key] = epoch
+        if epoch is self.newest:
+            self.pins = pins
         while len(self._epochs) > MAX_EPOCHS_KEPT:
             del self._epochs[self.epochs[0].key]
         return epoch
@@ -256,7 +268,7 @@ class Timeline:
         return 0 if newest is None else newest.order
 
     def _record(self, epoch: Epoch) -> EpochOffset:
-        pins = self.pins or PinnedDurations(0, 0.0)
+        pins = epoch.pins or self.pins or PinnedDurations(0, 0.0)
         return EpochOffset(
             self.stream,
             epoch.key,
@@ -282,13 +294,18 @@ def _numbers(epoch: Epoch | EpochOffset) -> tuple[int, int]:
     return epoch.offset, epoch.discontinuity_seq
 
 
-def propose_pins(playlist: MediaPlaylist) -> PinnedDurations:
+def propose_pins(playlist: MediaPlaylist, longest_listed_s: float = 0.0) -> PinnedDurations:
     """Return durations with head-room over what the origin lists now, at least what it promises.
 
-    An origin that is a relay itself has its head-room already: nothing is added twice.
+    An origin that is a relay itself has its head-room already: nothing is added twice. Nor to the longest
+    segment of an earlier epoch that is still listed: its length is known.
     """
     segments = [s.duration_s for s in playlist.segments if not s.gap] or [playlist.target_duration_s]
-    target_s = max(playlist.target_duration_s, math.ceil(max(segments) * TARGET_DURATION_HEADROOM))
+    target_s = max(
+        playlist.target_duration_s,
+        math.ceil(max(segments) * TARGET_DURATION_HEADROOM),
+        math.floor(longest_listed_s + 0.5),
+    )
     return PinnedDurations(max(1, target_s), round(_part_target_s(playlist), 5))
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from relay.core.playlist import MediaPlaylist
     from relay.core.stream.fetch_queue import HintStatus
     from relay.core.stream.media import Body, Media
+    from relay.core.stream.memory_budget import MemoryBudget
     from relay.core.stream.segment import Fetch, WindowPart, WindowSegment
-    from relay.core.stream.timeline import Epoch, Timeline
+    from relay.core.stream.timeline import Epoch, PinnedDurations, Timeline
 
 NEWEST_SEGMENTS = 3
 # Segments stay fetchable for another whole window after they left the list (RFC 8216bis §6.2.2).
@@ -45,7 +46,7 @@ class Window:
         timeline: Timeline,
         new_body: Callable[[], Body],
         *,
-        max_bytes: int,
+        budget: MemoryBudget,
         audio_only: bool = False,
         strip_audio_independent: bool = True,
     ) -> None:
@@ -60,9 +61,10 @@ class Window:
         self.tags: tuple[str, ...] = ()  # of the playlist as a whole, as the origin writes them now
         self.base_url = ""  # of the origin's playlist: what its relative URIs count from
         self._timeline = timeline
-        self._cache = MediaCache(rendition, new_body)
+        self._cache = MediaCache(rendition, new_body, budget)
         self._fetching = FetchQueue()
-        self._max_bytes = max_bytes
+        self._budget = budget
+        budget.join(self)
         self._sequence = SegmentList(rendition, self._cache, self._fetching, self.tally)
         self._entries = self._sequence.entries
         self._first = 0  # index of the first listed entry
@@ -93,6 +95,17 @@ class Window:
         """The longest of the newest segments of this session, in seconds; 0.0 before there is one."""
         newest = self.listed[-NEWEST_SEGMENTS:]
         return max((e.duration_s for e in newest if e.epoch is self._epoch and not e.gap), default=0.0)
+
+    @property
+    def longest_listed_s(self) -> float:
+        """The longest listed segment, of whatever session, in seconds."""
+        return max((e.duration_s for e in self.listed), default=0.0)
+
+    @property
+    def pins(self) -> PinnedDurations | None:
+        """The durations of the newest session that is listed: they change with its first segment."""
+        newest = self.open_entry or (self._entries[self._end - 1] if self._end else None)
+        return newest.epoch.pins if newest is not None else None
 
     @property
     def open_entry(self) -> WindowSegment | None:
@@ -183,7 +196,7 @@ class Window:
         pending = self._pending()
         if not self.ready:
             pending.reverse()
-        if self.size_bytes >= self._max_bytes:
+        if self._budget.full:
             del pending[1:]
         return self._fetching.next(pending, now_s)
 
@@ -252,13 +265,13 @@ class Window:
                 self._cache.join_parts(entry)
             if not entry.listable and now_s - entry.first_seen_s > patience_s + entry.duration_s:
                 self._sequence.give_up(entry)
-        self._evict()
+        self._evict(now_s)
         if self._may_list(now_s):
             before = (self._first, self.live_edge.last_msn, self._parts_shown)
             self._relist()
             if before != (self._first, self.live_edge.last_msn, self._parts_shown):
                 self.newest_at_s = now_s
-        self._evict()
+        self._evict(now_s)
 
     def _may_list(self, now_s: float) -> bool:
         """Hold the first playlist back until every listed segment is here, or time is up."""
@@ -337,14 +350,26 @@ class Window:
 
     # -- keeping and forgetting -----------------------------------------------------------
 
-    def _evict(self) -> None:
-        """Forget what left the list a window ago, and the oldest at all when bytes run out."""
+    def _evict(self, now_s: float) -> None:
+        """Forget what left the list a window ago, and the oldest of any window when memory runs out."""
         while self._first > (RETAINED_WINDOWS - 1) * self._sequence.window_segments:
             self._drop_oldest()
-        while self.size_bytes > self._max_bytes and (
-            self._end > 1 or (not self.ready and len(self._entries) > 1)
-        ):
+        self._budget.make_room(now_s)
+
+    def drop_oldest(self) -> bool:
+        """Forget the oldest segment; the newest listed one stays, or the newest before any is listed."""
+        if self._end > 1 or (not self.ready and len(self._entries) > 1):
             self._drop_oldest()
+            return True
+        return False
+
+    def release(self) -> None:
+        """Give back what is kept, at once also where something still refers to the window."""
+        self._sequence.cut(0, len(self._entries))
+        self._first = self._end = self._parts_shown = 0
+        self._fetching.forget()
+        self._budget.leave(self)
+        self._cache.release()
 
     def _drop_oldest(self) -> None:
         self._sequence.cut(0, 1)

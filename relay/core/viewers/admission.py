@@ -5,10 +5,10 @@ A token's signature is checked once; after that a viewer is found by the token's
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError, TokenError
+from relay.base.network import network_of
 from relay.base.tokens import LEEWAY_S, Key, verify_viewer
 from relay.core.viewers import cmcd
 from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Viewer, ViewerRegistry
@@ -150,11 +150,3 @@ class Admission:
         if viewer.stream in self._closed:
             return TokenError(403, "the class was closed: ask the teacher")
         return None
-
-
-def network_of(address: str) -> str:
-    """Return what one household or school has: its IPv4 address, or the /64 of an IPv6 one."""
-    if ":" not in address:
-        return address
-    numeric = IPv6Address(address)
-    return str(numeric.ipv4_mapped or IPv6Address(int(numeric) >> 64 << 64))

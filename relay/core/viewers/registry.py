@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from relay.base.errors import TokenError
 
 GONE_TARGETS = 3.0
+# A player asks for its next object within this time of the last one, while it has a connection to us.
+LEFT_S = 1.5
 MAX_ADDRESSES_NOTED = 64
 # Token ids that left, kept for the next heartbeat; without a master nobody ever asks for them.
 MAX_LEFT_NOTED = 10_000
@@ -42,6 +44,7 @@ class Viewer:
         "network",
         "refused",
         "rendition",
+        "sent_away",
         "sent_bytes",
         "since_wall_s",
         "stream",
@@ -70,6 +73,7 @@ class Viewer:
         self.since_wall_s = wall_s
         self.entered_s = now_s
         self.last_s = now_s
+        self.sent_away = False  # told to use another relay, because this one drains
         self.sent_bytes = 0
         self.media_bytes = 0  # counted until the viewer plays
         self.has_media = False
@@ -80,6 +84,13 @@ class Viewer:
         self._starved = 0
         self._reported: ViewerReport | None = None
         self._reported_said: bytes | None = None
+
+    def has_left(self, now_s: float, *, connected: bool) -> bool:
+        """Tell whether a draining relay need not wait: its connections are closed, or it was sent away.
+
+        A browser keeps idle connections open for minutes after its player has moved to another relay.
+        """
+        return (self.sent_away or not connected) and now_s - self.last_s >= LEFT_S
 
     def says(self, query: bytes) -> None:
         """Note what the player tells about itself in a request's query; read when somebody asks."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import h11
 import trio
 
+from relay.base.network import network_of
 from relay.io.admin.metrics import CONTENT_TYPE, RelayMetrics
 
 if TYPE_CHECKING:
@@ -68,26 +70,35 @@ class _AdminPort:
     def __init__(self, counters: Counters, node: HealthSource) -> None:
         self._node = node
         self._metrics = RelayMetrics(counters)
-        self._free = trio.Semaphore(MAX_CONNECTIONS)
+        self._open: dict[trio.CancelScope, str] = {}  # and from which network, oldest first
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one connection; its errors end it and nothing else."""
+        self._make_room()
+        scope = trio.CancelScope(deadline=trio.current_time() + EXCHANGE_S)
+        self._open[scope] = _network(stream)
         try:
-            self._free.acquire_nowait()
-        except trio.WouldBlock:
-            await trio.aclose_forcefully(stream)
-            return
-        try:
-            with trio.move_on_after(EXCHANGE_S):
+            with scope:
                 await self._exchange(stream)
         except trio.BrokenResourceError:
             pass  # the peer went away: that is its right
         except Exception:  # the boundary of a connection  # noqa: BLE001
             log.exception("admin.failed")
         finally:
-            self._free.release()
+            self._open.pop(scope, None)
             with trio.move_on_after(LINGER_S, shield=True):
                 await trio.aclose_forcefully(stream)
+
+    def _make_room(self) -> None:
+        """When there are too many, close the oldest of the network that has the most.
+
+        An exchange takes milliseconds: whoever is there for longer sends nothing, or does not read.
+        """
+        while len(self._open) >= MAX_CONNECTIONS:
+            ((largest, _),) = Counter(self._open.values()).most_common(1)
+            victim = next(scope for scope, network in self._open.items() if network == largest)
+            del self._open[victim]
+            victim.cancel()
 
     async def _exchange(self, stream: trio.SocketStream) -> None:
         wire = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -137,6 +148,13 @@ class _AdminPort:
         ready, reasons = self._node.readiness()
         body = json.dumps({"ready": ready, "reasons": reasons}).encode() + b"\n"
         return _Response(200 if ready else 503, body, _JSON)
+
+
+def _network(stream: trio.SocketStream) -> str:
+    try:
+        return network_of(str(stream.socket.getpeername()[0]))
+    except OSError:  # it has gone already
+        return ""
 
 
 async def _next(wire: h11.Connection, stream: trio.SocketStream) -> object:

@@ -118,7 +118,7 @@ class ClusterAgent:
             viewers=tuple(reports),
             gone=gone,
             full=full,
-            fault=next((s.fault_kind for s in self._edge.streams.values() if s.fault), ""),
+            fault=next((s.origin.kind for s in self._edge.streams.values() if s.fault), ""),
         )
 
     def obey(self, orders: cluster_protocol.Orders) -> None:
@@ -156,7 +156,7 @@ class ClusterAgent:
                     offset.offset,
                     offset.discontinuity_seq,
                 )
-        self._streams.follow(order.stream, order.origins, bearer=bearer)
+        self._streams.follow(order.stream, order.origins, bearer=bearer, publishing=order.publishing)
         if order.ended and not stream.ended:
             log.info("stream.ended stream=%s reason=the class was ended", order.stream)
             self._edge.end_stream(order.stream, trio.current_time())
@@ -185,9 +185,15 @@ class ClusterAgent:
                 self._reactor.release(self._edge.everyone(stream))
 
     async def empty(self) -> None:
-        """Wait until nobody watches any more."""
-        while self.viewers:  # noqa: ASYNC110 - viewers leave by silence: there is no event to wait for
+        """Wait until every viewer has moved to another relay or has gone."""
+        while not self._everyone_left():  # noqa: ASYNC110 - viewers leave by silence: there is no event
             await trio.sleep(EMPTY_POLL_S)
+
+    def _everyone_left(self) -> bool:
+        if self._reactor.unsent_bytes:
+            return False
+        connected, now_s = self._reactor.connected(), trio.current_time()
+        return all(v.has_left(now_s, connected=v in connected) for v in self._edge.registry)
 
     def readiness(self) -> tuple[bool, list[str]]:
         """Return whether students can be sent here, and every reason why not."""

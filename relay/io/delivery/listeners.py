@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from relay.core.counters import Counters
 
@@ -43,8 +43,10 @@ class Listeners:
         self._sockets[listener.fileno()] = listener
         self._epoll.register(listener.fileno(), select.EPOLLIN)
 
-    def accept(self, fd: int, room: int, now_s: float) -> Iterator[tuple[socket.socket, str]]:
-        """Yield new connections, non-blocking, and their addresses; those over `room` are closed."""
+    def accept(
+        self, fd: int, has_room: Callable[[str], bool], now_s: float
+    ) -> Iterator[tuple[socket.socket, str]]:
+        """Yield new connections, non-blocking, and their addresses; those without room are closed."""
         for _ in range(MAX_ACCEPTS_PER_TURN):
             try:
                 sock, address = self._sockets[fd].accept()
@@ -54,11 +56,10 @@ class Listeners:
                 if exc.errno in _NO_ROOM:
                     self._pause(now_s)
                 return
-            if room <= 0:
+            if not has_room(address[0]):
                 self._counters.refused["connections"] += 1
                 sock.close()
                 continue
-            room -= 1
             sock.setblocking(False)
             yield sock, address[0]
 

@@ -27,6 +27,7 @@ from relay.core.delivery.response import error_response
 from relay.core.delivery.timer_wheel import TimerWheel
 from relay.io.delivery.connection import Connection, ConnectionState, TlsConnection
 from relay.io.delivery.listeners import Listeners
+from relay.io.delivery.socket_limits import SocketLimits
 
 if TYPE_CHECKING:
     import socket
@@ -95,7 +96,7 @@ class Reactor:
         self._parser = RequestParser()
         self._epoll = select.epoll()
         self._nap = trio.CancelScope()
-        self._max_connections = max_connections
+        self._limits = SocketLimits(max_connections)
         self._listeners = Listeners(self._epoll, counters)
         self._connections: dict[int, Connection] = {}
         self._wheel: TimerWheel[Connection] = TimerWheel()
@@ -141,6 +142,10 @@ class Reactor:
     def release(self, waiting: Iterable[Hashable]) -> None:
         """Answer requests that are held no longer, whatever there is to say to them."""
         self._set_free(waiting)
+
+    def connected(self) -> set[Viewer]:
+        """Return the viewers that have a connection."""
+        return {c.viewer for c in self._connections.values() if c.viewer is not None}
 
     def turn_away(self, viewers: list[Viewer]) -> None:
         """Close the idle connections of viewers who were revoked; held ones are told why."""
@@ -412,8 +417,16 @@ class Reactor:
     # -- sockets --------------------------------------------------------------------------
 
     def _accept(self, fd: int) -> None:
-        room = self._max_connections - len(self._connections)
-        for sock, address in self._listeners.accept(fd, room, self._now_s):
+        room = self._limits.begin()
+
+        def has_room(address: str) -> bool:
+            victim = room.victim(address)
+            if victim is not None:
+                self._counters.refused["evicted"] += 1
+                self._close(victim)
+            return not self._limits.is_full
+
+        for sock, address in self._listeners.accept(fd, has_room, self._now_s):
             try:
                 connection = self._wrap(sock, address)
             except OSError:  # the peer has gone already
@@ -421,6 +434,7 @@ class Reactor:
                 continue
             self._counters.accepted += 1
             self._connections[connection.fd] = connection
+            self._limits.add(connection)
             connection.mask = _IN
             self._epoll.register(connection.fd, _IN)
             connection.deadline_s = self._now_s + self._deadlines.head_s
@@ -445,6 +459,7 @@ class Reactor:
             self.delivery.drop(connection, connection.held_request)
         self._wheel.forget(connection)
         del self._connections[connection.fd]
+        self._limits.remove(connection)
         connection.close()
 
     def _keep_house(self) -> None:

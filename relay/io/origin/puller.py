@@ -48,6 +48,9 @@ TICK_S = 0.5
 ENDED_POLL_S = 5.0
 ON_DEMAND_IDLE_S = 30.0
 ON_DEMAND_POLL_S = 0.1
+# What an interrupted stream holds is given back when nobody has watched it for so long.
+IDLE_KEEP_S = 60.0
+IDLE_LOOK_S = 10.0
 MAX_GONE_STATUS = (404, 410)
 # Asking again for an address that was refused, or for a body that is too large, changes nothing.
 NEVER_BETTER = ("refused", "too_large")
@@ -83,8 +86,11 @@ class Puller:
         changed: Callable[[], None] = lambda: None,
         ends_with_origin: bool = True,
         wall: Callable[[], float] = time.time,
+        publishing: bool | None = None,
     ) -> None:
         self.stream = stream
+        self._publishing = publishing
+        self._announced = trio.Event()
         self._origins = OriginFailover(origins)
         self._bearer = bearer
         self._limits = limits
@@ -102,10 +108,32 @@ class Puller:
         self._problems: dict[str, OriginError] = {}  # by origin, since the stream was last live
         self._ahead: dict[str, _Ahead] = {}  # by rendition
         self._refused: set[str] = set()  # what was said about this session's objects
+        self._index_clients: dict[str, OriginClient] = {}  # by address, while nobody publishes there
+        self._unsaid: tuple[str, OriginError] | None = None  # by origin, until the next try says more
+
+    def announce(self, publishing: bool | None) -> None:
+        """Take in whether somebody publishes, as the master knows it (None: it does not know).
+
+        While nobody does, the origin is not asked at all. A session that is being followed goes on.
+        """
+        came = publishing is True and self._publishing is not True
+        self._publishing = publishing
+        if came or publishing is None:
+            self._origins.worked()  # the next tries follow each other quickly
+            self._announced.set()
+            self._announced = trio.Event()
 
     async def run(self) -> None:
         """Pull until cancelled; one log line whenever the stream comes or goes."""
+        try:
+            await self._run()
+        finally:
+            for url in list(self._index_clients):
+                await self._close_index_client(url)
+
+    async def _run(self) -> None:
         while True:
+            await self._until_announced()
             url = self._origins.current
             problem = OriginError("the origin stands still: it lists nothing new")
             try:
@@ -118,13 +146,29 @@ class Puller:
                 log.exception("stream.failed stream=%s", self.stream.name)
                 problem = OriginError("the relay could not go on with it: see its log")
             self._lost(problem)
-            await trio.sleep(self._origins.failed(trio.current_time()))
+            announced = self._announced
+            with trio.move_on_after(self._origins.failed(trio.current_time())):
+                await announced.wait()
+
+    async def _until_announced(self) -> None:
+        """Return when the origin is to be asked: at once, unless the master says that nobody publishes."""
+        while True:
+            if self.stream.is_idle(trio.current_time(), IDLE_KEEP_S):
+                log.info("stream.forgotten stream=%s reason=idle for %g s", self.stream.name, IDLE_KEEP_S)
+                self.stream.forget_media()
+            if self._publishing is not False:
+                return
+            self._lost(_NotAnnounced("nobody is publishing"))
+            announced = self._announced
+            with trio.move_on_after(IDLE_LOOK_S):
+                await announced.wait()
 
     async def run_on_demand(self) -> None:
         """Pull only while viewers ask, and for half a minute longer; until cancelled."""
         self.stream.on_demand = True
         while True:
-            self.stream.idle, self.stream.fault = True, False
+            self.stream.idle = True
+            self.stream.origin.unasked(trio.current_time())
             self.stream.problem = "it is pulled when someone watches"
             await self._until(lambda idle_s: idle_s < ON_DEMAND_IDLE_S)
             log.info("stream.wanted stream=%s", self.stream.name)
@@ -143,20 +187,23 @@ class Puller:
 
     async def _round(self, url: str) -> None:
         """Follow the origin's session until something about it fails."""
-        origin_client = self._upstream(url)
-        try:
-            answer = await origin_client.get(
-                url, first_byte_s=INDEX_FIRST_BYTE_S, max_bytes=self._limits.max_playlist_bytes
-            )
-            index = pl.parse(_text(answer.status, answer.body, "index"))
-            base_url = answer.url  # where redirects ended: relative URIs count from there
-            sources = self.stream.describe(index, base_url)
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await origin_client.aclose()
+        # The connection is kept through refusals, so that waiting for a publisher costs no new one each time.
+        if url not in self._index_clients:
+            self._index_clients[url] = self._upstream(url)
+        answer = await self._index_clients[url].get(
+            url, first_byte_s=INDEX_FIRST_BYTE_S, max_bytes=self._limits.max_playlist_bytes
+        )
+        index = pl.parse(_text(answer.status, answer.body, "index"))
+        base_url = answer.url  # where redirects ended: relative URIs count from there
+        sources = self.stream.describe(index, base_url)
+        await self._close_index_client(url)
         async with trio.open_nursery() as nursery:
             for source in sources:
                 nursery.start_soon(partial(self._rendition, nursery.cancel_scope, source, base_url))
+
+    async def _close_index_client(self, url: str) -> None:
+        with trio.move_on_after(1, shield=True):
+            await self._index_clients.pop(url).aclose()
 
     def _upstream(self, url: str) -> OriginClient:
         return OriginClient(url, bearer=self._bearer, limits=self._limits, counters=self._counters)
@@ -243,7 +290,8 @@ class Puller:
             if timeline.current is None or timeline.current.session != session_of(key):
                 self._end_session()
             first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
-            found = usable_epoch(timeline, key, first, playlist)
+            longest_s = self.stream.longest_listed_s
+            found = usable_epoch(timeline, key, first, playlist, longest_listed_s=longest_s)
             if isinstance(found, EpochRequest):
                 found = timeline.adopt(await self._decide(found))
             epoch = found
@@ -303,7 +351,7 @@ class Puller:
             window.arrived(fetch, answer.body, trio.current_time())
             self._figures.fetched[fetch.kind] += 1
         elif answer.status == 401:
-            raise OriginError("the origin's session has ended (401)")
+            raise _Refused("the origin's session has ended (401)")
         else:
             gone = answer.status in MAX_GONE_STATUS
             window.failed(fetch, trio.current_time(), gone=gone)
@@ -374,27 +422,61 @@ class Puller:
         self._origins.worked()
         self._problems.clear()
         self.stream.problem = ""
-        self.stream.fault = False
+        self.stream.origin.served(trio.current_time())
         if self.stream.session_lost:
+            self._say_unsaid()
             self.stream.session_lost = False
             log.info("stream.live stream=%s origin=%s", self.stream.name, server_of(self._origins.current))
             self._changed()
 
     def _lost(self, problem: OriginError) -> None:
-        """Note why an origin does not serve; said once, however often it is tried."""
+        """Note why an origin does not serve; said once, however often it is tried.
+
+        When a teacher stops, MediaMTX answers 500 to what was waiting and 404 from then on. So a refusal is
+        said only when the next try does not succeed either: an ordinary stop is one line and no warning.
+        """
         stream, server = self.stream, server_of(self._origins.current)
         before = self._problems.get(server)
-        if not stream.session_lost or before is None or before.reason != problem.reason:
-            log.warning("stream.lost stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
-            self._changed()
+        was_live = not stream.session_lost
+        still_nobody = isinstance(problem, _NobodyPublishes) and isinstance(before, _NobodyPublishes)
+        is_new = was_live or before is None or (before.reason != problem.reason and not still_nobody)
         self._problems[server] = problem
-        stream.fault_kind = problem.kind
         stream.session_lost = True
         named = self._origins.stand_by
         told = (f"{where}: {p.reason}" if named else p.reason for where, p in self._problems.items())
         stream.problem = "; ".join(told)
-        # one that works and has nothing to follow is enough
-        stream.fault = not any(isinstance(p, _NobodyPublishes) for p in self._problems.values())
+        self._note_origin(problem)
+        if isinstance(problem, _NobodyPublishes):
+            if self._unsaid is not None and self._unsaid[0] == server:
+                self._unsaid = None
+            if is_new:
+                log.info("stream.idle stream=%s origin=%s reason=%s", stream.name, server, problem.reason)
+        elif is_new and self._unsaid is None and isinstance(problem, _Refused):
+            self._unsaid = (server, problem)
+        else:
+            self._say_unsaid()
+            if is_new:
+                self._warn(server, problem)
+        if is_new:
+            self._changed()
+
+    def _note_origin(self, problem: OriginError) -> None:
+        """Note whether an origin answers; one that works and has nothing to follow is enough."""
+        origin, now_s = self.stream.origin, trio.current_time()
+        if isinstance(problem, _NotAnnounced):
+            origin.unasked(now_s)
+        elif isinstance(problem, _NobodyPublishes):
+            origin.served(now_s)
+        elif not any(_is_answer(p) for p in self._problems.values()):
+            origin.failed(now_s, problem.kind)
+
+    def _say_unsaid(self) -> None:
+        if self._unsaid is not None:
+            self._warn(*self._unsaid)
+            self._unsaid = None
+
+    def _warn(self, server: str, problem: OriginError) -> None:
+        log.warning("stream.lost stream=%s origin=%s reason=%s", self.stream.name, server, problem.reason)
 
     async def _end(self, window: Window) -> None:
         """The origin says that nothing more will come (EXT-X-ENDLIST): so do we, once all is listed.
@@ -425,15 +507,27 @@ class Puller:
             self._publish(self.stream, window)
 
 
+class _Refused(OriginError):
+    """The origin answers, but not with what was asked for."""
+
+
 class _NobodyPublishes(OriginError):
     """The origin works, but there is nothing to follow: nobody's fault."""
+
+
+class _NotAnnounced(_NobodyPublishes):
+    """The master says that nobody publishes, so the origin is not asked: it may be dead."""
+
+
+def _is_answer(problem: OriginError) -> bool:
+    return isinstance(problem, _NobodyPublishes) and not isinstance(problem, _NotAnnounced)
 
 
 def _text(status: int, body: bytes, what: str) -> str:
     if status == 404:
         raise _NobodyPublishes(f"nobody is publishing: the origin's {what} is not there (404)")
     if status != 200:
-        raise OriginError(f"the origin answered {status} for the {what}")
+        raise _Refused(f"the origin answered {status} for the {what}")
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:

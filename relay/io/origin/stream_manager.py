@@ -57,20 +57,31 @@ class StreamManager:
         self._state_changed = changed
         self._wanted: dict[str, _Wanted] = {}
         self._running: dict[str, tuple[_Wanted, trio.CancelScope]] = {}
+        self._publishing: dict[str, bool | None] = {}
+        self._pullers: dict[str, Puller] = {}
         self._changed = trio.Event()
 
-    def follow(self, name: str, origins: tuple[str, ...], *, bearer: str = "") -> Stream:
-        """Follow a stream from now on, from the first of these origins that answers."""
+    def follow(
+        self, name: str, origins: tuple[str, ...], *, bearer: str = "", publishing: bool | None = None
+    ) -> Stream:
+        """Follow a stream from now on, from the first of these origins that answers.
+
+        `publishing` tells whether somebody publishes it; None where that is not known.
+        """
         if name not in self._wanted and len(self._wanted) >= MAX_STREAMS:
             log.warning("stream.refused stream=%s reason=more than %d streams", name, MAX_STREAMS)
         else:
             self._wanted[name] = _Wanted(origins, bearer)
+            self._publishing[name] = publishing
+            if name in self._pullers:
+                self._pullers[name].announce(publishing)
         self._changed.set()
         return self._edge.open_stream(name)
 
     def forget(self, name: str) -> None:
         """Stop following a stream and drop what is held of it."""
         self._wanted.pop(name, None)
+        self._publishing.pop(name, None)
         self._stop(name)
         self._counters.streams.pop(name, None)
         self._reactor.release(self._edge.close_stream(name))
@@ -118,9 +129,15 @@ class StreamManager:
             counters=self._counters.origin,
             changed=self._state_changed,
             ends_with_origin=self._decide is None,
+            publishing=self._publishing.get(name),
         )
-        with scope:
-            await (puller.run_on_demand() if self._on_demand else puller.run())
+        self._pullers[name] = puller
+        try:
+            with scope:
+                await (puller.run_on_demand() if self._on_demand else puller.run())
+        finally:
+            if self._pullers.get(name) is puller:
+                del self._pullers[name]
 
     def _decide_for(self, stream: Stream) -> Callable[[EpochRequest], Awaitable[EpochOffset]]:
         """Ask the master for an epoch's numbers; decide alone where there is none, or no usable answer."""

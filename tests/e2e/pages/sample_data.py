@@ -105,6 +105,7 @@ def node(n: int, **changes: Any) -> dict[str, Any]:
         "lag_s": 0.4,
         "last_seen_s": 1.1,
         "version": "0.1.0",
+        "streams": [],
         **changes,
     }
 

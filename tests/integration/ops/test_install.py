@@ -248,10 +248,12 @@ def test_the_image_is_made_of_sources_and_nothing_else() -> None:
         "relay",
         "frontend",
         "constraints.txt",
+        "deploy",
         "pyproject.toml",
         "README.md",
         "LICENSE",
     }
+    assert [name for name in context if name.startswith("deploy/")] == ["deploy/setup/program.sh"]
     assert not any(name.startswith("frontend/tests/") for name in context)
     text = (ROOT / "deploy/docker/Dockerfile").read_text()
     copied = [line.split()[1:-1] for line in re.findall(r"^COPY (?!--from).*$", text, re.MULTILINE)]

@@ -104,12 +104,13 @@ async def _drive(
     await call(
         "POST", f"/api/classrooms/{classroom['id']}/kick", 204, json={"subject": _subject(joined["token"])}
     )
-    for verb in ("drain", "undrain"):
-        tagged = {**admin, "X-Request-Id": REQUEST}
-        await call("POST", f"/cluster/{verb}/standalone", 204, headers=tagged)
-        while f"relay.draining on={verb == 'drain'}" not in child.output():
-            assert child.returncode is None, child.output()
-            await trio.sleep(0.05)
+    tagged = {**admin, "X-Request-Id": REQUEST}
+    for path in ("/cluster/drain/standalone?force=true", "/cluster/undrain/standalone"):
+        await call("POST", path, 204, headers=tagged)
+    await call("POST", f"/api/classrooms/{classroom['id']}/end", 200, headers=tagged)
+    while "stream.ended" not in child.output():
+        assert child.returncode is None, child.output()
+        await trio.sleep(0.05)
     token = await call("POST", "/api/token", 200, json={"user_type": "monitor"})
     driven.secret["monitor"] = token["token"]
     await client.get("/metrics", headers={"Authorization": f"Bearer {token['token']}x"})
@@ -143,7 +144,7 @@ def _check_lines(said: str) -> None:
         line["logger"] for line in lines
     }
     tagged = [line["event"] for line in lines if line.get("request_id") == REQUEST]
-    for words in ("audit.node.drain target=standalone", "relay.draining on=True", "relay.draining on=False"):
+    for words in ("audit.node.drain target=standalone", "audit.node.undrain", "stream.ended"):
         assert any(event.startswith(words) for event in tagged), (words, tagged)
     audited = {line["event"].partition(" ")[0]: line for line in lines if line["event"].startswith("audit.")}
     for action in ("user.add", "user.link", "class.add", "class.rotate-key", "class.kick", "token.monitor"):

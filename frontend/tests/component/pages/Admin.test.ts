@@ -93,6 +93,55 @@ describe('the dashboard', () => {
     expect(master.calls).toContain('POST /cluster/drain/relay-1');
   });
 
+  it('warns before it drains the last node that takes students, and forces it', async () => {
+    master.responses['GET /cluster/nodes'] = { nodes: [node(1), node(2, { status: 'draining' })], summary };
+    master.responses['POST /cluster/drain/relay-1?force=true'] = null;
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Drain: relay-1' }));
+    const dialog = within(screen.getByRole('dialog'));
+    expect(dialog.getByText(/No other node takes students/)).toBeVisible();
+    await userEvent.click(dialog.getByRole('button', { name: 'Drain' }));
+    expect(master.calls).toContain('POST /cluster/drain/relay-1?force=true');
+  });
+
+  it('names the classes that a node does not get', async () => {
+    const failed = { state: 'failed', age_s: 41.2, reason: 'refused', avoided: false } as const;
+    const streams = [
+      { ...failed, stream: 'c1', reason_code: 'no-ingest', avoided: true },
+      { ...failed, stream: 'c2', reason_code: 'behind' },
+      { ...failed, stream: 'c3', reason_code: 'from-a-newer-master' as ReasonCode },
+      { ...failed, stream: 'c4', state: 'unknown', reason_code: '' },
+      { ...failed, stream: 'c5', state: 'served', reason_code: '' },
+    ] as const;
+    master.responses['GET /cluster/nodes'] = {
+      nodes: [node(1, { streams: [...streams] }), node(2)],
+      summary,
+    };
+    render(Admin);
+    const list = await screen.findByRole('list', { name: 'Classes that this node does not get' });
+    expect(
+      within(list)
+        .getAllByRole('listitem')
+        .map((item) => item.textContent),
+    ).toEqual([
+      'c1: It cannot reach the ingest (for 41 s). Its students use other nodes.',
+      'c2: Its picture is older than on other nodes (for 41 s).',
+      'c3: refused (for 41 s).',
+    ]);
+  });
+
+  it('is not content while no node takes students', async () => {
+    master.responses['GET /cluster/nodes'] = {
+      nodes: [node(1, { status: 'draining', reason_code: 'keeping' })],
+      summary: { ...summary, recommendation_code: 'no-capacity' },
+    };
+    render(Admin);
+    expect(await screen.findByText(/^No node takes students\. Use a draining node again/)).toHaveClass(
+      'warn',
+    );
+    expect(screen.getByText(/keeps those it has: no other node/)).toBeVisible();
+  });
+
   it('keeps what it knows when the master does not answer', async () => {
     render(Admin);
     await screen.findAllByRole('row');

@@ -17,6 +17,9 @@ describe('encoder advice', () => {
   it.each([
     [{}, undefined],
     [{ keyframe_s: 8 }, 'adviceKeyframe'],
+    [{ keyframe_s: 3.96674 }, 'adviceBFrames'],
+    [{ keyframe_s: 4.00004 }, 'adviceBFrames'],
+    [{ keyframe_s: 3.4 }, undefined],
     [{ audio_codec: '' }, 'adviceNoSound'],
     [{ audio_codec: 'Opus' }, 'adviceAudio'],
     [{ video_codec: '' }, 'adviceNoPicture'],

@@ -252,3 +252,45 @@ it('offers positions up to the live position only', async () => {
   await pass(250);
   expect(playback.live_s).toBe(29); // not before the current position
 });
+
+describe('without a picture', () => {
+  it('names a codec that the browser cannot play, and tries again when the stream is back', async () => {
+    await playback.setLive(true);
+    player().options.fault('codec', 'manifestIncompatibleCodecsError');
+    expect(playback.pictureProblem).toBe('codec');
+    await run(15, 0);
+    expect(FakePlayer.all).toHaveLength(1); // no recovery action helps
+    expect(player().did).toEqual(['prefer ', 'load /live?try=0']);
+    await playback.setLive(false);
+    await playback.setLive(true); // the teacher started again, perhaps with another codec
+    expect(FakePlayer.all).toHaveLength(2);
+    expect(playback.pictureProblem).toBe('none');
+  });
+
+  it('also tries again by itself', async () => {
+    await playback.setLive(true);
+    player().options.fault('codec', 'bufferAddCodecError');
+    await pass(25_000);
+    expect(FakePlayer.all).toHaveLength(2);
+  });
+
+  it('says so when the stream does not start, until it does', async () => {
+    video.play = () => new Promise(() => undefined); // loads, and never plays: broken timestamps
+    await Promise.race([playback.setLive(true), pass(0)]);
+    player().now = sample({ ...player().now, paused: false });
+    await run(29, 0);
+    expect(playback.pictureProblem).toBe('none');
+    await run(2, 0);
+    expect(playback.pictureProblem).toBe('no-picture');
+    video.dispatchEvent(new Event('playing'));
+    await run(2);
+    expect(playback.pictureProblem).toBe('none');
+  });
+
+  it('waits for a tap without saying so', async () => {
+    allowed = 'nothing';
+    await playback.setLive(true);
+    await run(60, 0);
+    expect(playback.pictureProblem).toBe('none');
+  });
+});

@@ -217,10 +217,48 @@ async def test_a_running_master_sees_what_the_commands_changed(tmp_path: Path) -
             headers = {"Authorization": f"Bearer {await out('token', kind)}"}
             assert (await control.call("GET", path, None, headers)).status_code == 200
         relay = await control.node("slave-1")
-        await out("drain", "slave-1")
-        await control.until(lambda: "slave-1" in control.services.cluster.view.drained)
+        await control.node("slave-2")
+        await out("drain", "slave-1", "--master", control.url)
+        assert "slave-1" in control.services.cluster.view.drained
         await relay.beat()
         assert relay.orders.drain
         await out("undrain", "slave-1")
         await control.until(lambda: not control.services.cluster.view.drained)
         assert await out("healthcheck", "--url", control.url) == "ready"
+
+
+async def test_draining_is_refused_where_it_would_help_nobody(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        office = Office(tmp_path, MASTER_URL=control.url)
+        await control.node("slave-1")
+
+        async def run(*args: str) -> tuple[int, str]:
+            done = await trio.to_thread.run_sync(office.run, *args)
+            return done.returncode, done.stderr or done.stdout
+
+        assert await run("drain", "nosuch") == (
+            1,
+            "There is no node nosuch: `airclass monitor` lists the nodes.\n",
+        )
+        assert (await run("drain", "../users"))[0] == 1
+        code, text = await run("drain", "slave-1")
+        assert (code, text.partition(":")[0]) == (1, "slave-1 is the last node that takes students")
+        assert control.services.cluster.view.drained == set()
+        assert (await run("drain", "slave-1", "--force"))[0] == 0
+        assert control.services.cluster.view.drained == {"slave-1"}
+        assert (await run("undrain", "slave-1"))[0] == 0
+        assert (await run("undrain", "slave-1"))[0] == 1
+        office.env["JWT_SECRET_KEY"] = "k" * 40
+        code, text = await run("drain", "slave-1")
+        assert code == 2
+        assert "has another JWT_SECRET_KEY" in text
+        del office.env["JWT_SECRET_KEY"]
+        code, text = await run("drain", "slave-1")
+        assert code == 2
+        assert "JWT_SECRET_KEY is not set" in text
+
+
+def test_a_master_that_is_away_cannot_drain(tmp_path: Path) -> None:
+    done = Office(tmp_path, MASTER_URL="http://127.0.0.1:9").run("drain", "slave-1")
+    assert done.returncode == 2
+    assert "The master at http://127.0.0.1:9 does not answer" in done.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -85,6 +87,26 @@ def test_roster_compares_without_case() -> None:
     assert on_roster(CLASS, "anyone")
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "박지민",
+        unicodedata.normalize("NFD", "박지민"),
+        "박 지민",
+        " 박지민\u3164",
+        "\u115f박지민",
+        "박지민\ufe0f",
+    ],
+)
+def test_a_name_is_found_in_the_list_however_it_was_typed(typed: str) -> None:
+    """Macs and some sheets decompose Hangul: the pupil was refused."""
+    for listed in ("박지민", unicodedata.normalize("NFD", "박지민"), "박 지민"):
+        classroom = replace(CLASS, roster=frozenset({listed, "kim min-ji"}))
+        assert on_roster(classroom, typed)
+        assert on_roster(classroom, "ＫＩＭ Min-Ji")
+        assert not on_roster(classroom, "박지만")
+
+
 def test_view_finds_classes_by_code_and_people_by_name() -> None:
     ended = Classroom("c2", "Old", "ZZZZZZZ", status=ClassStatus.ENDED)
     closed = Classroom("c0", "Later", "YYYYYYY", status=ClassStatus.CLOSED)
@@ -99,7 +121,7 @@ def test_view_finds_classes_by_code_and_people_by_name() -> None:
     [
         ("  Kim  Min ", "Kim Min"),
         ("\x1b[31mred\n", "[31mred"),
-        ("a\u202eb", "a b"),
+        ("a\u202eb", "ab"),
         ("\0", ""),
         ("x" * 99, "x" * 64),
     ],

@@ -535,19 +535,146 @@ def test_orders_are_complete_and_made_once_per_version() -> None:
     assert not w.orders_composer.orders(w.cluster, None).known
 
 
-def test_draining_reaches_the_orders() -> None:
-    w = World()
-    view = replace_drained(w.cluster.view, "n0")
+def drain(w: World, *node_ids: str) -> None:
+    view = w.cluster.view
+    view = Snapshot(view.revision + 1, view.users, view.classrooms, drained=frozenset(node_ids))
+    w.cluster.see(view, w.now_s)
+
+
+def is_ordered_to_drain(w: World, node_id: str) -> bool:
+    return w.orders_composer.orders(w.cluster, w.cluster.nodes.all[node_id]).drain
+
+
+def test_draining_is_ordered_once_everybody_has_a_seat_elsewhere() -> None:
+    w = World(capacity=3)
+    w.beat(0, watching("a"), watching("b"), full=True)
+    w.beat(1, watching("c"), watching("d"), full=True)
+    drain(w, "n0")
     version = w.cluster.version
-    w.cluster.see(view, 1.0)
-    assert w.cluster.version > version
-    assert w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n0"]).drain
-    assert not w.orders_composer.orders(w.cluster, w.cluster.nodes.all["n1"]).drain
-    w.cluster.see(view, 1.0)
+    w.tick(0.5)
+    seats = w.cluster.nodes.seat_book.seat_of
+    assert sorted(seats.values()) == ["n0", "n1", "n1", "n1"], "n1 has room for one of the two"
+    assert not is_ordered_to_drain(w, "n0"), "the other one would have nowhere to go"
+    assert w.cluster.version == version
+    w.beat(1, watching("c"), full=True)
+    w.tick(0.5)
+    assert set(seats.values()) == {"n1"}
+    assert is_ordered_to_drain(w, "n0")
+    assert not is_ordered_to_drain(w, "n1")
+    assert w.cluster.version == version + 1, "connected relays hear of it at once"
 
 
-def replace_drained(view: Snapshot, node_id: str) -> Snapshot:
-    return Snapshot(view.revision + 1, view.users, view.classrooms, drained=frozenset({node_id}))
+def test_the_last_node_is_not_ordered_to_drain() -> None:
+    w = World()
+    w.beat(0, watching("a"), full=True)
+    drain(w, "n0", "n1")
+    w.tick(0.5)
+    assert [n.health.status for n in w.cluster.nodes.all.values()] == ["draining", "draining"]
+    assert [n.health.reason.code for n in w.cluster.nodes.all.values()] == ["keeping", "keeping"]
+    assert not is_ordered_to_drain(w, "n0")
+    assert not is_ordered_to_drain(w, "n1")
+    assert w.join("b") is None
+    drain(w, "n0")
+    w.tick(0.5)
+    assert is_ordered_to_drain(w, "n0"), "n1 takes students again"
+    drain(w, "n0", "n1")
+    w.tick(0.5)
+    assert not is_ordered_to_drain(w, "n0")
+
+
+def failing(stream: str = "c1") -> StreamReport:
+    return StreamReport(stream, "waiting", 0, -1.0, "refused", origin="failed", fault="connect")
+
+
+def serving(stream: str = "c1") -> StreamReport:
+    return StreamReport(stream, "live", 0, 1.0, origin="served")
+
+
+def beats(w: World, seconds: float, first: tuple[StreamReport, ...], *others: StreamReport) -> None:
+    """Let n0 report `first` and the others `others`, each with the viewers that it has."""
+    for _ in range(int(seconds)):
+        for n, node in enumerate(w.cluster.nodes.all.values()):
+            viewers = tuple(node.viewers.values())
+            w.beat(n, *viewers, full=True, streams=others if n else first)
+        w.tick(1.0)
+
+
+def test_a_fault_in_one_class_moves_the_students_of_that_class_only() -> None:
+    w = World(nodes=3, capacity=10)
+    w.see(c2=replace(ART, capacity=0))
+    w.beat(0, watching("a1"), watching("a2"), watching("b", stream="c2"), full=True)
+    beats(w, 2, (serving(), serving("c2")), serving(), serving("c2"))
+    w.told.clear()
+    beats(w, 8, (failing(), serving("c2")), serving(), serving("c2"))
+    seats = w.cluster.nodes.seat_book.seat_of
+    assert seats["b"] == "n0"
+    assert sorted((seats["a1"], seats["a2"])) == ["n1", "n2"]
+    assert {"seat:a1", "seat:a2"} <= set(w.told)
+    assert "seat:b" not in w.told
+    assert w.cluster.pathways("a1", "c1")[0] == seats["a1"]
+    assert "n0" not in w.cluster.pathways("a1", "c1")
+    assert w.cluster.pathways("b", "c2")[0] == "n0"
+    assert w.join("a3") in ("n1", "n2")
+    assert w.join("b2", stream="c2") is not None
+    assert w.cluster.nodes.summary().total_capacity == 30
+
+
+def test_students_of_a_draining_node_do_not_move_to_one_that_fails_their_class() -> None:
+    w = World(nodes=2, capacity=10)
+    w.beat(0, watching("a"), full=True)
+    drain(w, "n0")
+    beats(w, 10, (serving(),), failing())
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n0"}, "n1 cannot play the class"
+    assert not is_ordered_to_drain(w, "n0")
+    beats(w, 1, (serving(),), serving())
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n1"}
+    assert is_ordered_to_drain(w, "n0")
+
+
+def test_nobody_moves_and_no_state_changes_while_all_nodes_are_silent() -> None:
+    w = World(nodes=3, capacity=10)
+    beats(w, 1, (serving(),), serving())
+    w.beat(0, watching("a"), full=True, streams=(serving(),))
+    assert w.cluster.state(MATH) is StreamState.LIVE
+    w.now_s += 0.7
+    w.beat(1, full=True, streams=(serving(),))
+    w.now_s += 0.7
+    w.beat(2, full=True, streams=(serving(),))
+    w.told.clear()
+    for _ in range(20):
+        w.tick(0.5)
+    assert [n.health.status for n in w.cluster.nodes.all.values()] == ["unhealthy"] * 3
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n0"}
+    assert w.cluster.state(MATH) is StreamState.LIVE, "students may play on: nothing newer is known"
+    assert not {"seat:a", "state:c1"} & set(w.told)
+    w.beat(1, full=True, streams=(StreamReport("c1", "reconnecting", 0, 9.0),))
+    w.tick(0.0)
+    w.beat(1, full=True, streams=(StreamReport("c1", "reconnecting", 0, 9.0),))
+    assert w.cluster.state(MATH) is StreamState.RECONNECTING
+
+
+def test_two_of_three_nodes_that_die_together_lose_their_students_to_the_third() -> None:
+    w = World(nodes=3, capacity=10)
+    w.beat(0, watching("a"), full=True)
+    w.beat(1, watching("b"), full=True)
+    for _ in range(7):
+        w.beat(2, full=True)
+        w.tick(1.0)
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n2", "b": "n2"}
+
+
+def test_a_new_master_does_not_know_the_state_of_a_class_that_was_running() -> None:
+    w = World(nodes=0)
+    w.cluster.guests["new"] = Student("new", "c1", "NEW", 1000.5, 9000.0)
+    assert w.cluster.knows_state("c1"), "nobody can be playing yet"
+    w.cluster.guests["old"] = Student("old", "c1", "OLD", 900.0, 9000.0, earlier=True)
+    assert not w.cluster.knows_state("c1")
+    assert w.cluster.knows_state("c2")
+    record = Registration("n0", "http://10.0.0.1", "", (), 2, 0, "3", 1.0)
+    w.cluster.nodes.register(record, "10.0.0.9", 0.0)
+    w.beat(0)
+    w.tick(0.5)
+    assert w.cluster.knows_state("c1")
 
 
 def test_history_grows_and_old_guests_go() -> None:
@@ -642,3 +769,17 @@ def test_whoever_plays_elsewhere_has_not_left_the_class() -> None:
     w.beat(0, full=True)
     assert w.cluster.viewers("c1") == 1
     assert w.cluster.nodes.seat_book.seat_of == {"a": "n1"}
+
+
+def test_who_publishes_is_news_for_the_relays_once() -> None:
+    told: list[str] = []
+    cluster = Cluster(1000.0, told.append)
+    assert cluster.has_publisher("c1") is None, "no ingest was asked yet"
+    cluster.publishing_now({"c1"}, complete=True)
+    assert (cluster.has_publisher("c1"), cluster.has_publisher("c2")) == (True, False)
+    version = cluster.version
+    cluster.publishing_now({"c1"}, complete=True)
+    assert (cluster.version, told) == (version, ["orders"])
+    cluster.publishing_now((), complete=False)
+    assert cluster.has_publisher("c1") is None
+    assert cluster.version == version + 1

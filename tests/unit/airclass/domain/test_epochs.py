@@ -94,14 +94,11 @@ def test_a_flood_of_keys_is_answered_at_once() -> None:
     assert answers[-1] is not None
 
 
-def test_targets_stay_what_the_first_epoch_made_them() -> None:
+def test_each_epoch_has_the_targets_that_relays_propose_for_it() -> None:
     epochs = Epochs()
-    decided(epochs, request("k1", target=2, part=0.5))
-    offset = decided(epochs, request("k2", 0, 10, 1, target=4, part=1.0))
-    assert (offset.target_duration_s, offset.part_target_s) == (2, 0.5)
-
-
-# -- above everything that was shown ----------------------------------------------------------------
+    decided(epochs, request("k1", target=6, part=1.0))
+    offset = decided(epochs, request("k2", 0, 10, 1, target=3, part=0.5))
+    assert (offset.target_duration_s, offset.part_target_s) == (3, 0.5)
 
 
 def test_a_relay_that_has_shown_nothing_cannot_set_the_numbers_back() -> None:

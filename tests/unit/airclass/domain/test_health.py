@@ -1,4 +1,4 @@
-"""A node's life: beats, silence, probes, flapping; always in virtual time."""
+"""One node's status from heartbeats, silence, probes and what the other nodes show; in virtual time."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airclass.domain import health
-from airclass.domain.health import Health, NodeStatus, Reason, ReasonCode, blames_ingest
+from airclass.domain.health import GroupView, Health, NodeStatus, Reason, ReasonCode
+
+NO_ORIGIN = Reason("c1: the origin refuses the connection", ReasonCode.NO_INGEST)
 
 
-def beat(
-    h: Health, now_s: float, *, ready: bool = True, draining: bool = False, reason: str = ""
-) -> NodeStatus:
-    h.beat(now_s, ready=ready, reason=reason, draining=draining)
+def beat(h: Health, now_s: float, *, draining: bool = False, not_ready: str = "") -> NodeStatus:
+    h.beat(now_s, draining=draining, not_ready=not_ready)
     return judge(h, now_s)
 
 
-def judge(h: Health, now_s: float, *, excused: bool = False, ordered_drain: bool = False) -> NodeStatus:
-    return h.judge(now_s, excused=excused, ordered_drain=ordered_drain)
+def judge(
+    h: Health, now_s: float, view: GroupView | None = None, *, ordered_drain: bool = False
+) -> NodeStatus:
+    return h.judge(now_s, view or GroupView(), ordered_drain=ordered_drain)
 
 
 def beating(h: Health, from_s: float, to_s: float) -> None:
@@ -30,6 +32,8 @@ def beating(h: Health, from_s: float, to_s: float) -> None:
 def active() -> Health:
     h = Health(registered_at_s=0.0)
     assert judge(h, 0.0) is NodeStatus.UNHEALTHY
+    assert h.reason == Reason("has registered and not yet sent a heartbeat", ReasonCode.NEW)
+    assert not h.is_usable(0.0)
     assert beat(h, 0.1) is NodeStatus.ACTIVE
     return h
 
@@ -56,11 +60,13 @@ def test_silence_is_unhealthy_after_6_s_and_offline_after_30(silent_s: float, st
         assert h.reason == Reason(text, ReasonCode.SILENT, {"silent_s": round(silent_s)})
 
 
-def test_it_is_back_after_two_good_beats() -> None:
+def test_a_node_is_back_after_two_good_heartbeats() -> None:
     h = active()
     judge(h, 10.0)
     assert beat(h, 11.0) is NodeStatus.UNHEALTHY
-    assert h.reason == Reason("is back; 1 of 2 good beats", ReasonCode.RETURNING, {"beats": 1, "needed": 2})
+    assert h.reason == Reason(
+        "is back; 1 of 2 good heartbeats", ReasonCode.RETURNING, {"beats": 1, "needed": 2}
+    )
     assert beat(h, 13.0) is NodeStatus.ACTIVE
 
 
@@ -73,7 +79,7 @@ def test_silence_between_the_beats_starts_the_count_again() -> None:
     assert beat(h, 20.0) is NodeStatus.ACTIVE
 
 
-def test_flapping_is_watched_with_growing_pauses() -> None:
+def test_a_flapping_node_is_held_for_longer_each_time() -> None:
     h, now_s, pauses = active(), 0.1, []
     for _ in range(8):
         now_s += 7.0
@@ -98,13 +104,14 @@ def test_a_node_that_cannot_be_reached_is_out_though_it_beats() -> None:
     h.probed(1.0, "cannot be reached at http://x", interval_s=30)
     assert beat(h, 2.0) is NodeStatus.UNHEALTHY
     assert h.reason == Reason("cannot be reached at http://x", ReasonCode.UNREACHABLE)
+    assert not h.is_usable(2.0)
     h.probed(3.0, "", interval_s=30)
     assert h.next_probe_s == 33.0
     assert beat(h, 4.0) is NodeStatus.UNHEALTHY
     assert beat(h, 6.0) is NodeStatus.ACTIVE
 
 
-def test_one_missed_knock_at_a_door_that_was_open_is_forgiven() -> None:
+def test_one_failed_probe_of_a_node_that_was_reachable_does_not_count() -> None:
     h = active()
     h.probed(1.0, "", interval_s=30)
     h.probed(31.0, "no", interval_s=30)
@@ -114,14 +121,14 @@ def test_one_missed_knock_at_a_door_that_was_open_is_forgiven() -> None:
     assert beat(h, 37.0) is NodeStatus.UNHEALTHY
 
 
-def test_seconds_in_which_the_master_was_deaf_do_not_count() -> None:
+def test_seconds_in_which_the_master_read_no_heartbeats_do_not_count() -> None:
     h = active()
     h.pardon(10.0)
     assert judge(h, 15.0) is NodeStatus.ACTIVE
     assert judge(h, 16.2) is NodeStatus.UNHEALTHY
 
 
-def test_probes_of_an_unreachable_node_grow_rare() -> None:
+def test_probes_of_an_unreachable_node_become_rarer() -> None:
     h, pauses = active(), []
     for _ in range(8):
         h.probed(100.0, "no", interval_s=30)
@@ -129,36 +136,45 @@ def test_probes_of_an_unreachable_node_grow_rare() -> None:
     assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]
 
 
-def test_not_ready_is_out_unless_excused() -> None:
+def test_a_fault_takes_the_node_out_for_as_long_as_it_lasts() -> None:
     h = active()
-    h.beat(2.0, ready=False, reason="no origin", draining=False)
-    assert judge(h, 2.0, excused=True) is NodeStatus.ACTIVE
-    assert judge(h, 2.0) is NodeStatus.UNHEALTHY
-    assert h.reason == Reason("no origin", ReasonCode.NOT_READY)
-    h.beat(4.0, ready=False, reason="", draining=False)
-    assert judge(h, 4.0) is NodeStatus.UNHEALTHY
-    assert h.reason == Reason("says that it is not ready", ReasonCode.NOT_READY)
+    assert judge(h, 1.0, GroupView(fault=NO_ORIGIN)) is NodeStatus.UNHEALTHY
+    assert h.reason == NO_ORIGIN
+    beat(h, 2.0)
+    assert beat(h, 4.0) is NodeStatus.ACTIVE
 
 
-@pytest.mark.parametrize(
-    ("fault", "why"),
-    [
-        ("connect", ReasonCode.NO_INGEST),
-        ("timeout", ReasonCode.SLOW_INGEST),
-        ("truncated", ReasonCode.SLOW_INGEST),
-        ("playlist", ReasonCode.BAD_INGEST),
-        ("a kind of a newer relay", ReasonCode.BAD_INGEST),
-        ("", ReasonCode.NOT_READY),
-    ],
-)
-def test_what_a_relay_lacks_from_its_ingest_has_a_code(fault: str, why: ReasonCode) -> None:
+def test_a_node_that_is_needed_is_used_in_spite_of_fault_and_probation() -> None:
     h = active()
-    h.beat(2.0, ready=False, reason="c1: as the relay says it", draining=False, fault=fault)
-    judge(h, 2.0)
-    assert h.reason == Reason("c1: as the relay says it", why)
+    suspect = Reason("is suspect", ReasonCode.SUSPECT)
+    assert judge(h, 1.0, GroupView(fault=NO_ORIGIN, remark=suspect, needed=True)) is NodeStatus.ACTIVE
+    assert h.reason == suspect
+    judge(h, 10.0)
+    h.beat(11.0, draining=False)
+    assert judge(h, 11.0, GroupView(needed=True)) is NodeStatus.ACTIVE
+    assert h.reason == Reason()
+    assert judge(h, 20.0, GroupView(needed=True)) is NodeStatus.UNHEALTHY, "it is silent"
 
 
-def test_a_node_that_comes_and_goes_tells_how_often_and_how_long_it_is_watched() -> None:
+def test_a_node_that_is_not_ready_for_anything_is_out() -> None:
+    h = active()
+    assert beat(h, 2.0, not_ready="the disk is full") is NodeStatus.UNHEALTHY
+    assert h.reason == Reason("the disk is full", ReasonCode.NOT_READY)
+    assert not h.is_usable(2.0)
+    beat(h, 4.0)
+    assert beat(h, 6.0) is NodeStatus.ACTIVE
+    assert h.is_usable(6.0)
+
+
+def test_a_fall_while_the_masters_line_is_cut_counts_as_no_flap() -> None:
+    h = active()
+    for fall_s in (10.0, 30.0, 50.0):
+        assert judge(h, fall_s, GroupView(line_cut=True)) is NodeStatus.UNHEALTHY
+        assert beat(h, fall_s + 2.0) is NodeStatus.ACTIVE
+    assert h.flaps == 0
+
+
+def test_the_reason_of_a_held_node_says_how_often_it_fell_and_how_long_it_is_held() -> None:
     h = active()
     for down_s in (10.0, 20.0):
         judge(h, down_s)
@@ -171,22 +187,13 @@ def test_a_node_that_comes_and_goes_tells_how_often_and_how_long_it_is_watched()
 def test_draining_by_itself_or_by_order() -> None:
     h = active()
     assert judge(Health(0.0), 0.0) is NodeStatus.UNHEALTHY
-    assert beat(h, 2.0, ready=False, draining=True) is NodeStatus.DRAINING
-    assert h.reason.code is ReasonCode.DRAINING
+    assert beat(h, 2.0, draining=True) is NodeStatus.DRAINING
+    assert h.reason == Reason("sends its students to other nodes", ReasonCode.DRAINING)
     assert beat(h, 4.0) is NodeStatus.ACTIVE
     assert judge(h, 4.0, ordered_drain=True) is NodeStatus.DRAINING
+    assert judge(h, 4.0, GroupView(alone=True), ordered_drain=True) is NodeStatus.DRAINING
+    assert h.reason.code is ReasonCode.KEEPING
     assert judge(h, 11.0, ordered_drain=True) is NodeStatus.UNHEALTHY
-
-
-def test_the_ingest_is_to_blame_until_another_node_proves_otherwise() -> None:
-    mine, other = active(), active()
-    assert blames_ingest(mine, [other])
-    mine.beat(10.0, ready=False, reason="", draining=False)
-    assert blames_ingest(mine, [])
-    other.beat(11.0, ready=True, reason="", draining=False)
-    assert blames_ingest(mine, [other]), "one beat of another may just be older news"
-    other.beat(15.0, ready=True, reason="", draining=False)
-    assert not blames_ingest(mine, [other])
 
 
 EVENTS = st.lists(
@@ -203,7 +210,7 @@ def test_whatever_happens_a_silent_node_is_never_active_and_a_good_one_comes_bac
     for what, pause_s in events:
         now_s += pause_s
         if what in ("beat", "bad", "drain"):
-            h.beat(now_s, ready=what != "bad", reason="r", draining=what == "drain")
+            h.beat(now_s, draining=what == "drain", not_ready="r" if what == "bad" else "")
         elif what != "wait":
             h.probed(now_s, "no" if what == "noprobe" else "", interval_s=30)
         status = judge(h, now_s)

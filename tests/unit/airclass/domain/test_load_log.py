@@ -20,5 +20,5 @@ def test_a_change_is_news_once_and_not_too_often() -> None:
     assert news(5, EVERY_S - 1) is None, "the last line is new"
     assert news(7, EVERY_S) == LoadSample(7, 150, 1, 1)
     assert news(7, 3 * EVERY_S) is None, "nothing has changed but the reason's seconds"
-    assert news(7, 3 * EVERY_S, NodeStatus.UNHEALTHY, at_once=True) == LoadSample(7, 0, 1, 0)
+    assert news(7, 3 * EVERY_S, NodeStatus.UNHEALTHY, at_once=True) == LoadSample(7, 7, 1, 0)
     assert news(7, 3 * EVERY_S + 1, NodeStatus.ACTIVE, at_once=True) == LoadSample(7, 150, 1, 1)

@@ -6,14 +6,16 @@ import msgspec
 import pytest
 
 from airclass.domain import nodes as module
-from airclass.domain.health import NodeStatus
-from airclass.domain.nodes import Node, Nodes, check_url
+from airclass.domain.health import NodeStatus, Reason, ReasonCode
+from airclass.domain.nodes import Node, Nodes, StreamFact
+from airclass.domain.stream_health import ServiceState
 from relay.base.cluster_protocol import Heartbeat, Registration, StreamReport, ViewerReport
 from relay.base.errors import RequestError
 
 RECORD = Registration(
     "n1", "http://10.0.0.5:8080/", "http://10.0.0.5:8081", ("10.0.0.0/8",), 150, 0, "3.0", 1.0
 )
+SECOND = msgspec.structs.replace(RECORD, node_id="n2", public_url="http://10.0.0.7:8080")
 BEAT = Heartbeat("n1", 0, 0, True, "", False, "3.0", 0)
 
 
@@ -131,6 +133,21 @@ def test_a_second_machine_with_the_same_name_is_refused_while_the_first_is_at_wo
     nodes.register(twin, "10.0.0.6", 20.0)
 
 
+def two() -> Nodes:
+    """Two nodes at work."""
+    nodes, _ = started()
+    nodes.register(SECOND, "10.0.0.5", 0.0)
+    for node_id in ("n1", "n2"):
+        beat(nodes, 0.1, node_id=node_id, streams=(report(),))
+    nodes.judge(0.1, frozenset())
+    return nodes
+
+
+def report(stream: str = "c1", origin: str = "served", **more: object) -> StreamReport:
+    problem = "refused" if origin == "failed" else ""
+    return StreamReport(stream, "live", 0, 1.0, problem, origin=origin, **more)  # type: ignore[arg-type]
+
+
 def test_two_processes_with_one_id_do_not_take_turns() -> None:
     """The second one takes over after a hang of the first, which is told so then."""
     nodes = Nodes(Seen())
@@ -200,7 +217,6 @@ def test_a_relay_that_registers_again_keeps_its_viewers_until_it_lists_them() ->
     assert node.needs_full
     assert node.students == 2
     assert nodes.seat_book.seat_of == {"s-t1": "n1", "s-t2": "n1", "pu1.c1": "n1"}
-    assert nodes.carriers("c1") == []
     assert node.streams.keys() == {"c1"}
     beat(nodes, 20.1, connections=2, viewers=(viewer("t1"), viewer("t3")), full=True)
     assert nodes.seat_book.seat_of == {"s-t1": "n1", "s-t3": "n1"}
@@ -232,24 +248,89 @@ def test_a_relay_with_viewers_of_which_the_master_knows_none_is_asked_for_its_li
     assert node.needs_full
 
 
-def test_draining_nodes_and_the_ingests_fault() -> None:
-    nodes, _ = started()
-    beat(nodes, 0.1, ready=False, reason="no origin")
-    assert [c.after for c in nodes.judge(0.1, frozenset({"n1"}))] == [NodeStatus.DRAINING]
-    nodes.register(msgspec.structs.replace(RECORD, node_id="n2", public_url="http://b"), "10.0.0.5", 1.0)
+def test_a_node_that_others_outdo_is_out_and_its_facts_say_why() -> None:
+    nodes = two()
     for now_s in (2.0, 4.0, 6.0, 8.0):
-        beat(nodes, now_s, ready=False, reason="no origin")
-        beat(nodes, now_s, node_id="n2")
+        beat(nodes, now_s, ready=False, streams=(report(origin="failed", fault="connect"),))
+        beat(nodes, now_s, node_id="n2", streams=(report(), report("c2", "unknown", origin_age_s=3.0)))
         nodes.judge(now_s, frozenset())
-    assert nodes.all["n1"].health.status is NodeStatus.UNHEALTHY
-    assert nodes.all["n2"].health.status is NodeStatus.ACTIVE
+    n1, n2 = nodes.all["n1"], nodes.all["n2"]
+    assert (n1.health.status, n2.health.status) == (NodeStatus.UNHEALTHY, NodeStatus.ACTIVE)
+    assert nodes.stream_facts(n1, 8.0) == [
+        StreamFact("c1", ServiceState.FAILED, 6.0, "refused", ReasonCode.NO_INGEST, avoided=True)
+    ]
+    assert nodes.stream_facts(n2, 8.0) == [
+        StreamFact("c1", ServiceState.SERVED, 7.9, "", ReasonCode.NOTHING, avoided=False),
+        StreamFact("c2", ServiceState.UNKNOWN, 6.0, "", ReasonCode.NOTHING, avoided=False),
+    ]
+    assert nodes.stream_facts(n1, 20.0) == [
+        StreamFact("c1", ServiceState.UNKNOWN, 12.0, "refused", ReasonCode.NOTHING, avoided=True)
+    ]
+    assert (nodes.is_avoided("n1"), nodes.is_avoided("n2")) == (True, False)
+    nodes.judge(20.0, frozenset())
+    assert nodes.avoided("c1") == frozenset(), "both are silent"
+
+
+def test_a_failure_that_nobody_outdoes_has_a_code_and_no_consequence() -> None:
+    nodes = two()
+    for node_id in ("n1", "n2"):
+        beat(nodes, 2.0, node_id=node_id, streams=(report(origin="failed", fault="timeout"),))
+    nodes.judge(7.0, frozenset())
+    (fact,) = nodes.stream_facts(nodes.all["n1"], 7.0)
+    assert (fact.state, fact.code, fact.avoided) == (ServiceState.FAILED, ReasonCode.SLOW_INGEST, False)
+
+
+def test_a_node_behind_the_others_is_shown_as_failed() -> None:
+    nodes = two()
+    for now_s in (2.0, 4.0, 6.0, 8.0, 10.0, 12.0):
+        beat(nodes, now_s, streams=(msgspec.structs.replace(report(), lag_s=20.0),))
+        beat(nodes, now_s, node_id="n2", streams=(report(),))
+        nodes.judge(now_s, frozenset())
+    (fact,) = nodes.stream_facts(nodes.all["n1"], 12.0)
+    assert (fact.state, fact.code) == (ServiceState.FAILED, ReasonCode.BEHIND)
+
+
+def test_nobody_moves_to_a_node_that_fails_or_is_late() -> None:
+    nodes = two()
+    beat(nodes, 2.0, streams=(report(),))
+    assert nodes.unfit_for_move("c1", "n1", 2.5) == frozenset()
+    assert nodes.unfit_for_move("c1", "n1", 3.5) == {"n2"}, "its heartbeat is overdue"
+    beat(nodes, 4.0, node_id="n2", streams=(report(origin="failed"),))
+    assert nodes.unfit_for_move("c1", "n1", 4.0) == {"n2"}, "n1 serves what n2 fails"
+    assert nodes.unfit_for_move("c2", "n1", 4.0) == frozenset()
+    assert nodes.unfit_for_move("c1", "n2", 4.0) == frozenset(), "n2 itself fails it"
+    beat(nodes, 4.5, node_id="n2", streams=())
+    assert nodes.unfit_for_move("c1", "n1", 4.5) == frozenset(), "it may be about to follow it"
+
+
+def test_the_last_node_that_takes_students() -> None:
+    nodes = two()
+    assert not nodes.is_last_taker("n1")
+    nodes.judge(0.2, frozenset({"n2"}))
+    assert nodes.is_last_taker("n1")
+    beat(nodes, 29.0, node_id="n2")
+    nodes.judge(31.0, frozenset({"n2"}))
+    assert nodes.all["n1"].health.status is NodeStatus.OFFLINE
+    assert not nodes.is_last_taker("n1"), "it takes none in any case"
+    assert nodes.is_last_taker("n2")
+
+
+def test_a_relay_that_is_not_ready_for_anything_says_why() -> None:
+    nodes, _ = started()
+    for reason, text in (("no keys", "no keys"), ("", "says that it is not ready")):
+        beat(nodes, 1.0, ready=False, reason=reason)
+        nodes.judge(1.0, frozenset())
+        assert nodes.all["n1"].health.reason == Reason(text, ReasonCode.NOT_READY)
 
 
 def test_a_master_that_stood_still_does_not_take_it_for_silence() -> None:
     nodes, _ = started()
     beat(nodes, 0.1)
+    beat(nodes, 0.2, streams=(report(origin="failed", origin_age_s=0.2),))
     assert nodes.excuse_stall(20.0, 20.0)
     assert [c.after for c in nodes.judge(25.0, frozenset())] == [NodeStatus.ACTIVE]
+    health = nodes.all["n1"].stream_health["c1"]
+    assert (health.heard_s, health.since_s) == (20.2, 0.0)
     assert not nodes.excuse_stall(20.0, 45.0), "not twice in a short time"
     assert nodes.excuse_stall(20.0, 55.0)
 
@@ -303,11 +384,6 @@ def test_claims_that_cannot_be_true_are_refused(changes: dict[str, object]) -> N
     assert nodes.all == {}
 
 
-def test_loopback_is_fine_for_a_neighbour() -> None:
-    check_url("http://127.0.0.1:8080", "x", "::ffff:127.0.0.1")
-    check_url("http://relay.school.example", "x", "10.0.0.5")
-
-
 @pytest.mark.parametrize(("peer", "kept"), [("10.0.0.5", ""), ("127.0.0.1", "http://127.0.0.1:8081")])
 def test_a_relays_own_port_on_loopback_is_for_neighbours_alone(peer: str, kept: str) -> None:
     nodes = Nodes(Seen())
@@ -319,7 +395,7 @@ def test_the_number_of_nodes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     nodes, _ = started()
     monkeypatch.setattr(module, "MAX_NODES", 1)
     with pytest.raises(RequestError, match="already has 1 nodes"):
-        nodes.register(msgspec.structs.replace(RECORD, node_id="n2"), "10.0.0.5", 0.0)
+        nodes.register(SECOND, "10.0.0.5", 0.0)
 
 
 def test_absurd_figures_are_cut() -> None:

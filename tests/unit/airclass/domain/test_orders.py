@@ -72,7 +72,9 @@ def test_what_is_common_is_made_once_and_what_is_a_nodes_own_each_time() -> None
     assert after.warning == "unreachable"
     office.see(MATH, ART, drained=frozenset(["n1"]), revoked="t1")
     orders = office.orders_composer.orders(office.cluster, node)
-    assert (orders.drain, orders.revoked) == (True, ("t1",))
+    assert (orders.drain, orders.revoked) == (False, ("t1",)), "the last node keeps its students"
+    node.drains_now = True
+    assert office.orders_composer.orders(office.cluster, node).drain
 
 
 def test_an_epoch_that_is_learned_reaches_relays_at_once() -> None:
@@ -96,3 +98,15 @@ def test_who_is_not_known_has_to_register() -> None:
     office = Office()
     orders = office.orders_composer.orders(office.cluster, None)
     assert (orders.known, orders.version, orders.streams) == (False, 0, ())
+
+
+def test_relays_are_told_which_streams_somebody_publishes() -> None:
+    office = Office()
+
+    def publishing() -> dict[str, bool | None]:
+        orders = office.orders_composer.orders(office.cluster, office.cluster.nodes.all["n1"])
+        return {stream.stream: stream.publishing for stream in orders.streams}
+
+    assert publishing() == {"c1": None, "c2": None}
+    office.cluster.publishing_now({"c2"}, complete=True)
+    assert publishing() == {"c1": False, "c2": True}

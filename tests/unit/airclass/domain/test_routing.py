@@ -552,3 +552,34 @@ def test_whoever_sits_already_needs_no_lease_and_nobody_unknown_is_released() ->
     s.release("nobody")
     assert s.nodes["n0"].reserved == {}
     assert counts(s) == [1]
+
+
+def test_a_node_to_avoid_is_used_last() -> None:
+    s = seating(3, capacity=2)
+    s.reserve("a", None, 0.0)
+    mine = s.seat_of["a"]
+    others = {"n0", "n1", "n2"} - {mine}
+    assert s.pathways("a", avoid={mine}) == sorted(others)
+    moved = s.reserve("a", None, 0.0, avoid={mine})
+    assert moved is not None
+    assert moved.id in others
+    for n in range(3):
+        assert s.reserve(f"b{n}", None, 0.0, avoid={mine}).id in others  # type: ignore[union-attr]
+    last = s.reserve("c", None, 0.0, avoid={mine})
+    assert last is not None
+    assert last.id == mine, "no other node has room"
+    assert s.reserve("c", None, 0.0, avoid={mine}) is last
+    assert s.pathways("c", avoid={mine}) == [*sorted(others), mine]
+
+
+def test_only_the_selected_students_move_and_never_to_a_node_to_avoid() -> None:
+    s = seating(3, capacity=10)
+    for subject in ("a1", "a2", "b1"):
+        s.confirm(subject, "n0", 0.0)
+
+    def is_a(subject: str) -> bool:
+        return subject.startswith("a")
+
+    assert s.move("n0", 0.0, moves=is_a, avoid=lambda _: {"n1", "n2"}) == {}
+    assert s.move("n0", 0.0, moves=is_a, avoid=lambda _: {"n1"}) == {"a1": "n2", "a2": "n2"}
+    assert s.seat_of["b1"] == "n0"

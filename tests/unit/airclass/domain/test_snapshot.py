@@ -18,6 +18,14 @@ def test_classes_are_found_by_code_until_they_end_and_people_by_name_in_any_case
     assert view.open_classes() == [ART, MATH]
 
 
+def test_an_account_is_found_however_its_name_was_typed_and_old_doubles_each_by_their_own() -> None:
+    ann, double = User("u1", "Ann", Role.TEACHER), User("u2", "Аnn", Role.TEACHER)  # the second is Cyrillic
+    view = Snapshot(1, {"u1": ann})
+    assert [view.find_user(typed) for typed in (" ANN ", "ａｎｎ", "Аnn", "bob")] == [ann, ann, ann, None]
+    view = Snapshot(1, {"u1": ann, "u2": double})
+    assert [view.find_user(typed) for typed in ("ann", "Аnn")] == [ann, double]
+
+
 def test_an_empty_picture() -> None:
     view = Snapshot()
     assert (view.revision, view.by_code, view.by_name, view.open_classes()) == (-1, {}, {}, [])

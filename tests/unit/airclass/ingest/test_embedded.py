@@ -35,7 +35,7 @@ def test_only_loopback_is_served(address: str) -> None:
     assert "--part-s" in said
 
 
-@pytest.mark.parametrize("which", ["--rtmp", "--hls"])
+@pytest.mark.parametrize("which", ["--rtmp", "--hls", "--api"])
 def test_a_taken_port_is_named(which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -53,14 +53,14 @@ def test_ready_file_and_end(tmp_path: Path) -> None:
         urls = json.loads(ready.read_text())
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == -signal.SIGTERM
-    assert set(urls) == {"rtmp_url", "hls_url"}
+    assert set(urls) == {"rtmp_url", "hls_url", "api_url"}
 
 
 async def test_both_doors_are_open_and_close_with_it() -> None:
     origin = HlsServer(path="", flavour=HlsFlavour.FMP4, part_s=0.5, segment_s=2.0)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            urls = await nursery.start(serve, origin, ("127.0.0.1", 0), ("127.0.0.1", 0))
+            urls = await nursery.start(serve, origin, *[("127.0.0.1", 0)] * 3)
             ports = [int(url.rpartition(":")[2]) for url in urls.values()]
             for port in ports:
                 async with await trio.open_tcp_stream("127.0.0.1", port):

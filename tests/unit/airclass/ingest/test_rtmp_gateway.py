@@ -122,6 +122,29 @@ async def test_a_publisher_who_falls_silent_loses_the_place() -> None:
     assert house.received == [HELLO, HELLO + b"next"]
 
 
+async def test_a_publisher_that_is_cut_is_disconnected_at_once_and_the_next_one_comes_in() -> None:
+    house = House()
+    gateway = RtmpGateway(house.receive, house.paths.append)
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(gateway.run, "127.0.0.1", 0)
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(HELLO + CONNECT + PUBLISH)
+                await stream.receive_some()
+                publisher = gateway.publisher
+                assert publisher is not None
+                assert publisher.path == "live/c7k3"
+                assert publisher.address.startswith("127.0.0.1:")
+                assert not gateway.cut("another")
+                assert gateway.cut(publisher.id)
+                async for _ in stream:
+                    pass
+            assert not gateway.cut(publisher.id)
+            await publish(port, b"next")
+            nursery.cancel_scope.cancel()
+    assert house.received == [HELLO + CONNECT + PUBLISH, HELLO + b"next"]
+
+
 async def test_a_reset_line_is_an_end_like_any_other() -> None:
     house = House()
     async with door(house) as port:

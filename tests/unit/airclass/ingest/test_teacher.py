@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import av
@@ -28,6 +28,19 @@ def test_all_wrong_options_are_named_at_once() -> None:
         "--bitrate-kbps",
         "--keyframe-s",
     ]
+
+
+def test_the_address_comes_from_standard_input_or_the_environment_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEACH_TO", "rtmp://environment")
+    monkeypatch.setattr("sys.stdin", StringIO("rtmp://input\n"))
+    assert teacher._target("rtmp://argument") == "rtmp://argument"
+    assert teacher._target("-") == "rtmp://input"
+    assert teacher._target("") == "rtmp://environment"
+    monkeypatch.delenv("TEACH_TO")
+    with pytest.raises(ConfigError, match="TEACH_TO"):
+        teacher._target("")
 
 
 @pytest.mark.parametrize("size", ["", "x", "640", "640x", "640x361", "16x9", "8000x4000", "-640x360"])

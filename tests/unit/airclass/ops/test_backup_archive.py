@@ -55,10 +55,50 @@ def test_an_accepted_name_stays_below_its_folder(path: str) -> None:
     assert (PurePosixPath("/top") / checked).is_relative_to("/top")
 
 
-@pytest.mark.parametrize("path", ["manifest.json", "other/x", "files"])
-def test_unknown_places_are_refused(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "manifest.json",
+            "other/x",
+            "files",
+            "data",
+            "files/airclass/__init__.py",
+            "files/.git/hooks/pre-commit",
+        ),
+        *("files/x/.env", "files/secrets/a/b", "files/deploy/install.sh", "files/Makefile", "files/tls"),
+        *(
+            "data/sitecustomize.py",
+            "data/x.pth",
+            "data/run.sh",
+            "data/lib.so",
+            "data/x",
+            "data/.ssh/keys.txt",
+        ),
+        *("data/airclass.sqlite3", "data/a/b/c/d.json", "database/other.sqlite3", "info/x.json"),
+    ],
+)
+def test_what_no_backup_writes_is_refused(path: str) -> None:
+    """A restore used to write any path below the folder: programs and hooks too."""
     with pytest.raises(BackupError):
         check_place(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "files/.env",
+            "files/compose.yaml",
+            "files/deploy/compose.school.yaml",
+            "files/secrets/jwt-secret-key",
+        ),
+        *("files/deploy/mediamtx/mediamtx.yml", "data/node.key", "data/lessons/a.json", "info/cluster.json"),
+        *("database/airclass.sqlite3", "database/airclass.pgdump"),
+    ],
+)
+def test_what_backups_write_is_accepted(path: str) -> None:
+    assert str(check_place(path)) == path
 
 
 def test_names_carry_their_time() -> None:
@@ -104,10 +144,8 @@ def manifest(*paths: str, **more: object) -> bytes:
 
 
 def test_a_manifest_reads_back() -> None:
-    assert [e.path for e in read_manifest(manifest("files/.env", "data/x/y")).files] == [
-        "files/.env",
-        "data/x/y",
-    ]
+    paths = ["files/.env", "data/x/y.json"]
+    assert [e.path for e in read_manifest(manifest(*paths)).files] == paths
 
 
 @pytest.mark.parametrize(
@@ -117,7 +155,7 @@ def test_a_manifest_reads_back() -> None:
         b"[]",
         b"\xff",
         manifest(format=2),
-        manifest("files/a", "files/a"),
+        manifest("files/.env", "files/.env"),
         manifest("files/../x"),
         manifest("x"),
     ],

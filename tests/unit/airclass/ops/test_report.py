@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from airclass.domain.advice import NextStep
 from airclass.domain.health import ReasonCode
+from airclass.domain.stream_health import ServiceState
 from airclass.ops.report import CRITICAL, OK, WARNING, as_json, clean, down, read
-from airclass.web.api.schemas import NodeOut, NodesOut, SummaryOut
+from airclass.web.api.schemas import NodeOut, NodesOut, NodeStreamOut, SummaryOut
 from tests.harness.nodes_response import URL, nodes_response
 from tests.policy.tree import ROOT
 
@@ -26,7 +27,8 @@ def test_a_healthy_cluster_is_fine() -> None:
     ("body", "level", "keys"),
     [
         (nodes_response({"id": "a"}, {"id": "b", "status": "offline"}), WARNING, ["node:b"]),
-        (nodes_response({"id": "a"}, {"id": "b", "status": "draining"}), OK, []),
+        (nodes_response({"id": "a"}, {"id": "b", "status": "draining", "reason": "r"}), OK, []),
+        (nodes_response({"id": "a", "reason": "fails 1 of its streams"}), WARNING, ["node:a"]),
         (nodes_response({"id": "a", "status": "unhealthy"}), CRITICAL, ["no-node", "node:a"]),
         (nodes_response(), CRITICAL, ["no-node"]),
         (nodes_response({"id": "a"}, average_load=80.0), OK, []),
@@ -93,7 +95,7 @@ def test_the_json_schema_is_stable() -> None:
     assert shown["master"] == {"url": URL, "up": True, "problem": ""}
     assert list(shown["nodes"][0]) == [
         *("id", "url", "status", "connections", "capacity", "load", "egress_mbps", "last_seen_s"),
-        *("version", "reason", "zone", "reason_code", "reason_figures", "lag_s"),
+        *("version", "reason", "zone", "reason_code", "reason_figures", "lag_s", "streams"),
     ]
     assert list(shown["summary"]) == [
         *("total_nodes", "active_nodes", "total_capacity", "current_load", "average_load"),
@@ -110,6 +112,7 @@ def test_nothing_that_the_master_tells_is_left_out() -> None:
         **{"id": "a", "url": "http://a:8080", "status": "offline", **reason, "zone": ["10.0.0.0/8"]},
         **{"connections": 1, "capacity": 150, "load": 0.7, "egress_mbps": 2.5, "lag_s": 0.25},
         **{"last_seen_s": 9.0, "version": "3.0.0"},
+        streams=[NodeStreamOut("c1", "failed", 9.0, "refused", "no-ingest", True)],
     )
     totals = SummaryOut(1, 0, 0, 1, 0.0, "Check a.", "check-node", {"node": "a", "more": 0})
     shown = as_json(read(URL, 200, msgspec.json.encode(NodesOut([row], totals))), "now")
@@ -117,7 +120,8 @@ def test_nothing_that_the_master_tells_is_left_out() -> None:
     assert shown["summary"] == msgspec.to_builtins(totals)
     for name in ("PRODUCTION_TOOLS.md", "ko/PRODUCTION_TOOLS.md"):
         guide = (ROOT / "docs" / name).read_text()
-        fields = {*shown["nodes"][0], *shown["summary"], *filter(None, ReasonCode), *NextStep}
+        fields = {*shown["nodes"][0], *shown["nodes"][0]["streams"][0], *shown["summary"]}
+        fields |= {*filter(None, ReasonCode), *NextStep, *ServiceState}
         assert [word for word in fields if f"`{word}`" not in guide] == []
     old = as_json(read(URL, 200, nodes_response({"id": "a"})), "now")["nodes"][0]
-    assert (old["reason_code"], old["reason_figures"], old["lag_s"]) == ("", {}, None)
+    assert (old["reason_code"], old["reason_figures"], old["lag_s"], old["streams"]) == ("", {}, None, [])

@@ -57,13 +57,19 @@ def test_public_opens_what_students_and_teachers_need_and_no_more(folder: Path) 
         "ingest_rtmp_bind": "0.0.0.0",
         "relay_admin_bind": "127.0.0.1",
         "ingest_hls_bind": "127.0.0.1",
+        "ingest_api_bind": "127.0.0.1",
     }
 
 
 def test_default_ports_are_those_of_the_contract(folder: Path) -> None:
     demo = plans.demo_environ({}, folder, public=False)
     ports = [demo[name.upper()].rpartition(":")[2] for name in plans.BINDS]
-    assert ports == ["8000", "8080", "8081", "1935", "8888"]
+    assert ports == ["8000", "8080", "8081", "1935", "8888", "9997"]
+
+
+def test_the_api_port_is_a_setting(folder: Path) -> None:
+    demo = plans.demo_environ({"INGEST_API_BIND": "127.0.0.1:9998"}, folder, public=False)
+    assert plans.settle(demo)[0].ingest_api_bind == "127.0.0.1:9998"
 
 
 def test_an_installation_needs_its_secrets_and_gets_the_inner_one() -> None:
@@ -102,7 +108,7 @@ def test_the_embedded_ingest_is_never_public(folder: Path) -> None:
         assert ports["INGEST_RTMP_BIND"].host == "127.0.0.1"
     with plans.reserve(settings, mediamtx=True, any_port=True) as ports:
         assert ports["INGEST_RTMP_BIND"].host == "0.0.0.0"
-        assert ports["API"].host == "127.0.0.1"
+        assert ports["INGEST_API_BIND"].host == "127.0.0.1"
 
 
 def test_children_know_each_other(plan: ProcessPlan) -> None:
@@ -110,6 +116,7 @@ def test_children_know_each_other(plan: ProcessPlan) -> None:
     assert ingest.args[2] == "airclass.ingest.embedded"
     assert option(ingest.args, "--rtmp") == plan.rtmp_server_url.removeprefix("rtmp://")
     assert master.env["INGEST_HLS_URL"] == f"http://{option(ingest.args, '--hls')}"
+    assert master.env["INGEST_API_URL"] == f"http://{option(ingest.args, '--api')}"
     assert master.env["INGEST_RTMP_PUBLIC_URL"] == plan.rtmp_server_url
     assert relay.env["MASTER_URL"] == f"http://{master.env['MASTER_BIND']}"
     assert relay.env["NODE_PUBLIC_URL"] == f"http://{relay.env['RELAY_BIND']}"
@@ -118,8 +125,13 @@ def test_children_know_each_other(plan: ProcessPlan) -> None:
     for job in (ingest, master, relay):
         assert option(job.args, "--ready-file") == str(job.ready_file)
         assert job.output is not None
+
+
+def test_the_teachers_key_is_not_an_argument(plan: ProcessPlan) -> None:
+    """Every user of the machine can list arguments."""
     teacher = plan.teacher("rtmp://x/live/c?token=k")
-    assert option(teacher.args, "--to") == "rtmp://x/live/c?token=k"
+    assert teacher.env["TEACH_TO"] == "rtmp://x/live/c?token=k"
+    assert not [arg for arg in teacher.args if "token" in arg]
     assert teacher.ready_file is None
 
 

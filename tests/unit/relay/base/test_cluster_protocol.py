@@ -53,6 +53,22 @@ def test_what_is_not_said_has_a_meaning() -> None:
     assert orders.streams == ()
 
 
+def test_the_numbers_of_a_version_before_are_not_known() -> None:
+    offset = b'{"stream":"s","key":"k","offset":1,"discontinuity_seq":2}'
+    assert msgspec.json.decode(offset, type=cluster_protocol.EpochOffset).order == 0
+    request = b'{"stream":"s","key":"k","first_msn":1,"next_msn":2,"next_discontinuity_seq":3}'
+    assert msgspec.json.decode(request, type=cluster_protocol.EpochRequest).refused == ""
+    report = b'{"stream":"s","state":"live","viewers":1,"lag_s":0.5}'
+    shown = msgspec.json.decode(report, type=cluster_protocol.StreamReport)
+    assert (shown.next_msn, shown.next_discontinuity_seq) == (0, 0)
+    order = msgspec.json.decode(b'{"stream":"s","origins":[]}', type=cluster_protocol.StreamOrder)
+    assert (order.next_msn, order.next_discontinuity_seq) == (0, 0)
+
+
+def test_an_epochs_key_begins_with_its_session() -> None:
+    assert [cluster_protocol.session_of(key) for key in ("k", "k+3")] == ["k", "k"]
+
+
 @pytest.mark.parametrize("text", [b"", b"{}", b'{"version":"x"}', b'{"version":1,"streams":[{}]}', b"[1]"])
 def test_what_is_no_record_is_refused(text: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):

@@ -174,3 +174,66 @@ async def test_tokens_by_role_and_never_without_authority(tmp_path: Path) -> Non
         assert (await control.call("POST", "/api/token", student)).json()["join"]["playback_url"]
         assert (await control.call("POST", "/api/token", {"user_type": "student"})).status_code == 404
         assert (await control.call("POST", "/api/token", {"user_type": "admin"})).status_code == 400
+
+
+async def test_a_student_at_the_same_address_cannot_lock_a_teacher_out(tmp_path: Path) -> None:
+    """Wrong passwords for the teacher's name: the teacher's own browser still signs in, again and again."""
+    async with running_master(tmp_path) as control:
+        await control.teacher("Lee")
+        first = await login(control, "Lee")
+        devices = {name: value for name, value in first.cookies.items() if "device" in name}
+        control.client.cookies.clear()
+        for _ in range(10):
+            codes = [(await login(control, "Lee", f"guess {n}")).status_code for n in range(8)]
+            assert 429 in codes, "the guesser is slowed"
+            control.client.cookies.update(devices)
+            assert (await login(control, "Lee")).status_code == 200
+            control.client.cookies.clear()
+        assert sum(name == "airclass_device_ulee" for name in devices) == 1
+
+
+async def test_a_device_cookie_is_for_one_account_and_for_nothing_but_its_own_count(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        await control.teacher("Lee")
+        await control.teacher("Kim")
+        first = await login(control, "Lee")
+        (cookie,) = [c for c in first.headers.get_list("set-cookie") if "device" in c]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert "Path=/api" in cookie
+        again = await login(control, "Lee")
+        assert again.cookies["airclass_device_ulee"] != ""
+        value = first.cookies["airclass_device_ulee"]
+        assert again.cookies["airclass_device_ulee"].partition(".")[0] == value.partition(".")[0], (
+            "one device"
+        )
+        control.client.cookies.clear()
+        control.client.cookies.update({"airclass_device_ulee": value})
+        assert (await control.call("GET", "/api/me")).status_code == 401
+        assert [(await login(control, "Lee", f"guess {n}")).status_code for n in range(6)] == [401] * 5 + [
+            429
+        ]
+        control.client.cookies.clear()
+        control.client.cookies.update({"airclass_device_ukim": value})
+        assert [(await login(control, "Kim", f"guess {n}")).status_code for n in range(6)] == [401] * 5 + [
+            429
+        ]
+
+
+async def test_behind_tls_the_session_is_for_this_host_and_scheme_alone(tmp_path: Path) -> None:
+    async with running_master(tmp_path, TRUSTED_PROXIES="127.0.0.0/8") as control:
+        await control.teacher("Lee")
+        tls = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "school.example"}
+        body = {"username": "Lee", "password": CHEAP_PASSWORD}
+        answer = await control.call("POST", "/api/login", body, tls)
+        cookies = answer.headers.get_list("set-cookie")
+        assert [c.partition("=")[0] for c in cookies] == ["__Host-airclass_session", "airclass_device_ulee"]
+        assert all("; Secure" in c for c in cookies)
+        token = cookies[0].partition("=")[2].partition(";")[0]
+        for name, status in (("__Host-airclass_session", 200), ("airclass_session", 401)):
+            headers = {**tls, "Cookie": f"{name}={token}"}
+            assert (await control.call("GET", "/api/me", None, headers)).status_code == status
+        for origin, status in (("https://school.example", 201), ("http://school.example", 403)):
+            headers = {**tls, "Cookie": f"__Host-airclass_session={token}", "Origin": origin}
+            answer = await control.call("POST", "/api/classrooms", {"name": "x"}, headers)
+            assert answer.status_code == status, origin

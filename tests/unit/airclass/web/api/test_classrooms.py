@@ -11,6 +11,8 @@ from tests.harness.master_in_process import running_master
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import httpx
+
 
 async def hook(control, classroom_id: str, key: str) -> int:
     body = {"action": "publish", "path": f"live/{classroom_id}", "query": f"token={key}", "protocol": "rtmp"}
@@ -172,3 +174,57 @@ async def test_a_preview_is_not_counted(tmp_path: Path) -> None:
         assert 'airclass_cluster_connections{node_id="slave-1"} 0.0' in text
         assert (await control.call("GET", path, None, control.admin)).json()["viewers"] == 0
         assert (await control.join(made["code"])).status_code == 200
+
+
+async def test_changes_made_at_once_do_not_undo_each_other(tmp_path: Path) -> None:
+    """Each change used to write the whole row, so that a PATCH undid a new key or a new code."""
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        path = f"/api/classrooms/{made['id']}"
+        key, code = made["stream_key"], made["code"]
+        for n in range(25):
+            answers: dict[str, dict[str, object]] = {}
+
+            async def change(what: str, method: str, rest: str, body: object = None) -> None:
+                answer = await control.call(method, path + rest, body, control.admin)
+                assert answer.status_code == 200, (what, answer.text)
+                answers[what] = answer.json()  # noqa: B023
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(change, "code", "POST", "/new-code")
+                nursery.start_soon(change, "key", "POST", "/rotate-key")
+                nursery.start_soon(change, "name", "PATCH", "", {"name": f"Math {n}", "capacity": n})
+                nursery.start_soon(change, "close", "POST", "/close")
+            now = (await control.call("GET", path, None, control.admin)).json()
+            assert (now["name"], now["capacity"], now["status"]) == (f"Math {n}", n, "closed"), n
+            assert now["code"] == answers["code"]["code"] != code, n
+            assert (await control.call("POST", f"{path}/open", None, control.admin)).status_code == 200
+            assert await hook(control, made["id"], key) == 401, f"round {n}: the old key still publishes"
+            key, code = str(answers["key"]["stream_key"]), str(now["code"])
+            assert await hook(control, made["id"], key) == 204, n
+
+
+async def test_of_two_new_keys_at_once_the_second_is_a_conflict(tmp_path: Path) -> None:
+    """Both teachers would be shown a key, and one of the two would not work."""
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        path = f"/api/classrooms/{made['id']}"
+        for verb, field in (("rotate-key", "stream_key"), ("new-code", "code")):
+            answers = []
+
+            async def change(verb: str = verb, into: list[httpx.Response] = answers) -> None:
+                into.append(await control.call("POST", f"{path}/{verb}", None, control.admin))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(change)
+                nursery.start_soon(change)
+            good = [a.json()[field] for a in answers if a.status_code == 200]
+            assert sorted(a.status_code for a in answers) in ([200, 409], [200, 200]), verb
+            if verb == "new-code":
+                now = (await control.call("GET", path, None, control.admin)).json()["code"]
+                assert now in good
+            else:
+                assert [await hook(control, made["id"], key) for key in good].count(204) == 1
+            if len(good) == 1:
+                (refused,) = [a for a in answers if a.status_code == 409]
+                assert "meanwhile" in refused.json()["detail"]

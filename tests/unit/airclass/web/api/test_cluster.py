@@ -202,6 +202,65 @@ async def test_drain_and_undrain_reach_the_relay_and_the_routing(tmp_path: Path)
         ).status_code == 409
 
 
+async def test_the_last_node_is_drained_only_by_force_and_keeps_its_students(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node("slave-1")
+        joined = (await control.join(made["code"])).json()
+        relay.take(joined["token"], made["id"])
+        await relay.beat()
+        for path in ("/cluster/drain/slave-1", "/cluster/drain/slave-1?force=1"):
+            refused = await control.call("POST", path, None, control.admin)
+            assert (refused.status_code, refused.json()["type"]) == (409, "urn:airclass:problem:last-node")
+        assert (await nodes(control))["slave-1"]["status"] == "active"
+        events = (await control.call("GET", "/api/events", None, control.admin)).json()["events"]
+        assert "node.drain" not in [event["action"] for event in events]
+        for _ in range(2):  # what is drained already may be drained again
+            forced = await control.call("POST", "/cluster/drain/slave-1?force=true", None, control.admin)
+            assert forced.status_code == 204
+        await relay.beat()
+        assert not relay.orders.drain, "nobody else could take its student"
+        node = (await nodes(control))["slave-1"]
+        assert (node["status"], node["reason_code"], node["connections"]) == ("draining", "keeping", 1)
+        assert (await control.join(made["code"])).status_code == 503
+        second = await control.node("slave-2")
+        await second.beat()
+        control.services.judge()
+        await relay.beat()
+        assert relay.orders.drain
+        steering = await control.call("GET", joined["steering_url"].removeprefix(control.url))
+        assert steering.json()["PATHWAY-PRIORITY"][0] == "slave-2"
+
+
+async def test_the_list_of_nodes_says_which_classes_each_of_them_gets(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        relay = await control.node("slave-1")
+        relay.states[made["id"]] = "live"
+        await relay.beat()
+        (stream,) = (await nodes(control))["slave-1"]["streams"]
+        assert stream.pop("age_s") >= 0
+        assert stream == {
+            "stream": made["id"],
+            "state": "served",
+            "reason": "",
+            "reason_code": "",
+            "avoided": False,
+        }
+        relay.faults[made["id"]] = "connect"
+        await relay.beat()
+        (stream,) = (await nodes(control))["slave-1"]["streams"]
+        assert (stream["state"], stream["reason_code"], stream["avoided"]) == ("failed", "no-ingest", False)
+        assert stream["reason"] == "the origin refuses the connection"
+        assert (await nodes(control))["slave-1"]["status"] == "active", "no other node serves it"
+        async with open_websocket_url(
+            f"{control.url.replace('http', 'ws')}/ws/monitor",
+            extra_headers=[(k.encode(), v.encode()) for k, v in control.monitor.items()],
+        ) as ws:
+            shown = json.loads(await ws.get_message())["nodes"][0]["streams"]
+        assert [s["state"] for s in shown] == ["failed"]
+
+
 async def test_a_dead_node_is_shown_left_out_and_can_be_removed(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
@@ -449,7 +508,7 @@ async def test_the_nine_metrics_follow_what_happens(tmp_path: Path) -> None:
             await ws.get_message()
             health = control.services.cluster.nodes.all["slave-2"].health
             await control.until(lambda: health.status == "unhealthy", "unhealthy after 6 s")
-            drained = await control.call("POST", "/cluster/drain/slave-1", None, control.admin)
+            drained = await control.call("POST", "/cluster/drain/slave-1?force=true", None, control.admin)
             assert drained.status_code == 204
             text = (await control.call("GET", "/metrics", None, control.monitor)).text
         for line in (

@@ -153,6 +153,49 @@ async def test_roster_lets_only_its_names_in(tmp_path: Path) -> None:
         assert (await control.join(made["code"], "Eve")).status_code == 403
 
 
+async def test_trying_class_codes_is_stopped_and_the_school_still_comes_in(tmp_path: Path) -> None:
+    async with running_master(tmp_path, TRUSTED_PROXIES="127.0.0.0/8") as control:
+        known, other = await control.classroom(), await control.classroom()
+        await control.node()
+
+        async def enter(code: str, address: str) -> int:
+            body = {"code": code, "name": "Kim"}
+            return (await control.call("POST", "/api/join", body, {"X-Forwarded-For": address})).status_code
+
+        school, home = "192.0.2.1", "198.51.100.7"
+        assert await enter(known["code"], school) == 200
+        answers = [await enter("22222" + code, school) for code in (f"{n:03}" for n in range(222, 999))]
+        assert 300 <= answers.count(404) < 600
+        assert answers[-1] == 429
+        assert await enter(known["code"], school) == 200
+        assert await enter(other["code"], school) == 429, "an answer would say that the code is right"
+        assert await enter(other["code"], home) == 200
+        headers = {**control.admin, "X-Forwarded-For": school}
+        path = f"/api/classrooms/{other['id']}"
+        assert (await control.call("GET", path, None, headers)).status_code == 200
+        assert await enter(other["code"], school) == 200, "its teacher is here"
+
+
+async def test_a_student_who_was_inside_is_not_kept_out_by_guesses_of_the_password(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom(password="open sesame")
+        await control.node()
+        first = (await control.join(made["code"], password="open sesame")).json()
+        codes = [(await control.join(made["code"], password=f"guess {n}")).status_code for n in range(75)]
+        assert codes[-1] == 429
+        again = await control.join(made["code"], password="open sesame", rejoin=first["token"])
+        assert again.status_code == 200, again.text
+
+
+async def test_the_same_mistake_of_a_whole_class_counts_once(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom(password="open sesame")
+        await control.node()
+        answers = [await control.join(made["code"], password="오픈") for _ in range(100)]
+        assert {a.status_code for a in answers} == {403}
+        assert (await control.join(made["code"], password="open sesame")).status_code == 200
+
+
 async def test_one_name_of_the_list_holds_one_seat(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         relay = await control.node()

@@ -6,9 +6,12 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from trio_websocket import open_websocket_url
 
+from airclass.ingest import http_server
+from tests.harness.fake_mediamtx import FakeMediaMtx
 from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
@@ -94,3 +97,49 @@ async def test_the_hook_does_not_wait_for_the_database(tmp_path: Path) -> None:
             assert (await control.call("GET", steering)).status_code == 200
         for n in range(int(limiter.total_tokens)):
             limiter.release_on_behalf_of(n)
+
+
+@pytest.mark.parametrize("act", ["rotate-key", "close", "end", "delete"])
+async def test_a_running_publisher_is_disconnected_when_its_class_changes(tmp_path: Path, act: str) -> None:
+    fake = FakeMediaMtx()
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(http_server.serve, fake.answer, "127.0.0.1", 0)
+        async with running_master(tmp_path, INGEST_API_URL=f"http://127.0.0.1:{port}") as control:
+            made, other = await control.classroom(), await control.classroom()
+            for one in (made, other):
+                assert await ask(control, question(one["id"], one["stream_key"])) == 204
+                fake.publish(f"live/{one['id']}", f"token={one['stream_key']}")
+            stays = fake.publish(f"live/{other['id']}", f"token={other['stream_key']}")
+            stranger = fake.publish(f"live/{made['id']}", f"token={made['stream_key']}", "10.0.0.66:9")
+            await control.until(lambda: control.services.cluster.has_publisher(other["id"]))
+            path = f"/api/classrooms/{made['id']}"
+            method, path = ("DELETE", path) if act == "delete" else ("POST", f"{path}/{act}")
+            assert (await control.call(method, path, headers=control.admin)).status_code in (200, 204)
+            await control.until(lambda: fake.kicked)
+            assert fake.kicked == [stranger]
+            assert list(fake.publishers) == [stays]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_refusal_names_the_class_that_was_meant_and_never_a_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        identifier, key = made["id"], made["stream_key"]
+        caplog.clear()
+        for path, query in (
+            (f"live/{identifier}", "token=wrong-secret"),
+            (f"live/{identifier}", ""),
+            (f"live/{identifier}/{key}", ""),
+            (f"app/{identifier}", f"token={key}"),
+        ):
+            assert await ask(control, question(identifier, "", path=path, query=query)) == 401
+        said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("ingest.refused")]
+    reasons = ["wrong-key", "no-key", "wrong-path", "wrong-path"]
+    assert [line.split(" hint=")[0] for line in said] == [
+        f"ingest.refused action=publish class={identifier} address=10.0.0.9 reason={reason}"
+        for reason in reasons
+    ]
+    assert key not in caplog.text
+    assert "wrong-secret" not in caplog.text

@@ -128,3 +128,32 @@ async def test_a_proxys_word_counts_only_when_it_is_trusted(tmp_path: Path) -> N
             assert made.json()["join_url"].startswith(base)
             odd = await control.call("GET", "/", None, {"Host": "a b<script>"})
             assert "<script>" not in odd.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("host", ["h;sandbox", "h,sandbox", "h;script-src", "localhost;x"])
+async def test_a_node_cannot_write_into_the_policy_of_the_pages(
+    built: Path, tmp_path: Path, host: str
+) -> None:
+    """Its address used to reach the header as it was: a node could block the pages for everybody."""
+    async with running_master(tmp_path) as control:
+        relay = control.relay("evil", public_url=f"http://{host}:8080")
+        refused = await relay.send("register", relay.registration())
+        assert refused.status_code == 400
+        good = await control.node()
+        node = control.services.cluster.nodes.all["slave-1"]
+        policy = (await control.call("GET", "/")).headers["content-security-policy"]
+        assert good.public_url in policy
+        assert host not in policy
+        node.public_url = f"http://{host}:8080"  # as if it had come in another way
+        policy = (await control.call("GET", "/")).headers["content-security-policy"]
+        assert host not in policy
+
+
+async def test_a_korean_name_of_a_node_is_in_the_policy_as_browsers_compare_it(
+    built: Path, tmp_path: Path
+) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay("k", public_url="http://학교.kr:8080")
+        await relay.register()
+        policy = (await control.call("GET", "/")).headers["content-security-policy"]
+    assert "http://xn--9d0b527e.kr:8080" in policy

@@ -273,8 +273,10 @@ async def test_another_site_cannot_open_a_socket_with_a_cookie(tmp_path: Path) -
     async with running_master(tmp_path) as control:
         token = control.admin["Authorization"].removeprefix("Bearer ")
         cookie = {"Cookie": f"airclass_session={token}"}
-        async with page(control, "/ws/monitor", {**cookie, "Origin": "http://evil.example"}) as p:
-            assert (await p.next())["type"] == "refused"
+        with_tls = control.url.replace("http://", "https://")
+        for origin in ("http://evil.example", "null", with_tls):
+            async with page(control, "/ws/monitor", {**cookie, "Origin": origin}) as p:
+                assert (await p.next())["type"] == "refused", origin
         async with page(control, "/ws/monitor", {**cookie, "Origin": control.url}) as p:
             assert (await p.next())["type"] == "snapshot"
 

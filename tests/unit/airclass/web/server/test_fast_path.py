@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import trio
+from argon2 import PasswordHasher
 
 from airclass.web.app import ROUTES
 from airclass.web.http import policy
 from airclass.web.server.fast_path import HOT
-from tests.harness.master_in_process import running_master
+from tests.harness.master_in_process import CHEAP_PASSWORD, running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,3 +115,49 @@ async def test_a_bug_is_an_answer_and_a_line_in_the_log(
         assert answer.json()["detail"]
         assert "request.failed path=/api/join" in caplog.text
         monkeypatch.undo()
+
+
+class HeldHasher(PasswordHasher):
+    """Checks no password until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.released = threading.Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+        assert self.released.wait(10)
+        return super().verify(hash, password)
+
+
+async def test_joins_and_sign_ins_do_not_wait_for_guesses_of_a_class_password(tmp_path: Path) -> None:
+    """Guessing one class's password from many addresses used to stall the joins of all classes."""
+    async with running_master(tmp_path, TRUSTED_PROXIES="127.0.0.0/8") as control:
+        locked, other = await control.classroom(password="open sesame"), await control.classroom()
+        await control.teacher("Lee")
+        await control.node()
+        hasher = HeldHasher()
+        statuses: list[int] = []
+
+        async def guess(n: int) -> None:
+            body = {"code": locked["code"], "name": "x", "password": f"guess {n}"}
+            headers = {"X-Forwarded-For": f"192.0.2.{n}"}
+            statuses.append((await control.call("POST", "/api/join", body, headers)).status_code)
+
+        usual = control.services.passwords._hasher
+        async with trio.open_nursery() as nursery:
+            control.services.passwords._hasher = hasher
+            try:
+                for n in range(40):
+                    nursery.start_soon(guess, n)
+                await control.until(lambda: len(statuses) == 36, "what finds no place is refused")
+                assert statuses == [429] * 36
+                assert (await control.join(other["code"])).status_code == 200
+                answer = await control.join(locked["code"], "Kim", password="open sesame")
+                assert answer.status_code == 200, "it was remembered when the teacher set it"
+                control.services.passwords._hasher = usual
+                login = {"username": "Lee", "password": CHEAP_PASSWORD}
+                assert (await control.call("POST", "/api/login", login)).status_code == 200
+                assert len(statuses) == 36, "four are still being checked"
+            finally:
+                hasher.released.set()
+        assert sorted(statuses) == [403] * 4 + [429] * 36

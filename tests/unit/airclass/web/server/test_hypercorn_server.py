@@ -178,3 +178,27 @@ async def test_the_ingest_is_answered_while_a_school_queues_to_be_let_in(tmp_pat
             await ask(streams[SCHOOL], "/hooks/mediamtx/auth", publish, b"204 ")
             assert answered < SCHOOL / 2
         assert answered == SCHOOL + 1
+
+
+async def test_http_2_is_not_spoken_in_clear_text(tmp_path: Path) -> None:
+    """It passed by the strict reader, and its connections were never idle for too long."""
+    settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    async with running_master(tmp_path) as control:
+        for sent in (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings,
+            b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n",
+            b"GET /healthz HTTP/3.1\r\nHost: x\r\n\r\n",
+        ):
+            async with await opened(control.url, sent) as stream:
+                answer = b""
+                with trio.fail_after(5):
+                    while data := await stream.receive_some(4096):
+                        answer += data
+            assert answer.startswith(b"HTTP/1.1 505 "), sent
+        upgrade = (
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+        )
+        async with await opened(control.url, upgrade) as stream:
+            with trio.fail_after(5):
+                assert (await stream.receive_some(4096)).startswith(b"HTTP/1.1 200 ")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import math
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,7 @@ from relay.core.delivery.delivery import Delivery, HeldRequest
 from relay.core.delivery.request import Request, RequestHeaders
 from relay.core.delivery.response import CorsHeaders, Response
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import Viewer, ViewerRegistry
 from tests.harness.builders import MemoryBody, begin, data, fetch_all, ll, opened, parts, playlist, segment
@@ -54,7 +57,7 @@ class Rig:
             self.admission,
             CorsHeaders(("*",)),
             MemoryBody,
-            max_stream_bytes=1_000_000,
+            budget=MemoryBudget(1_000_000),
             **options,  # type: ignore[arg-type]
         )
         self.stream: Stream = self.delivery.open_stream("class1")
@@ -641,3 +644,17 @@ def test_the_silent_leave_also_where_nothing_is_played() -> None:
     one.delivery.registry.enter(viewer)
     one.delivery.sweep(110.1)
     assert len(one.delivery.registry) == 0
+
+
+def test_a_finished_playlist_keeps_no_window_that_was_given_back() -> None:
+    it = rig()
+    assert listed(it.response("v0.m3u8")).segments
+    given_back = weakref.ref(it.window)
+    it.stream.forget_media()
+    del it.window
+    gc.collect()
+    assert given_back() is None
+    it.stream.describe(INDEX, "http://origin.example/index.m3u8")
+    it.window = it.stream.windows["v0"]
+    it.list_parts(msn=3)
+    assert listed(it.response("v0.m3u8")).media_sequence > 0, "not the playlist of the window before"

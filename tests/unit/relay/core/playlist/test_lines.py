@@ -7,6 +7,7 @@ import pytest
 from relay.base.errors import PlaylistError
 from relay.core.playlist.lines import (
     MAX_LINE_CHARS,
+    MAX_LINES,
     MAX_TEXT_CHARS,
     MAX_VARIABLES,
     read_lines,
@@ -44,7 +45,9 @@ def test_what_does_not_begin_with_extm3u_is_no_playlist(text: str) -> None:
 def test_text_and_lines_are_bounded() -> None:
     assert lines("a" * MAX_LINE_CHARS)
     assert refused("#", "a" * (MAX_LINE_CHARS + 1)).line_no == 3
-    assert refused("\n" * MAX_TEXT_CHARS).line_no == 0
+    assert refused("a" * MAX_TEXT_CHARS).line_no == 0
+    assert len(lines(*["a"] * MAX_LINES)) == MAX_LINES
+    assert "lines" in refused(*["a"] * (MAX_LINES + 1)).reason
 
 
 @pytest.mark.parametrize("bad", ["\0", "\r", "\x1b", "\x7f", "\x85", "\ud800"])

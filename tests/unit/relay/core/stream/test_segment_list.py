@@ -9,6 +9,7 @@ import pytest
 from relay.core.playlist import Map, MediaPlaylist, PreloadHint
 from relay.core.stream.fetch_queue import FetchQueue
 from relay.core.stream.media_cache import MediaCache
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.segment import WindowSegment, part_name, segment_name
 from relay.core.stream.segment_list import MAX_WINDOW_SEGMENTS, SegmentList, WindowCounters
 from relay.core.stream.timeline import Epoch
@@ -24,7 +25,11 @@ class Rig:
     """A sequence with what is kept of it, and a clock."""
 
     def __init__(self) -> None:
-        self.cache, self.fetching, self.tally = MediaCache("v0", MemoryBody), FetchQueue(), WindowCounters()
+        self.cache, self.fetching, self.tally = (
+            MediaCache("v0", MemoryBody, MemoryBudget(10**6)),
+            FetchQueue(),
+            WindowCounters(),
+        )
         self.line = SegmentList("v0", self.cache, self.fetching, self.tally)
         self.line.target_s, self.line.part_target_s = 3.0, 0.55
         self.now_s = 100.0

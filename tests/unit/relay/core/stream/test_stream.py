@@ -19,6 +19,7 @@ from relay.core.playlist import (
     parse,
     render,
 )
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.stream import MAX_RENDITIONS, Stream
 from tests.harness.builders import MemoryBody, begin, fetch_all, ll, opened, parts, playlist, segment
 
@@ -44,7 +45,7 @@ PIECES = ll(segment(0, parts=parts(0, 4)), opened(1, *parts(1, 2)), hint="p1.2.m
 
 
 def stream(index: MultivariantPlaylist | MediaPlaylist = INDEX, **options: bool) -> Stream:
-    made = Stream("class1", MemoryBody, max_bytes=1_000_000, **options)
+    made = Stream("class1", MemoryBody, budget=MemoryBudget(1_000_000), **options)
     made.describe(index, "http://origin.example/live/index.m3u8")
     return made
 
@@ -269,6 +270,35 @@ def test_a_restart_in_text() -> None:
     assert not any(s.discontinuity for s in listed.segments)
 
 
+def test_no_segment_exceeds_the_target_duration_when_an_encoder_changes_between_sessions() -> None:
+    """The real sequence of an encoder that gets B-frames and loses them again (RFC 8216bis §4.4.3.1)."""
+    one, msn, seen = stream(), 0, list[list[int]]()
+    for key, durations in (
+        ("zerolatency", [2.0] * 6),
+        ("b-frames", [3.96674, 4.0, 4.0, 4.0, 4.0, 4.0]),
+        ("fixed", [2.00024, 1.99976, 2.0, 2.0, 2.0, 2.0]),
+        ("fixed later", [2.0] * 6),
+    ):
+        one.end_session()
+        segments = [segment(n, duration_s=s) for n, s in enumerate(durations)]
+        lists = [playlist(round(durations[0]), *segments[:count]) for count in range(1, len(segments) + 1)]
+        longest_s = one.longest_listed_s
+        request = one.timeline.request(key, 0, lists[0], longest_listed_s=longest_s)
+        one.timeline.begin(one.timeline.adopt(one.timeline.decide_alone(request)))
+        if seen:
+            assert text_of(one).target_duration_s == seen[-1][-1], "until its first segment is listed"
+        targets = []
+        for listed in lists:
+            fill(one, listed, 100.0 + msn)
+            shown = text_of(one)
+            targets.append(shown.target_duration_s)
+            assert all(round(s.duration_s) <= shown.target_duration_s for s in shown.segments)
+            assert shown.server_control.hold_back_s == 3 * shown.target_duration_s
+            msn += 1
+        seen.append(targets)
+    assert seen == [[3] * 6, [6] * 6, [4] * 6, [3] * 6]
+
+
 def test_the_tag_at_the_head_of_the_list_is_not_counted_yet() -> None:
     one = stream()
     fill(one, playlist(2, segment(0), segment(1), segment(2)))
@@ -315,7 +345,7 @@ def test_states_of_a_stream() -> None:
 
 
 def test_a_stream_is_ready_when_all_renditions_are() -> None:
-    assert not Stream("class1", MemoryBody, max_bytes=1).ready
+    assert not Stream("class1", MemoryBody, budget=MemoryBudget(1)).ready
     one = stream()
     fill(one, PIECES, 100.0, "v0")
     assert not one.ready
@@ -329,6 +359,19 @@ def test_up_to_when_viewers_have_seen_any_rendition() -> None:
     fill(one)
     dates_s = [window.seen_until_s for window in one.windows.values()]
     assert one.seen_until_s == max(date_s for date_s in dates_s if date_s is not None)
+
+
+def test_a_stream_is_idle_when_its_session_is_over_and_nobody_watches() -> None:
+    one = stream()
+    assert not one.is_idle(1000.0, 60.0), "it holds nothing"
+    fill(one, now_s=100.0)
+    assert (one.is_idle(159.0, 60.0), one.is_idle(160.0, 60.0)) == (False, True)
+    one.asked_s = 130.0
+    assert (one.is_idle(189.0, 60.0), one.is_idle(190.0, 60.0)) == (False, True)
+    one.session_lost = False
+    assert not one.is_idle(1000.0, 60.0), "its session goes on"
+    one.session_lost, one.ended = True, True
+    assert not one.is_idle(1000.0, 60.0), "it is served to its end"
 
 
 def test_media_can_be_dropped_while_numbers_stay() -> None:
@@ -351,6 +394,12 @@ def test_what_the_master_is_told() -> None:
     report = one.report(7, 101.0)
     assert (report.stream, report.state, report.viewers, report.lag_s) == ("class1", "live", 7, 1.0)
     assert report.segment_s == 2.0
+    assert (report.origin, one.fault) == ("unknown", False)
+    one.origin.served(95.0)
+    one.origin.failed(97.0, "timeout")
+    report = one.report(7, 101.0)
+    assert (report.origin, report.origin_age_s, report.origin_quiet_s) == ("failed", 4.0, 0.0)
+    assert (report.fault, one.fault) == ("timeout", True)
     (variant,) = report.variants
     assert (variant.id, variant.uri, variant.has_audio_group) == ("v0", "v0.m3u8", True)
     assert variant.attributes == "BANDWIDTH=600000,RESOLUTION=640x360"

@@ -58,13 +58,22 @@ def test_a_request_says_what_the_master_must_know() -> None:
     assert (ask.target_duration_s, ask.part_target_s) == (3, 0.55)
 
 
-def test_durations_are_pinned_by_the_first_offset() -> None:
+def test_durations_are_pinned_for_an_epoch() -> None:
     timeline = Timeline("class1")
-    timeline.adopt(base("aa"))
-    timeline.adopt(base("bb", target_s=9))
-    assert timeline.pins == PinnedDurations(6, 0.55)
-    assert timeline.request("cc", 0, PLAIN).target_duration_s == 6
-    assert timeline.pin(PLAIN) == PinnedDurations(6, 0.55)
+    first = timeline.adopt(base("aa"))
+    second = timeline.adopt(base("bb", target_s=9))
+    assert (first.pins, second.pins) == (PinnedDurations(6, 0.55), PinnedDurations(9, 0.55))
+    assert timeline.pin(ll(segment(0, duration_s=20.0))) == timeline.pins == PinnedDurations(9, 0.55)
+    assert [offset.target_duration_s for offset in timeline.offsets()] == [6, 9]
+
+
+def test_a_new_epoch_is_asked_for_with_what_it_needs_and_what_is_still_listed() -> None:
+    timeline = Timeline("class1")
+    timeline.adopt(base("aa", target_s=9))
+    assert timeline.request("bb", 0, ll(segment(0))).target_duration_s == 3
+    for longest_s, target_s in ((3.4, 3), (3.5, 4), (8.4, 8)):
+        request = timeline.request("bb", 0, ll(segment(0)), longest_listed_s=longest_s)
+        assert request.target_duration_s == target_s, "no head-room: its length is known"
 
 
 def test_an_offset_without_durations_leaves_them_to_the_playlist() -> None:

@@ -11,6 +11,7 @@ import pytest
 from relay.base.cluster_protocol import EpochOffset
 from relay.core.playlist import ByteRange, Map, MediaPlaylist, Part, PreloadHint, Segment
 from relay.core.stream.fetch_queue import MAX_PART_ATTEMPTS, RETRY_FIRST_S, HintStatus
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.stream.segment import Fetch
 from relay.core.stream.segment_list import MAX_WINDOW_SEGMENTS
 from relay.core.stream.timeline import Epoch, Timeline
@@ -40,7 +41,7 @@ class Rig:
 
     def __init__(self, *, max_bytes: int = 1_000_000, key: str = "one", first_msn: int = 0) -> None:
         self.timeline = Timeline("class1")
-        self.window: Window = new_window(self.timeline, max_bytes=max_bytes)
+        self.window: Window = new_window(self.timeline, budget=MemoryBudget(max_bytes))
         self.now_s = 100.0
         self.epoch: Epoch = begin(self.timeline, key, first_msn, like=ll(segment(0, parts=parts(0, 4))))
 
@@ -1012,3 +1013,26 @@ def test_a_window_is_settled_when_all_that_is_complete_is_listed() -> None:
     assert not rig.window.settled
     fetch_all(rig.window, rig.now_s)
     assert rig.window.settled
+
+
+def test_the_durations_are_those_of_the_newest_session_that_is_listed() -> None:
+    rig = Rig()
+    assert (rig.window.pins, rig.window.longest_listed_s) == (None, 0.0)
+    rig.update(ll(segment(0, duration_s=2.5), opened(1, *parts(1, 1))))
+    first = rig.epoch.pins
+    assert (rig.window.pins, rig.window.longest_listed_s) == (first, 2.5)
+    rig.restart("two")
+    assert rig.window.pins is first, "until its first media is listed"
+    rig.update(ll(segment(0, duration_s=2.0)))
+    assert rig.window.pins is rig.epoch.pins
+
+
+def test_a_window_that_is_given_up_leaves_the_budget() -> None:
+    budget = MemoryBudget(10**6)
+    window = new_window(budget=budget)
+    listed = playlist(2, segment(0), segment(1))
+    window.update(listed, begin(Timeline("class1"), like=listed), 100.0, 0.0)
+    fetch_all(window, 100.0)
+    assert budget.used_bytes == window.size_bytes > 0
+    window.release()
+    assert budget.used_bytes == 0

@@ -8,7 +8,7 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.base.tokens import LEEWAY_S, mint_viewer
-from relay.core.viewers.admission import WITHOUT_MEDIA_S, Admission, network_of
+from relay.core.viewers.admission import WITHOUT_MEDIA_S, Admission
 from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, PLAYING_BYTES, Viewer, ViewerRegistry
 
 KEY = b"k" * 32
@@ -241,19 +241,6 @@ def test_a_school_behind_one_address_is_let_in() -> None:
 def test_without_a_bound_every_session_has_a_seat() -> None:
     admission = Admission(ViewerRegistry(), public=True, max_viewers=150)
     assert len({anonymous(admission, "192.0.2.1", number).key for number in range(100)}) == 100
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("fe80::1%eth0", "fe80::"),
-    ],
-)
-def test_a_household_has_one_ipv4_address_or_64_bits_of_ipv6(address: str, network: str) -> None:
-    assert network_of(address) == network
 
 
 def test_a_renewed_token_takes_no_second_seat() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.core.viewers.registry import MAX_LEFT_NOTED, PLAYING_BYTES, Viewer, ViewerRegistry
+from relay.core.viewers.registry import LEFT_S, MAX_LEFT_NOTED, PLAYING_BYTES, Viewer, ViewerRegistry
 
 if TYPE_CHECKING:
     from relay.base.cluster_protocol import ViewerReport
@@ -220,3 +220,14 @@ def test_nothing_grows_for_ever_where_no_master_asks() -> None:
     assert len(gone) == MAX_LEFT_NOTED
     assert gone[-1] == f"id of t{MAX_LEFT_NOTED + 49}"
     assert registry.count("stream1") == 0
+
+
+def test_a_viewer_has_left_a_draining_relay_when_it_is_silent_and_cut_off_or_sent_away() -> None:
+    one = viewer("a", now_s=100.0)
+    assert not one.has_left(100.0 + LEFT_S - 0.1, connected=False), "between two requests"
+    assert one.has_left(100.0 + LEFT_S, connected=False)
+    assert not one.has_left(1000.0, connected=True), "it does not know yet that it must move"
+    one.sent_away = True
+    assert one.has_left(100.0 + LEFT_S, connected=True)
+    one.last_s = 200.0
+    assert not one.has_left(200.0, connected=True), "it still fetches segments"

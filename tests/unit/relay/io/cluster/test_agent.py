@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from relay.base.jwks import write_jwks
 from relay.base.signing import seal
 from relay.base.tokens import mint_viewer
 from relay.core.delivery.request import Request, RequestHeaders
+from relay.core.viewers.registry import LEFT_S
 from relay.io.cluster.agent import REPORTS_A_TURN
 from tests.harness.relay_parts import SECRET, RelayParts, StillOrigin, running
 
 if TYPE_CHECKING:
     from relay.core.delivery.response import Response
+    from tests.harness.fake_http import ReceivedRequest
 
 KEY = b"k" * 32
 
@@ -108,6 +111,8 @@ async def test_a_heartbeat_tells_what_is_going_on() -> None:
         assert [v.token_id for v in beat.viewers] == ["t1"]
         (report,) = beat.streams
         assert (report.stream, report.viewers) == ("class1", 1)
+        assert (report.origin, report.fault) == ("served", "")
+        assert report.origin_age_s >= report.origin_quiet_s >= 0
         assert [v.uri for v in report.variants] == ["v0.m3u8"]
 
 
@@ -288,7 +293,25 @@ async def test_a_relay_alone_says_why_it_is_not_ready() -> None:
         ready, (reason,) = rig.node.readiness()
         assert not ready
         assert reason.startswith("class1: ")
-        assert (await rig.node.heartbeat(full=False)).fault == "connect"
+        beat = await rig.node.heartbeat(full=False)
+        assert (beat.fault, beat.streams[0].origin, beat.streams[0].fault) == ("connect", "failed", "connect")
+
+
+class HungOrigin(StillOrigin):
+    """An origin that takes requests and answers none."""
+
+    async def handle(self, request: ReceivedRequest, stream: trio.abc.Stream) -> None:
+        self.bearers.add(request.headers.get("authorization", ""))
+        await trio.sleep_forever()
+
+
+async def test_a_relay_whose_origin_has_not_answered_does_not_say_that_it_serves() -> None:
+    origin = HungOrigin()
+    async with running(RelayParts(master_url="http://master.example"), origin) as rig:
+        rig.node.obey(orders(1, order(origin)))
+        await rig.until(lambda: origin.bearers)
+        beat = await rig.node.heartbeat(full=False)
+        assert (beat.ready, beat.streams[0].origin) == (True, "unknown")
 
 
 async def test_a_relay_on_demand_is_ready_while_nobody_asks() -> None:
@@ -320,8 +343,43 @@ async def test_waiting_for_the_last_viewer(autojump_clock: trio.testing.MockCloc
         await rig.node.empty()
         rig.admission.public = True
         rig.admission.admit_public("class1", "192.0.2.1", b"", now_s=0.0, wall_s=0.0)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(rig.node.empty)
-            await trio.sleep(5)
-            rig.delivery.sweep(1e9)
+        started_s = trio.current_time()
+        await rig.node.empty()
+        assert trio.current_time() - started_s <= 2, "its connections are closed: it will not come back"
     rig.reactor._epoll.close()
+
+
+async def test_a_draining_relay_waits_for_a_player_until_it_was_sent_away() -> None:
+    """A browser keeps its connection open after the player has moved: that is no reason to wait."""
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        rig.node.obey(orders(1, order(origin)))
+        await rig.until(lambda: rig.ready("class1"))
+        listener = socket.create_server(("127.0.0.1", 0))  # closed by the reactor
+        rig.reactor.listen(listener)
+        player = await trio.open_tcp_stream(*listener.getsockname())
+        rig.admission.public = True
+
+        async def ask() -> bytes:
+            await player.send_all(b"GET /class1/v0.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n")
+            return bytes(await player.receive_some()).split(b"\r\n")[0]
+
+        assert await ask() == b"HTTP/1.1 200 OK"
+        rig.node.drain(True, reason="test")
+        with trio.move_on_after(LEFT_S + 0.5) as waiting:
+            await rig.node.empty()
+        assert waiting.cancelled_caught, "it has not been told yet"
+        assert await ask() == b"HTTP/1.1 410 Gone"
+        with trio.fail_after(5):
+            await rig.node.empty()
+        await player.aclose()
+
+
+async def test_the_masters_word_that_somebody_publishes_starts_the_pull() -> None:
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        rig.node.obey(orders(1, order(origin, publishing=False)))
+        await rig.until(lambda: rig.delivery.streams["class1"].problem == "nobody is publishing")
+        assert not origin.server.requests
+        rig.node.obey(orders(2, order(origin, publishing=True)))
+        await rig.until(lambda: rig.ready("class1"))

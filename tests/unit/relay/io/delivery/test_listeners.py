@@ -41,7 +41,14 @@ class Rig:
         return [fd for fd, _ in self.epoll.poll(0)]
 
     def accepted(self, room: int = 1000, port: int = 0) -> int:
-        found = list(self.listeners.accept(self.bound[port].fileno(), room, NOW_S))
+        asked: list[str] = []
+
+        def has_room(caller: str) -> bool:
+            asked.append(caller)
+            return len(asked) <= room
+
+        found = list(self.listeners.accept(self.bound[port].fileno(), has_room, NOW_S))
+        assert set(asked) <= {"127.0.0.1"}
         for sock, address in found:
             assert address == "127.0.0.1"
             assert not sock.getblocking()

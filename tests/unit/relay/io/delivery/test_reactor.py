@@ -20,6 +20,7 @@ from relay.core.counters import Counters
 from relay.core.delivery.delivery import Delivery
 from relay.core.delivery.response import CorsHeaders
 from relay.core.playlist import MediaPlaylist, MultivariantPlaylist, Variant, parse
+from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.delivery.memfd import MemfdStore
@@ -118,7 +119,10 @@ class Rig:
         self.counters = Counters()
         self.admission = Admission(ViewerRegistry(), keys=(KEY,), max_viewers=5000)
         self.delivery = Delivery(
-            self.admission, CorsHeaders(("http://page.example",)), self.bodies.new, max_stream_bytes=max_bytes
+            self.admission,
+            CorsHeaders(("http://page.example",)),
+            self.bodies.new,
+            budget=MemoryBudget(max_bytes),
         )
         self.reactor = Reactor(
             self.delivery,
@@ -496,9 +500,10 @@ async def test_one_who_does_not_close_after_the_last_answer_is_closed() -> None:
 
 async def test_connections_over_the_cap_are_refused_and_others_unaffected() -> None:
     async with relay(max_connections=3) as rig:
-        inside = [await rig.connect() for _ in range(3)]
-        for viewer in inside:
-            await viewer.get("v0.m3u8")
+        inside = []
+        for _ in range(3):
+            inside.append(await rig.connect())
+            await inside[-1].get("v0.m3u8")
         outside = await rig.connect()
         await outside.closed()
         assert rig.counters.refused["connections"] == 1
@@ -506,6 +511,23 @@ async def test_connections_over_the_cap_are_refused_and_others_unaffected() -> N
         await inside[2].stream.aclose()
         await rig.until(lambda: rig.reactor.open_connections == 2)
         assert (await (await rig.connect()).get("v0.m3u8")).status == 200
+
+
+async def test_silent_sockets_of_one_address_do_not_keep_new_viewers_out() -> None:
+    """2,000 half heads used to take every socket of a relay for ten seconds, again and again."""
+    async with relay(max_connections=40) as rig:
+        watching = await rig.connect()
+        await watching.get("v0.m3u8")
+        for _ in range(200):
+            silent = await rig.connect()
+            await silent.stream.send_all(b"GET / HT")
+        await rig.until(lambda: rig.counters.accepted > 150)
+        for n in range(20):
+            assert (await (await rig.connect(token(f"new{n}"))).get("v0.m3u8")).status == 200, n
+        assert (await watching.get(rig.whole)).status == 200
+        assert rig.counters.refused["evicted"] > 100
+        assert rig.counters.refused["connections"] == 0
+        assert rig.reactor.open_connections <= 40
 
 
 async def test_a_fault_of_ours_ends_one_connection_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import replace
 from itertools import pairwise
 
@@ -278,12 +279,13 @@ async def test_a_hiccup_that_an_origin_can_answer_for_is_no_reason_to_leave_it(
 async def test_what_is_wrong_with_two_origins_is_said_once_each(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     first, second = HlsOrigin(), HlsOrigin(secret="another")
     async with pulling(first, second) as rig:
         await rig.until(lambda: rig.stream.problem.count(";") == 1)
         await trio.sleep(30)
-        lost = [r.getMessage() for r in caplog.records if "stream.lost" in r.getMessage()]
-        assert len(lost) == 2
+        said = [(r.levelname, r.getMessage().split()[0]) for r in caplog.records]
+        assert said == [("INFO", "stream.idle"), ("WARNING", "stream.lost")]
         assert not rig.stream.fault  # one of them works: there is nothing to follow
         assert rig.stream.problem == (
             "http://origin0: nobody is publishing: the origin's index is not there (404); "
@@ -553,3 +555,140 @@ async def test_in_a_cluster_the_origins_end_is_not_the_end_of_the_class(
         assert not rig.stream.ended
         assert not rig.text().ended
         assert [s.msn for s in rig.text().segments] == [0, 1, 2, 3]
+
+
+async def test_a_stream_that_nobody_publishes_costs_nothing_until_somebody_comes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        rig.puller.announce(False)
+        await rig.until(lambda: rig.stream.problem == "nobody is publishing")
+        asked, connections = len(origin.server.requests), origin.server.connections
+        await trio.sleep(200)
+        assert (len(origin.server.requests), origin.server.connections) == (asked, connections)
+        assert (rig.state, rig.stream.fault) == ("waiting", False)
+        assert rig.stream.origin.state(trio.current_time()) == "unknown", (
+            "an origin that is not asked may be dead"
+        )
+        rig.puller.announce(True)
+        assert await rig.until(lambda: len(origin.server.requests) > asked) <= 0.2
+        origin.publish()
+        await rig.until(lambda: rig.state == "live", 15)
+
+
+async def test_somebody_who_comes_back_is_pulled_at_once_whatever_was_tried_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        await trio.sleep(30)  # the tries are a second apart by now
+        rig.puller.announce(True)
+        asked = len(origin.server.requests)
+        assert await rig.until(lambda: len(origin.server.requests) > asked) <= 0.05
+        assert await rig.until(lambda: len(origin.server.requests) > asked + 1) <= 0.3
+
+
+async def test_a_session_that_is_followed_goes_on_whatever_the_master_believes(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: rig.state == "live")
+        rig.puller.announce(False)
+        await trio.sleep(60)
+        assert rig.state == "live"
+        origin.unpublish()
+        await rig.until(lambda: rig.stream.session_lost)
+        await trio.sleep(1)
+        asked = len(origin.server.requests)
+        await trio.sleep(60)
+        assert len(origin.server.requests) == asked
+    assert caplog.records[-2].getMessage().endswith("reason=nobody is publishing")
+
+
+async def test_waiting_for_a_publisher_needs_one_connection(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        await trio.sleep(120)
+        assert origin.server.connections == 1
+        assert 100 <= len(origin.server.requests) <= 125, "once a second"
+        assert rig.stream.problem.startswith("nobody is publishing")
+
+
+async def test_an_ordinary_stop_is_one_line_and_no_warning(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: rig.state == "live")
+        await trio.sleep(11.3)
+        caplog.clear()
+        origin.unpublish()
+        await trio.sleep(30)
+    said = [(r.levelname, r.getMessage()) for r in caplog.records]
+    assert said == [
+        (
+            "INFO",
+            "stream.idle stream=class1 origin=http://origin0 "
+            "reason=nobody is publishing: the origin's index is not there (404)",
+        )
+    ]
+
+
+async def test_a_refusal_that_passes_is_said_when_the_stream_is_back(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    origin = HlsOrigin()
+    refusing = False
+
+    async def before(request: ReceivedRequest, stream: trio.abc.Stream) -> bool:
+        nonlocal refusing
+        if not (refusing and request.path.endswith(".m3u8")):
+            return False
+        refusing = False
+        await stream.send_all(reply(b"", status=500))
+        return True
+
+    origin.before = before
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: rig.state == "live")
+        caplog.clear()
+        refusing = True
+        await rig.until(lambda: rig.stream.session_lost)
+        await rig.until(lambda: rig.state == "live")
+    events = [r.getMessage().split()[0] for r in caplog.records]
+    assert events == ["stream.lost", "stream.live"]
+
+
+async def test_what_an_interrupted_class_holds_is_given_back_when_nobody_watches(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    origin = HlsOrigin()
+    async with pulling(origin) as rig:
+        origin.publish()
+        await rig.until(lambda: rig.state == "live")
+        origin.unpublish()
+        rig.stream.asked_s = trio.current_time()  # somebody waits for the teacher
+        await trio.sleep(module.IDLE_KEEP_S - 2)
+        last_msn = rig.stream.windows["v0"].live_edge.last_msn
+        kept = [weakref.ref(e.media) for w in rig.stream.windows.values() for e in w.listed if e.media]
+        assert kept
+        rig.stream.asked_s = trio.current_time()
+        await trio.sleep(module.IDLE_KEEP_S - 2)
+        assert (rig.state, set(rig.stream.windows)) == ("reconnecting", set(rig.stream.windows))
+        assert rig.stream.windows
+        await trio.sleep(module.IDLE_LOOK_S + 2)
+        assert (rig.state, rig.stream.windows) == ("waiting", {})
+        assert [one() for one in kept] == [None] * len(kept), "free without a garbage collection"
+        origin.publish("bbbbbbbbbbbb")
+        await rig.until(lambda: rig.state == "live")
+        assert rig.text().media_sequence > last_msn

@@ -147,3 +147,13 @@ async def test_without_an_answer_of_the_master_the_relay_goes_on_alone(
         rig.streams.follow("class1", (origin.url,))
         await rig.until(lambda: rig.ready("class1"))
         assert "epoch.alone stream=class1" in caplog.text
+
+
+async def test_a_stream_that_nobody_publishes_is_pulled_as_soon_as_somebody_does() -> None:
+    origin = StillOrigin()
+    async with running(RelayParts(), origin) as rig:
+        stream = rig.streams.follow("class1", (origin.url,), publishing=False)
+        await rig.until(lambda: stream.problem == "nobody is publishing")
+        assert not origin.server.requests
+        rig.streams.follow("class1", (origin.url,), publishing=True)
+        await rig.until(lambda: rig.ready("class1"))
