@@ -78,7 +78,7 @@ class OrderComposer:
 
     def _stream(self, cluster: Cluster, stream: str, *, ended: bool) -> StreamOrder:
         origins = tuple(f"{origin}/live/{stream}/index.m3u8" for origin in self._origins)
-        return StreamOrder(
+        order = StreamOrder(
             stream,
             origins,
             self._bearer,
@@ -86,6 +86,8 @@ class OrderComposer:
             epochs=cluster.epochs.of(stream),
             publishing=cluster.has_publisher(stream),
         )
+        # A relay has forgotten the numbers of a class that was closed and is opened again.
+        return _with_numbers(order, cluster)
 
 
 def _has_ended(cluster: Cluster, stream: str) -> bool:

@@ -224,6 +224,8 @@ class MasterActor(Actor):
     def set_drained(self, node: str, *, drained: bool) -> None:
         """Empty a node, or use it again."""
         self.disk.set_drained(node, drained=drained)
+        self.core.reload()
+        self.core.tick()
         told = "yes" if drained else ""
         self._written("drained" if drained else "undrained", f"drain:{node}", told, "", node=node)
 

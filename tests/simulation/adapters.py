@@ -151,7 +151,8 @@ class MasterCore:
             raise Refused(error.status, 0.0, error.reason) from None
         if node is not None:
             self.cluster.heard(node)
-            if node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE):
+            fallen = node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
+            if fallen and not self.cluster.is_judged_late(self.clock.now_s()):
                 self.tick()
         return self.composer.orders(self.cluster, node)
 

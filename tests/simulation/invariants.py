@@ -292,7 +292,8 @@ class Checker:
         plays_there = who.node == node and who.last_s >= at_s - DETECTION_S
         if not plays_there and others == "room":
             self._check_placement(at_s, student, node, truth)
-        if who.node and who.node != node and at_s - who.last_s < 4.0 and at_s - who.since_s > COUNTED_S:
+        stays = who.node != node and who.promised == who.node and at_s - who.since_s > COUNTED_S
+        if who.node and stays and at_s - who.last_s < 4.0:
             self._check_move(at_s, student, who.node, node)
         who.promised, who.promised_s, who.left_s = node, at_s, None
         if truth.capacity and others == "room":

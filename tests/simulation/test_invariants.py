@@ -107,7 +107,9 @@ def test_nobody_is_promised_a_seat_that_others_have() -> None:
 
 
 def test_nobody_is_moved_without_a_reason() -> None:
-    watching = [plays(float(at_s)) for at_s in range(20)]
+    alone = [plays(float(at_s)) for at_s in range(20)]
+    assert rule_broken(*alone, placed(20, "n2")) == ""  # not where the master had placed them
+    watching = [placed(0, "n1"), *alone]
     assert rule_broken(*watching, placed(20, "n2")) == "moved-without-reason"
     assert rule_broken(*watching, fault(19.5, "slow", "n1"), placed(20, "n2")) == ""
     assert rule_broken(*watching, (19.5, "drained", {"node": "n1"}), placed(20, "n2")) == ""

@@ -353,6 +353,15 @@ def test_a_pause_of_the_master_moves_nobody() -> None:
     assert [n.students for n in w.cluster.nodes.all.values()] == [10, 10, 10]
 
 
+def test_a_heartbeat_after_a_pause_waits_with_its_judgement_for_the_other_heartbeats() -> None:
+    w = World()
+    assert not w.cluster.is_judged_late(w.now_s)
+    w.now_s += module.LATE_S + 0.1
+    assert w.cluster.is_judged_late(w.now_s)
+    w.tick(0.0)
+    assert not w.cluster.is_judged_late(w.now_s)
+
+
 def test_reports_confirm_and_free_seats() -> None:
     w = World()
     w.join("a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.cluster import Cluster
 from airclass.domain.orders import OrderComposer
@@ -110,3 +112,13 @@ def test_relays_are_told_which_streams_somebody_publishes() -> None:
     assert publishing() == {"c1": None, "c2": None}
     office.cluster.publishing_now({"c2"}, complete=True)
     assert publishing() == {"c1": False, "c2": True}
+
+
+def test_a_class_that_is_opened_again_comes_with_the_numbers_that_viewers_have_seen() -> None:
+    office = Office()
+    office.cluster.nodes.all["n1"].needs_full = False
+    office.cluster.epochs.report("c1", 31, 2)
+    office.see(replace(MATH, status=ClassStatus.CLOSED), ART)
+    office.see(MATH, ART)
+    first = office.orders_composer.orders(office.cluster, office.cluster.nodes.all["n1"]).streams[0]
+    assert (first.stream, first.next_msn, first.next_discontinuity_seq) == ("c1", 31, 2)
