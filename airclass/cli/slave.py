@@ -6,16 +6,27 @@ import os
 import socket
 import sys
 
+from relay.base.enrolment import read_join_link
 from relay.base.settings import environment
 
 
-def slave(*arguments: str) -> None:
-    """Run a relay that joins the cluster at MASTER_URL; arguments go to `python -m relay`.
+def slave(*arguments: str, join: str = "") -> None:
+    """Run a relay that joins the cluster at MASTER_URL; further arguments go to `python -m relay`.
 
     An asterisk in NODE_PUBLIC_URL stands for the node's id: behind one front, every replica of a
     container has an address of its own.
+
+    Parameters
+    ----------
+    join
+        URL#TOKEN, as `airclass node add` prints it: the first time the relay enrols with it and keeps its key
+        in NODE_KEY_FILE, later it uses that key.
     """
     environ = environment()
+    if join:
+        # By the environment, because the arguments of a process are for everybody to see.
+        environ["MASTER_URL"], _ = read_join_link(join)
+        environ["NODE_JOIN"] = join
     public_url = environ.get("NODE_PUBLIC_URL", "")
     if "*" in public_url:
         node_id = environ.get("NODE_ID") or socket.gethostname()

@@ -19,8 +19,8 @@ from airclass.domain.health import ON_PROBATION, WORKING, NodeStatus
 from airclass.domain.nodes import Node, Nodes, StatusChange
 from airclass.domain.routing import CROWDED_LOAD, RESERVED_S
 from airclass.domain.snapshot import Snapshot
-from airclass.domain.tokens import token_generation
 from airclass.domain.waiting_queue import WaitingQueue
+from relay.base.tokens import token_generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +37,7 @@ LATE_S = 1.0  # nodes are judged twice a second
 HISTORY_EVERY_S = 10.0
 HISTORY_POINTS = 360
 MAX_GUESTS = 200_000
+MAX_OUTDATED_TOKENS = 10_000
 _STATE_ORDER = (StreamState.LIVE, StreamState.RECONNECTING, StreamState.WAITING)
 _BEGUN = (StreamState.LIVE, StreamState.RECONNECTING)
 
@@ -74,7 +75,6 @@ class ClassroomState:
 
     members: set[str] = field(default_factory=set)
     queue: WaitingQueue = field(default_factory=WaitingQueue)
-    tokens: dict[str, float] = field(default_factory=dict)
     history: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
 
 
@@ -89,8 +89,9 @@ class Cluster:
         self.version = int(wall_s * 1000)  # above every version of an earlier master
         self._began_s = self._judged_s = now_s
         self._expected_nodes: frozenset[str] = frozenset()
+        self.began_wall_s = wall_s
         self.left: dict[str, float] = {}
-        self.revoked: dict[str, float] = {}
+        self.outdated_tokens: dict[str, None] = {}
         self.publishing: frozenset[str] = frozenset()
         self.publishing_complete = False
         self.load_history: deque[tuple[float, float]] = deque(maxlen=HISTORY_POINTS)
@@ -113,7 +114,7 @@ class Cluster:
                 reports = [n.streams[old.id] for n in self.nodes.all.values() if old.id in n.streams]
                 self.epochs.lost(reports)
             if new is None or new.generation != old.generation or new.status is ClassStatus.ENDED:
-                self._revoke_tokens(old.id)
+                self._take_everybody_out(old.id)
             if new is None:
                 self.epochs.forget(old.id)
                 self._notify(f"state:{old.id}")
@@ -122,6 +123,9 @@ class Cluster:
                 if new.status is ClassStatus.OPEN:
                     self.left.pop(new.id, None)
                 self._notify(f"state:{new.id}")
+        for node_id, record in view.node_keys.items():
+            if record.removed and node_id in self.nodes.all:
+                self.expel(node_id, now_s)
         if view.revoked != before.revoked:
             for kind, value in view.revoked - before.revoked:
                 if kind == "subject":
@@ -174,8 +178,6 @@ class Cluster:
         if placement in (Placement.SEATED, Placement.QUEUED):
             if guest.subject in self.guests or len(self.guests) < MAX_GUESTS:
                 self.guests[guest.subject] = guest
-            if guest.token_id:
-                ledger.tokens[guest.token_id] = guest.until_s
             if not guest.preview and guest.subject not in ledger.members:
                 ledger.members.add(guest.subject)
                 self._notify(f"class:{guest.classroom_id}")
@@ -223,9 +225,7 @@ class Cluster:
         return (
             classroom.status is not ClassStatus.ENDED
             and token_generation(token_id) == classroom.generation
-            and token_id not in self.revoked
             and ("subject", subject) not in self.view.revoked
-            and ("token", token_id) not in self.view.revoked
         )
 
     def is_unaccounted(self, subject: str, now_s: float) -> bool:
@@ -267,6 +267,17 @@ class Cluster:
         for stream in self._states.keys() | node.streams.keys():
             self._follow_state(stream)
 
+    def expel(self, node_id: str, now_s: float) -> None:
+        """Forget a node and give its students seats elsewhere."""
+        node = self.nodes.all[node_id]
+        node.seats.takes_students = False
+        moved = self.nodes.seat_book.move(node_id, now_s)
+        self.nodes.remove(node_id)
+        for subject in moved:
+            self._notify(f"seat:{subject}")
+        self._notify("orders")
+        self._notify("nodes")
+
     def pathways(self, subject: str, stream: str, address: Address | None = None) -> list[str]:
         """Return the nodes that a student of a class may use, the best first."""
         return self.nodes.seat_book.pathways(subject, address, avoid=self.nodes.avoided(stream))
@@ -295,7 +306,7 @@ class Cluster:
         for subject in self.nodes.seat_book.expire(now_s, self._is_class_crowded):
             self._leave(subject)
         self._call_queues(now_s)
-        self._prune(now_s, wall_s)
+        self._prune(now_s)
         if now_s - self._history_at_s >= HISTORY_EVERY_S:
             self._history_at_s = now_s
             self._sample(wall_s)
@@ -430,7 +441,8 @@ class Cluster:
         if classroom is None:
             return
         if not self.is_valid(classroom, report.subject, report.token_id):
-            self._revoke(report.token_id, float("inf"))
+            if node.protocol < 1:
+                self._name_outdated([report.token_id])
             return
         if not report.has_media:
             return  # a playlist alone is no seat
@@ -438,11 +450,9 @@ class Cluster:
         if guest is None and len(self.guests) < MAX_GUESTS:
             guest = Student(report.subject, classroom.id, "", report.since_s, float("inf"))
             self.guests[report.subject] = guest
-        ledger = self.ledger(classroom.id)
-        ledger.tokens.setdefault(report.token_id, float("inf"))
-        ledger.queue.leave(report.subject)
+        self.ledger(classroom.id).queue.leave(report.subject)
         if guest is None or not guest.preview:
-            ledger.members.add(report.subject)
+            self.ledger(classroom.id).members.add(report.subject)
         self._notify(f"class:{classroom.id}")
         self._notify(f"seat:{report.subject}")
 
@@ -459,24 +469,33 @@ class Cluster:
             self._notify(f"class:{guest.classroom_id}")
             self._notify(f"seat:{subject}")
 
-    def _revoke_tokens(self, classroom_id: str) -> None:
+    def _take_everybody_out(self, classroom_id: str) -> None:
+        for node in self.nodes.all.values():
+            if node.protocol < 1:
+                self._name_outdated([t for t, r in node.viewers.items() if r.stream == classroom_id])
         ledger = self._ledgers.get(classroom_id)
         if ledger is not None:
-            for token_id, until_s in ledger.tokens.items():
-                self._revoke(token_id, until_s)
             for subject in list(ledger.members):
                 self._take_out(subject)
-            ledger.tokens.clear()
 
-    def _revoke(self, token_id: str, until_s: float) -> None:
-        if token_id not in self.revoked:
-            self.revoked[token_id] = until_s
+    def _name_outdated(self, token_ids: list[str]) -> None:
+        """Name tokens to relays that know no generations: the ones in use there, no others.
+
+        When there are too many, the oldest are dropped: such a relay admits them again for one heartbeat.
+        """
+        fresh = [token_id for token_id in token_ids if token_id not in self.outdated_tokens]
+        for token_id in fresh:
+            self.outdated_tokens[token_id] = None
+            if len(self.outdated_tokens) > MAX_OUTDATED_TOKENS:
+                del self.outdated_tokens[next(iter(self.outdated_tokens))]
+        if fresh:
             self._bump()
 
-    def _prune(self, now_s: float, wall_s: float) -> None:
-        for kept, limit_s in ((self.left, now_s), (self.revoked, wall_s)):
-            for name in [n for n, until_s in kept.items() if until_s <= limit_s]:
-                del kept[name]
+    def _prune(self, now_s: float) -> None:
+        for name in [n for n, until_s in self.left.items() if until_s <= now_s]:
+            del self.left[name]
+        if self.outdated_tokens and all(node.protocol for node in self.nodes.all.values()):
+            self.outdated_tokens.clear()
 
     def _sample(self, wall_s: float) -> None:
         at_s = round(wall_s)
@@ -488,5 +507,3 @@ class Cluster:
         here = self.nodes.seat_book.seat_of
         for subject in [s for s, g in self.guests.items() if g.until_s <= wall_s and s not in here]:
             del self.guests[subject]
-        for ledger in self._ledgers.values():
-            ledger.tokens = {t: until_s for t, until_s in ledger.tokens.items() if until_s > wall_s}

@@ -63,6 +63,7 @@ class Node:
     needs_full: bool = True
     miscounts: int = 0
     previews: int = 0
+    protocol: int = 0
 
     @property
     def students(self) -> int:
@@ -152,6 +153,7 @@ class Nodes:
             health=health,
             seats=self._seats(record, zone, old),
             incarnation=record.incarnation,
+            protocol=record.protocol,
         )
         if old is not None and _is_same_process(old, record):
             node.viewers, node.tokens_of, node.previews = old.viewers, old.tokens_of, old.previews

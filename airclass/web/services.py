@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airclass.domain.users import Caller
     from airclass.io.clock import Clock
     from airclass.io.epoch_writer import EpochWriter
+    from airclass.io.keyring import Keyring, OrderSealer
     from airclass.io.mediamtx import MediaMtxApi
     from airclass.io.notifier import Notifier
     from airclass.io.passwords import Passwords
@@ -60,6 +61,8 @@ class Services:
     tokens: TokenIssuer
     passwords: Passwords
     verifier: Verifier
+    keyring: Keyring
+    sealer: OrderSealer
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics

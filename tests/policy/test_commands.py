@@ -64,8 +64,9 @@ RUN_ELSEWHERE = {
     "deploy/install.sh": (MACHINE, "run(INSTALL)"),
     "deploy/install.sh --firewall": (MACHINE, "{INSTALL} --firewall"),
     "deploy/install.sh --master --firewall --relays 192.168.1.0/24": (MACHINE, "{INSTALL} --master"),
-    "deploy/install.sh --slave --master-url http://192.168.1.10:8000 --cluster-secret-file cluster-secret "
+    "deploy/install.sh --slave --join http://192.168.1.10:8000#0123456789ab-... "
     "--public-url http://192.168.1.11:8080 --firewall": (MACHINE, "{INSTALL} --slave"),
+    "airclass node add slave-1": ("tests/integration/test_enrolment.py", '"node", "add", "slave-7"'),
     "docker compose up -d": ("tests/compose/project.py", '"up", "--detach"'),
     "docker compose up -d --scale slave=5": (COMPOSE, '"--scale", "slave=5"'),
     "docker compose --profile tls --profile monitoring up -d": (COMPOSE, '"--profile", "tls", "up"'),

@@ -210,7 +210,7 @@ class MasterActor(Actor):
 
     def kick(self, student: str) -> None:
         """Take a student out."""
-        self.disk.revoke(student)
+        self.disk.revoke(student, self.world.students[student].stream)
         self._written("kicked", f"kick:{student}", "yes", student, student=student)
 
     def set_class(self, stream: str, **changes: Any) -> None:

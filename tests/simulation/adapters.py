@@ -16,7 +16,7 @@ import msgspec
 from airclass.domain.classrooms import ClassStatus
 from airclass.domain.cluster import Cluster, Student
 from airclass.domain.health import NodeStatus
-from airclass.domain.orders import OrderComposer
+from airclass.domain.orders import OrderComposer, SealedSecrets
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
 from airclass.web.api import join
 from airclass.web.api.seats import place
@@ -41,6 +41,7 @@ from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.cluster import agent as agent_module
 from relay.io.cluster.agent import ClusterAgent
+from relay.io.cluster.node_key import NodeIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ SEGMENT_S = 2.0
 MEDIA_BYTES = 5000
 OPEN, CLOSED, RETIRED = ClassStatus.OPEN, ClassStatus.CLOSED, ClassStatus.ENDED
 TOKENS = TokenIssuer(b"simulated secret of the master's tokens")
-SEALED = tuple(seal(SECRET, key) for key in TOKENS.shared_keys)
+SEALED = SealedSecrets("", tuple(seal(SECRET, key) for key in TOKENS.shared_keys))
 for package in ("airclass", "relay"):
     logging.getLogger(package).setLevel(logging.CRITICAL + 1)
 
@@ -98,7 +99,7 @@ class MasterCore:
         self.clock = clock
         wall_s = clock.wall_s()
         self.cluster = Cluster(wall_s, notify, clock.now_s())
-        self.composer = OrderComposer(("http://origin:8888",), "", SEALED, HEARTBEAT_S)
+        self.composer = OrderComposer(("http://origin:8888",), HEARTBEAT_S)
         counter = SimpleNamespace(inc=lambda: None)
         self.services: Any = SimpleNamespace(
             cluster=self.cluster,
@@ -141,7 +142,7 @@ class MasterCore:
             if offset.stream in self.cluster.view.classrooms:
                 self.cluster.epochs.learn(offset)
         self.probed(node.id, reached=reached)
-        return self.composer.orders(self.cluster, node)
+        return self.orders(node.id)
 
     def heartbeat(self, beat: Heartbeat) -> Orders:
         """`airclass.web.api.cluster.heartbeat`."""
@@ -154,15 +155,16 @@ class MasterCore:
             fallen = node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
             if fallen and not self.cluster.is_judged_late(self.clock.now_s()):
                 self.tick()
-        return self.composer.orders(self.cluster, node)
+        return self.orders(beat.node_id if node is not None else "", beat.orders_version)
 
     def has_news(self, poll: OrdersPoll) -> bool:
         """Tell whether a held `airclass.web.api.cluster.watch` is answered."""
         return self.cluster.version != poll.orders_version or poll.node_id not in self.cluster.nodes.all
 
-    def orders(self, node_id: str) -> Orders:
+    def orders(self, node_id: str, has_version: int = -1) -> Orders:
         """Return what a relay is to do."""
-        return self.composer.orders(self.cluster, self.cluster.nodes.all.get(node_id))
+        node = self.cluster.nodes.all.get(node_id)
+        return self.composer.orders(self.cluster, node, SEALED, has_version=has_version)
 
     def ask_epoch(self, node_id: str, request: EpochRequest) -> EpochOffset | float:
         """`airclass.web.api.cluster.epoch`: the offset, or when to look again."""
@@ -405,7 +407,7 @@ class RelayCore:
         reactor = SimpleNamespace(turn_away=self._turn_away, publish=lambda *_: None, release=lambda *_: None)
         self.agent = ClusterAgent(
             settings, self.delivery, self.pulled, reactor, None, None,  # type: ignore[arg-type]
-            relay_url="", admin_url="", wall=clock.wall_s,
+            identity=NodeIdentity(node_id, key=SECRET), relay_url="", admin_url="", wall=clock.wall_s,
         )  # fmt: skip
         self._incarnation = f"{host} {clock.now_s():.3f}"
 

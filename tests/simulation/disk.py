@@ -6,11 +6,13 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airclass.domain.snapshot import Snapshot
+from airclass.domain.snapshot import Revocation, Snapshot
 
 if TYPE_CHECKING:
     from airclass.domain.classrooms import Classroom
     from relay.base.cluster_protocol import EpochOffset
+
+NEVER_S = 1e12
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Disk:
     revision: int = 1
     classrooms: dict[str, Classroom] = field(default_factory=dict)
     revoked: frozenset[tuple[str, str]] = frozenset()
+    revocations: tuple[Revocation, ...] = ()
     drained: frozenset[str] = frozenset()
     epochs: dict[tuple[str, str], EpochOffset] = field(default_factory=dict)
     numbers: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -29,16 +32,19 @@ class Disk:
 
     def snapshot(self) -> Snapshot:
         """Return what the master keeps in memory of the database."""
-        return Snapshot(self.revision, {}, dict(self.classrooms), self.revoked, (), self.drained)
+        return Snapshot(
+            self.revision, {}, dict(self.classrooms), self.revoked, self.revocations, self.drained
+        )
 
     def save(self, stream: str, **changes: Any) -> None:
         """Write the changed columns of a class."""
         self.classrooms[stream] = replace(self.classrooms[stream], **changes)
         self.revision += 1
 
-    def revoke(self, subject: str) -> None:
+    def revoke(self, subject: str, stream: str) -> None:
         """Write that a student is refused."""
         self.revoked |= {("subject", subject)}
+        self.revocations += (Revocation("subject", subject, NEVER_S, stream),)
         self.revision += 1
 
     def set_drained(self, node: str, *, drained: bool) -> None:

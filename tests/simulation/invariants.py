@@ -227,7 +227,10 @@ class Checker:
         if listing is None:
             listing = self._listings[place] = RelayListing(epoch, -1, discontinuity, at_s)
         if stream in self._closed and at_s - self._restored_s < FORGOTTEN_S:
-            listing.msn, listing.discontinuity = min(listing.msn, msn), min(listing.discontinuity, discontinuity)
+            listing.msn, listing.discontinuity = (
+                min(listing.msn, msn),
+                min(listing.discontinuity, discontinuity),
+            )
         if msn < listing.msn or discontinuity < listing.discontinuity:
             raise Violation(
                 "numbers-fall", at_s, f"{node} lists {msn} ({discontinuity}) of {stream} after {listing.msn} "

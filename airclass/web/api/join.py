@@ -15,7 +15,6 @@ from airclass.domain.tokens import (
     is_preview,
     preview_subject,
     student_subject,
-    viewer_token_id,
 )
 from airclass.domain.users import Role, clean_name
 from airclass.io.store import StoredStudent
@@ -27,6 +26,7 @@ from airclass.web.http.auth import read_viewer
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, CorsRule
 from airclass.web.services import MAX_WAITING_VISITS
+from relay.base.tokens import viewer_token_id
 
 if TYPE_CHECKING:
     from airclass.web.http.context import RequestContext
@@ -52,14 +52,14 @@ async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
     name = clean_name(form.name) or NAMELESS
     if not on_roster(classroom, name):
         raise ApiProblem(403, "This class has a list of names and yours is not on it: ask your teacher.")
-    earlier = _earlier_subject(services, form.rejoin, classroom)
+    earlier, token_id = _earlier_claims(services, form.rejoin, classroom)
     await _check_class_password(call, classroom, form.password, earlier)
     services.code_throttle.known(classroom.id, call.address)
     known = services.cluster.roster_student(classroom, name)
     if known is not None:
         return admit(call, classroom, known.subject, name, token_id=known.token_id)
     subject = earlier or student_subject(services.token_id())
-    return admit(call, classroom, subject, name)
+    return admit(call, classroom, subject, name, token_id=token_id)
 
 
 def find_class(call: RequestContext, typed: str) -> Classroom:
@@ -91,7 +91,7 @@ def admit(
 ) -> JoinOut:
     """Seat somebody, or put them in the queue of a class that has not begun; 503 when there is no place.
 
-    A renewal keeps its `token_id`: relays count by it, so that nobody takes two seats.
+    A renewal and a rejoin keep their `token_id`: relays count by it, so that nobody takes two seats.
     """
     services = call.services
     now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
@@ -192,14 +192,15 @@ async def _check_class_password(call: RequestContext, classroom: Classroom, give
     forgive()
 
 
-def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> str:
+def _earlier_claims(services: Services, rejoin: str, classroom: Classroom) -> tuple[str, str]:
+    """Return subject and token id of the token that a student still holds; empty when it does not count."""
     if not rejoin:
-        return ""
+        return "", ""
     try:
         claims, _ = read_viewer(services, rejoin, classroom.id)
     except ApiProblem:
-        return ""
-    return "" if is_preview(claims.subject) else claims.subject
+        return "", ""
+    return ("", "") if is_preview(claims.subject) else (claims.subject, claims.token_id)
 
 
 def _no_place(services: Services, classroom: Classroom, subject: str, placement: Placement) -> ApiProblem:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import trio
 from trio_websocket import open_websocket_url
 
+from airclass.domain.node_keys import NodeRecord
 from airclass.io.store import StoredStudent
-from relay.base.cluster_protocol import EpochOffset, EpochRequest, OrdersPoll
+from relay.base.cluster_protocol import Enrolled, EpochOffset, EpochRequest, OrdersPoll, Registration
+from relay.base.enrolment import TOKEN_ID_BYTES, TOKEN_SECRET_BYTES, make_join_token
 from relay.base.signing import unseal
 from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from relay.base.enrolment import JoinToken
     from tests.harness.fake_relay import FakeRelay
     from tests.harness.master_in_process import InProcessMaster
 
@@ -150,11 +156,166 @@ async def test_claims_are_checked(tmp_path: Path) -> None:
 
 
 def _register(relay: FakeRelay) -> bytes:
-    import msgspec
-
-    from relay.base.cluster_protocol import Registration
-
     return msgspec.json.encode(Registration(relay.node_id, relay.public_url, "", (), 150, 0, "t", 1.0))
+
+
+# -- keys of the nodes' own ----------------------------------------------------------------------
+
+
+async def test_a_node_speaks_with_its_own_key_and_for_itself_alone(tmp_path: Path) -> None:
+    """A relay that was broken into knows CLUSTER_SECRET and its own key; neither speaks for another node."""
+    async with running_master(tmp_path) as control:
+        good, evil = control.relay("slave-1"), control.relay("slave-2")
+        for relay in (good, evil):
+            await relay.enrol()
+            await relay.register()
+            await relay.beat(full=True)
+        beat = good.heartbeat()
+        tries = {
+            "the shared secret": {"secret": SECRET},
+            "another node's key": {"secret": evil.secret},
+            "another node's name": {"secret": evil.secret, "node": "slave-2"},
+        }
+        answers = {
+            name: (await good.send("heartbeat", beat, **how)).status_code for name, how in tries.items()
+        }
+        assert answers == {"the shared secret": 401, "another node's key": 401, "another node's name": 403}
+        drained = msgspec.structs.replace(beat, draining=True)
+        assert (await good.send("heartbeat", drained, secret=evil.secret)).status_code == 401
+        assert not control.services.cluster.nodes.all["slave-1"].health.draining
+        taken = await good.send("enrol", good.enrolment("x" * 32, SECRET.encode()), secret=SECRET)
+        assert (taken.status_code, "is at work" in taken.json()["detail"]) == (409, True)
+        assert (await good.send("enrol", good.enrolment("x" * 32), node="slave-9")).status_code == 401
+        other = await good.send("enrol", good.enrolment("x" * 32, SECRET.encode()), secret=SECRET, node="n9")
+        assert other.status_code == 403
+        await good.beat()
+
+
+async def test_a_node_that_enrolled_is_known_after_a_restart_and_enrols_again_when_it_lost_its_key(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        await relay.enrol()
+        await relay.register()
+        await relay.beat(full=True)
+        key = relay.secret
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        relay.secret = key
+        await relay.register()
+        cluster = control.services.cluster
+        cluster.nodes.remove("slave-1")
+        lost = control.relay()
+        offer = lost.enrolment("y" * 32)
+        assert (await lost.send("enrol", offer)).status_code == 503, "just started: who is at work?"
+        cluster.began_wall_s -= 60
+        assert (await lost.send("enrol", offer)).status_code == 200
+        assert (await lost.send("enrol", offer)).status_code == 200, "the answer was lost"
+        assert (await relay.send("register", _register(relay))).status_code == 401
+        for key in ("short", ""):
+            assert (await lost.send("enrol", lost.enrolment(key))).status_code == 400
+        wrong = lost.enrolment("y" * 32, b"another secret")
+        assert (await lost.send("enrol", wrong)).status_code == 400
+
+
+async def test_an_upgrade_that_is_undone_brings_the_old_relay_back(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        await relay.enrol()
+        await relay.register()
+        old = control.relay(protocol=0)
+        assert (await old.send("register", _register(old))).status_code == 401, "the new one is at work"
+        control.services.cluster.nodes.remove("slave-1")
+        control.services.cluster.began_wall_s -= 60
+        assert (await old.send("heartbeat", old.heartbeat())).status_code == 401
+        await old.register()
+        assert (await old.beat(full=True)).known
+        assert control.services.cluster.view.node_keys == {}
+
+
+async def added(control: InProcessMaster, node_id: str, **more: object) -> tuple[JoinToken, NodeRecord]:
+    """Do what `airclass node add` does."""
+    services = control.services
+    _, token = make_join_token(os.urandom(TOKEN_ID_BYTES + TOKEN_SECRET_BYTES))
+    old = services.cluster.view.node_keys.get(node_id)
+    record = replace(
+        old or NodeRecord(node_id),
+        **{"added": True, "join_id": token.id, "join_until_s": time.time() + 60, "join_used": False, **more},
+        join_key=services.keyring.seal(token.key),
+    )
+    await services.store.save_node_key(record, None, instead_of=old)
+    await services.reload()
+    return token, record
+
+
+async def test_a_join_token_is_good_once_and_for_a_while(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        token, _ = await added(control, "slave-7")
+        how = {"secret": token.key, "node": token.signer}
+        offer = relay.enrolment("k" * 32, token.key)
+        assert (await relay.send("enrol", offer, secret=SECRET, node="slave-1")).status_code == 400
+        assert (await relay.call("enrol", offer, Enrolled, **how)).node_id == "slave-7"
+        assert (await relay.call("enrol", offer, Enrolled, **how)).node_id == "slave-7", "a lost answer"
+        again = await relay.send("enrol", relay.enrolment("o" * 32, token.key), **how)
+        assert (again.status_code, "was used already" in again.json()["detail"]) == (403, True)
+        unknown = {"secret": token.key, "node": "#000000000000"}
+        assert (await relay.send("enrol", offer, **unknown)).status_code == 401
+        late, _ = await added(control, "slave-8", join_until_s=time.time() - 1)
+        how = {"secret": late.key, "node": late.signer}
+        expired = await relay.send("enrol", relay.enrolment("k" * 32, late.key), **how)
+        assert (expired.status_code, "has expired" in expired.json()["detail"]) == (403, True)
+        shared = control.relay("slave-8")
+        named = await shared.send("enrol", shared.enrolment("k" * 32))
+        assert (named.status_code, "added by name" in named.json()["detail"]) == (403, True)
+        assert (await shared.send("register", _register(shared))).status_code == 401, "it has not joined yet"
+
+
+async def test_zone_and_capacity_are_the_admins(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        token, _ = await added(control, "slave-1", zone=("10.1.0.0/16",), max_connections=200)
+        relay = await _joined(control, token, "slave-1", zone=("127.0.0.1/32",), capacity=90_000)
+        shown = (await nodes(control))["slave-1"]
+        assert (shown["zone"], shown["capacity"]) == (["10.1.0.0/16"], 200)
+        token, _ = await added(control, "slave-1", zone=(), max_connections=0)
+        relay.capacity = 60
+        await relay.register()
+        assert (await nodes(control))["slave-1"]["zone"] == []
+        assert (await nodes(control))["slave-1"]["capacity"] == 60
+        own = await control.node("slave-2", zone=("10.2.0.0/16",), capacity=2**40)
+        shown = (await nodes(control))["slave-2"]
+        assert (shown["zone"], shown["capacity"]) == (["10.2.0.0/16"], 20_000)
+        assert own.orders.known
+    async with running_master(tmp_path, TRUST_NODE_ZONE="false") as control:
+        await control.node("slave-3", zone=("10.2.0.0/16",))
+        assert (await nodes(control))["slave-3"]["zone"] == []
+
+
+async def _joined(control: InProcessMaster, token: JoinToken, node_id: str, **more: object) -> FakeRelay:
+    relay = control.relay(node_id, **more)
+    offer = relay.enrolment("k" * 32, token.key)
+    await relay.call("enrol", offer, Enrolled, secret=token.key, node=token.signer)
+    relay.secret = "k" * 32
+    await relay.register()
+    await relay.beat(full=True)
+    return relay
+
+
+async def test_absurd_numbers_of_a_node_are_not_learned(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        good = EpochOffset(stream, "k1", 5, 1, 2, 0.5)
+        absurd = (
+            EpochOffset(stream, "k2", 2**62, 1, 2, 0.5),
+            EpochOffset(stream, "k3", 5, -1, 2, 0.5),
+            EpochOffset(stream, "k4", 5, 1, -5, 0.5),
+            EpochOffset(stream, "k5", 5, 1, 2, 1e9),
+            EpochOffset(stream, "", 5, 1, 2, 0.5),
+            EpochOffset("nosuch", "k6", 5, 1),
+        )
+        relay = await control.node(epochs=(*absurd, good))
+        assert [epoch.key for epoch in relay.orders.streams[0].epochs] == ["k1"]
 
 
 async def test_a_watch_ends_as_soon_as_something_changes(tmp_path: Path) -> None:
@@ -281,7 +442,9 @@ async def test_a_dead_node_is_shown_left_out_and_can_be_removed(tmp_path: Path) 
             await control.call("DELETE", "/cluster/nodes/slave-1", None, control.admin)
         ).status_code == 204
         assert (await nodes(control)).keys() == {"slave-2"}
-        assert not (await first.beat()).known
+        for verb, record in (("heartbeat", first.heartbeat()), ("register", _register(first))):
+            refused = await first.send(verb, record)
+            assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (401, "node-removed")
 
 
 async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path) -> None:
