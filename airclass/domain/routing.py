@@ -267,7 +267,7 @@ class SeatBook:
     # -- time passes ----------------------------------------------------------------------
 
     def excuse_stall(self, late_s: float, now_s: float) -> None:
-        """Do not count the time in which the master stood still, and read no confirmation, for reservations."""
+        """Do not count the time in which the master stood still, and read no confirmation."""
         for node in self.nodes.values():
             for seat in node.reserved.values():
                 seat.since_s = min(seat.since_s + late_s, now_s)

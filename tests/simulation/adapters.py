@@ -7,6 +7,7 @@ same calls. It decides nothing.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ from relay.io.cluster.agent import ClusterAgent
 from relay.io.cluster.node_key import NodeIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from random import Random
 
     from relay.base.cluster_protocol import Orders
@@ -315,9 +316,6 @@ class MasterCore:
         return values
 
 
-agent_module.trio = SimpleNamespace(current_time=lambda: 0.0)  # type: ignore[attr-defined]
-
-
 class _Signatures:
     """Stands in for the arithmetic of signatures in `relay.base.tokens`: it would take half the time."""
 
@@ -343,7 +341,20 @@ class _Signatures:
         return claims
 
 
-signatures = tokens_module.jwt = _Signatures()  # type: ignore[attr-defined]
+signatures = _Signatures()
+
+
+@contextmanager
+def stand_ins() -> Iterator[None]:
+    """Replace the arithmetic of signatures and the relay's clock, for the length of a run."""
+    real_jwt, real_trio = tokens_module.jwt, agent_module.trio
+    signatures.clear()
+    tokens_module.jwt = signatures  # type: ignore[assignment]
+    agent_module.trio = SimpleNamespace(current_time=lambda: 0.0)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        tokens_module.jwt, agent_module.trio = real_jwt, real_trio
 
 
 class _Pulled:

@@ -32,9 +32,8 @@ class Disk:
 
     def snapshot(self) -> Snapshot:
         """Return what the master keeps in memory of the database."""
-        return Snapshot(
-            self.revision, {}, dict(self.classrooms), self.revoked, self.revocations, self.drained
-        )
+        classrooms = dict(self.classrooms)
+        return Snapshot(self.revision, {}, classrooms, self.revoked, self.revocations, self.drained)
 
     def save(self, stream: str, **changes: Any) -> None:
         """Write the changed columns of a class."""

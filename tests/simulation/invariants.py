@@ -298,8 +298,9 @@ class Checker:
         stays = who.node != node and who.promised == who.node and at_s - who.since_s > COUNTED_S
         if who.node and stays and at_s - who.last_s < 4.0:
             self._check_move(at_s, student, who.node, node)
+        is_new = who.promised != node
         who.promised, who.promised_s, who.left_s = node, at_s, None
-        if truth.capacity and others == "room":
+        if truth.capacity and is_new and others == "room":
             held = sum(self._holds_seat(s, node, at_s) for s in self.students.values())
             if held > truth.capacity + 1 and not plays_there and truth.disturbed.quiet_for(at_s, REASON_S):
                 raise Violation(

@@ -38,7 +38,6 @@ class World:
     """The actors of one program, and what connects them."""
 
     def __init__(self, program: Program, *, keep: bool = False) -> None:
-        adapters.signatures.clear()
         self.program = program
         self.keeps = keep
         self.random = Random(program.seed)
@@ -287,10 +286,11 @@ class World:
 
 def run(program: Program, *, keep: bool = False) -> RunOutcome:
     """Run a program to its end, or to the first broken invariant."""
-    world = World(program, keep=keep)
     violation = None
-    try:
-        world.scheduler.run(program.length_s)
-    except Violation as found:
-        violation = found
+    with adapters.stand_ins():
+        world = World(program, keep=keep)
+        try:
+            world.scheduler.run(program.length_s)
+        except Violation as found:
+            violation = found
     return RunOutcome(program, violation, world.history.events)
