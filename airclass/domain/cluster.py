@@ -285,7 +285,7 @@ class Cluster:
     def is_judged_late(self, now_s: float) -> bool:
         """Tell whether the master stood still: heartbeats of other nodes may wait unread.
 
-        A judgement now would find them silent, and move their students to the node whose heartbeat came first.
+        A judgement now would find them silent, and move their students to the node that was read first.
         """
         return now_s - self._judged_s > LATE_S
 
