@@ -60,8 +60,7 @@ MEDIA_BYTES = 5000
 OPEN, CLOSED, RETIRED = ClassStatus.OPEN, ClassStatus.CLOSED, ClassStatus.ENDED
 TOKENS = TokenIssuer(b"simulated secret of the master's tokens")
 SEALED = SealedSecrets("", tuple(seal(SECRET, key) for key in TOKENS.shared_keys))
-for package in ("airclass", "relay"):
-    logging.getLogger(package).setLevel(logging.CRITICAL + 1)
+LOGGERS = [logging.getLogger(package) for package in ("airclass", "relay")]
 
 
 class SimulatedClock:
@@ -348,6 +347,9 @@ signatures = _Signatures()
 def stand_ins() -> Iterator[None]:
     """Replace the arithmetic of signatures and the relay's clock, for the length of a run."""
     real_jwt, real_trio = tokens_module.jwt, agent_module.trio
+    levels = [logger.level for logger in LOGGERS]
+    for logger in LOGGERS:
+        logger.setLevel(logging.CRITICAL + 1)
     signatures.clear()
     tokens_module.jwt = signatures  # type: ignore[assignment]
     agent_module.trio = SimpleNamespace(current_time=lambda: 0.0)  # type: ignore[assignment]
@@ -355,6 +357,8 @@ def stand_ins() -> Iterator[None]:
         yield
     finally:
         tokens_module.jwt, agent_module.trio = real_jwt, real_trio
+        for logger, level in zip(LOGGERS, levels, strict=True):
+            logger.setLevel(level)
 
 
 class _Pulled:
