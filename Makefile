@@ -15,6 +15,7 @@ PYTHON ?= $(shell deploy/setup/find-python.sh)
 VIEWERS ?= 150
 ROWS ?=
 SOAK_S ?= 1800
+SEEDS ?= 2000
 ORIGIN := tests/origin
 FIREFOX := tests/browsers/test_firefox.py
 # results of the test runners, for the report
@@ -64,6 +65,7 @@ test: setup pages ## all tests that CI runs, about 30 minutes on two cores (inst
 	step npm --prefix frontend test -- --reporter=default --reporter=junit --outputFile.junit=$(LEFT)/pages.xml
 	step deploy/setup/go-test.sh $(ORIGIN) $(LEFT)/origin.json build/origin
 	step pytest --junitxml=$(LEFT)/unit.xml -n 2 tests/unit tests/property tests/policy
+	step pytest --junitxml=$(LEFT)/simulation.xml tests/simulation
 	step python -m tests.mirror_coverage
 	step pytest --junitxml=$(LEFT)/integration.xml -n 2 --dist loadfile -m "not timing" tests/contract tests/integration
 	step pytest --junitxml=$(LEFT)/e2e.xml -n 2 --dist loadfile -m "not timing" tests/e2e
@@ -113,6 +115,9 @@ docs: setup ## check the documents: links resolve, settings and interfaces are d
 # ------------------------------------------------------------------------------------- measure
 bench: setup ## viewers of one relay without a stall: VIEWERS=150
 	@python -m benchmarks.viewers $(VIEWERS)
+
+simulate: setup ## random schedules of the control plane in virtual time: SEEDS=2000, or SEEDS=FIRST:COUNT
+	@python -m tests.simulation run --seeds "$(SEEDS)"
 
 chaos: setup pages ## break relays, teacher, ingest, master under viewers; writes docs/chaos.md; ROWS="relay-killed …" for some
 	@deploy/setup/need.sh node go chromium ffmpeg ip iptables unshare faketime

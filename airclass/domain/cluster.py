@@ -35,6 +35,7 @@ SETTLE_S = 10.0  # after a restart: relays have registered and listed their view
 JOINS_WAIT_S = 5.0  # after a restart: for so long nobody new is seated before the known nodes are back
 # Of one class, in one tick: students in the queue who are asked to take a free seat.
 CALLED_PER_TICK = 500
+LATE_S = 1.0  # nodes are judged twice a second
 HISTORY_EVERY_S = 10.0
 HISTORY_POINTS = 360
 MAX_GUESTS = 200_000
@@ -89,7 +90,7 @@ class Cluster:
         self.epochs = Epochs(self._bump, first_order=int(wall_s))
         self.guests: dict[str, Student] = {}
         self.version = int(wall_s * 1000)  # above every version of an earlier master
-        self._began_s = now_s
+        self._began_s = self._judged_s = now_s
         self._expected_nodes: frozenset[str] = frozenset()
         self.began_wall_s = wall_s
         self.left: dict[str, float] = {}
@@ -114,6 +115,9 @@ class Cluster:
             new = view.classrooms.get(old.id)
             if new is None or (old.status is ClassStatus.OPEN and new.status is not ClassStatus.OPEN):
                 self.left[old.id] = now_s + LEFT_KEEP_S
+                # Relays forget the stream, and with it what they have listed since their last report.
+                reports = [n.streams[old.id] for n in self.nodes.all.values() if old.id in n.streams]
+                self.epochs.lost(reports)
             if new is None or new.generation != old.generation or new.status is ClassStatus.RETIRED:
                 self._take_everybody_out(old.id)
             if new is None:
@@ -319,8 +323,16 @@ class Cluster:
         """Return the nodes that a student of a class may use, the best first."""
         return self.nodes.seat_book.pathways(subject, address, avoid=self.nodes.avoided(stream))
 
+    def is_judged_late(self, now_s: float) -> bool:
+        """Tell whether the master stood still: heartbeats of other nodes may wait unread.
+
+        A judgement now would find them silent, and move their students to the node that was read first.
+        """
+        return now_s - self._judged_s > LATE_S
+
     def tick(self, now_s: float, wall_s: float) -> list[StatusChange]:
         """Let time pass: judge nodes, free seats, move students; returns nodes' status changes."""
+        self._judged_s = now_s
         changes = self.nodes.judge(now_s, self.view.drained)
         for change in changes:
             if change.after is NodeStatus.OFFLINE and self.nodes.all[change.node_id].health.draining:

@@ -128,10 +128,10 @@ class Health:
         self.probe_failures += 1
         self.next_probe_s = now_s + min(pause_s, MAX_PROBE_PAUSE_S)
 
-    def pardon(self, deaf_s: float) -> None:
+    def pardon(self, deaf_s: float, now_s: float) -> None:
         """Do not count seconds in which the master itself was too busy to read heartbeats."""
-        self.last_beat_s += deaf_s
-        self.registered_at_s += deaf_s
+        self.last_beat_s = min(self.last_beat_s + deaf_s, now_s)  # one that was read since is not later
+        self.registered_at_s = min(self.registered_at_s + deaf_s, now_s)
 
     def silent_s(self, now_s: float) -> float:
         """Return the seconds since the last sign of life."""

@@ -293,10 +293,11 @@ class Nodes:
         if late_s < STALL_S or now_s - self._excused_s < EXCUSE_EVERY_S:
             return False
         self._excused_s = now_s
+        self.seat_book.excuse_stall(late_s, now_s)
         for node in self.all.values():
-            node.health.pardon(late_s)
+            node.health.pardon(late_s, now_s)
             node.stream_health = {
-                stream: replace(health, heard_s=health.heard_s + late_s)
+                stream: replace(health, heard_s=min(health.heard_s + late_s, now_s))
                 for stream, health in node.stream_health.items()
             }
         return True

@@ -105,7 +105,7 @@ class OrderComposer:
 
     def _stream(self, cluster: Cluster, stream: str, bearer: str, *, ended: bool) -> StreamOrder:
         classroom = cluster.view.classrooms.get(stream)
-        return StreamOrder(
+        order = StreamOrder(
             stream,
             tuple(f"{origin}/live/{stream}/index.m3u8" for origin in self._origins),
             bearer,
@@ -115,6 +115,8 @@ class OrderComposer:
             min_generation=0 if classroom is None else classroom.generation,
             refused=cluster.view.kicked.get(stream, ()),
         )
+        # A relay has forgotten the numbers of a class that was closed and is opened again.
+        return _with_numbers(order, cluster)
 
 
 def _has_ended(cluster: Cluster, stream: str) -> bool:

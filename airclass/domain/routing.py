@@ -266,6 +266,12 @@ class SeatBook:
 
     # -- time passes ----------------------------------------------------------------------
 
+    def excuse_stall(self, late_s: float, now_s: float) -> None:
+        """Do not count the time in which the master stood still, and read no confirmation."""
+        for node in self.nodes.values():
+            for seat in node.reserved.values():
+                seat.since_s = min(seat.since_s + late_s, now_s)
+
     def expire(self, now_s: float, is_crowded: Callable[[str], bool] = _never) -> list[str]:
         """Free the seats of students who got no media there in time; returns those who have no other.
 

@@ -24,9 +24,11 @@ from benchmarks.reports.machine import describe
 from benchmarks.reports.report import machine_line
 from tests.chaos.chaos_cluster import rig
 from tests.chaos.faults import PASSWORD, ROWS, FaultContext, FaultRow
+from tests.chaos.history import HistoryWriter
 from tests.chaos.table import notes_of, page
 from tests.chaos.verdict import Outcome, count, judge
 from tests.chaos.viewers import ChaosViewers, FaultWindow
+from tests.simulation.history import check
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "benchmarks" / "results" / "chaos.json"
@@ -108,23 +110,41 @@ async def _watched(row: FaultRow, scene: FaultContext, viewers: int, outcome: Ou
     scene.victim = window.pathway
     seconds = LEAD_S + row.act_s + row.after_s
     crowd = ChaosViewers(await it.playback_urls(viewers), seconds, folder)
+    written = _history_file(row.name)
+    writer = HistoryWriter(it, written)
     try:
-        await crowd.steady()
-        await trio.sleep(LEAD_S)
-        outcome.load = round(os.getloadavg()[0], 1)
-        fault_s = time.time()
-        window.note()
-        await row.act(scene)
-        facts = await crowd.facts()
-        outcome.watched_s = round(time.time() - fault_s, 1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run)
+            await crowd.steady()
+            await trio.sleep(LEAD_S)
+            outcome.load = round(os.getloadavg()[0], 1)
+            fault_s = time.time()
+            window.note()
+            writer.begin(row.name, scene.victim)
+            await row.act(scene)
+            writer.end(row.name)
+            facts = await crowd.facts()
+            outcome.watched_s = round(time.time() - fault_s, 1)
+            nursery.cancel_scope.cancel()
     finally:
         crowd.close()
+    events, violation = check(written)
+    outcome.notes["Its history"] = f"{events} events, {violation or 'every invariant held'}"
+    if violation is not None:
+        outcome.problems.append(str(violation))
     outcome.browser_stalls_ms, outcome.browser_plays = await window.seen()
     outcome.notes["The browser sat at"] = window.pathway
     if window.cures:
         outcome.notes["Its page helped itself by"] = window.cures
     count(outcome, facts["viewers"], fault_s, row.promise.back_s)
     judge(outcome, row.promise)
+
+
+def _history_file(row: str) -> Path:
+    folder = KEEP_LOGS / row
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "history.jsonl").write_text("")
+    return folder / "history.jsonl"
 
 
 def _keep_logs(folder: Path, name: str) -> None:

@@ -10,7 +10,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -172,14 +172,18 @@ class ChaosCluster:
 
     async def statuses(self) -> dict[str, str]:
         """Return each node's status as the operator sees it; nothing while the master is away."""
+        async with httpx.AsyncClient(timeout=5) as client:
+            return {node["id"]: node["status"] for node in await self.nodes(client)}
+
+    async def nodes(self, client: httpx.AsyncClient) -> list[dict[str, Any]]:
+        """Return the nodes as the operator sees them; nothing while the master is away."""
         try:
-            async with httpx.AsyncClient(timeout=5) as client:
-                answer = await client.get(
-                    f"{self.master_url}/cluster/nodes", headers={"Authorization": f"Bearer {self._monitor}"}
-                )
+            answer = await client.get(
+                f"{self.master_url}/cluster/nodes", headers={"Authorization": f"Bearer {self._monitor}"}
+            )
         except httpx.TransportError:
-            return {}
-        return {node["id"]: node["status"] for node in answer.json()["nodes"]}
+            return []
+        return list(answer.json()["nodes"]) if answer.status_code == 200 else []
 
     async def until_active(self, count: int) -> float:
         """Wait until so many relays are active; returns the seconds that it took."""

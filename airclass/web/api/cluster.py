@@ -173,7 +173,8 @@ async def heartbeat(call: RequestContext) -> ApiResponse:
     node = services.cluster.nodes.beat(beat, services.clock.now_s())  # 409 for a second process of the id
     if node is not None:
         services.cluster.heard(node)
-        if node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE):
+        fallen = node.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
+        if fallen and not services.cluster.is_judged_late(services.clock.now_s()):
             services.judge()
         services.notifier.notify("nodes")
     return _orders(caller, call, node, has_version=beat.orders_version)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import random
 import secrets
 import ssl
@@ -38,6 +37,7 @@ from relay.base.cluster_protocol import (
 from relay.base.errors import AirclassError, ClusterError
 from relay.base.signing import check_answer, seal, sign
 from relay.core.backoff import Backoff
+from relay.core.cluster.orders_inbox import MIN_HEARTBEAT_INTERVAL_S, OrdersInbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -57,8 +57,6 @@ GOODBYE_S = 1.0
 # Joins must work 5 s after a master is back, so no relay may sleep longer.
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 4.0
-MIN_HEARTBEAT_INTERVAL_S = 0.2
-MAX_HEARTBEAT_INTERVAL_S = 30.0
 # A master that answers a watch at once, with nothing new, is not asked in a tight loop.
 MIN_WATCH_S = 1.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -121,9 +119,7 @@ class MasterClient:
         self._chance = chance
         self._reason = ""
         self._warning = ""
-        self._version = -1
-        self._interval_s = MAX_HEARTBEAT_INTERVAL_S
-        self._full = True
+        self._inbox = OrdersInbox()
         self._news = trio.Event()
         self._calls = trio.CapacityLimiter(MAX_CALLS)
         # httpx 0.28 leaks the slots of a bounded pool when calls are cancelled: bounded by _calls.
@@ -150,7 +146,7 @@ class MasterClient:
                         await self._enrol()
                     record = self._identified(node.registration())
                     orders = await self._call("register", record, Orders, REGISTER_S)
-                    self._version, self._full = -1, True
+                    self._inbox.registered()
                     self._take(node, orders)
                     self._found()
                     backoff.worked()
@@ -217,13 +213,12 @@ class MasterClient:
         """Send heartbeats at the master's interval; returns when it does not know us."""
         due_s = trio.current_time()
         while True:
-            full, self._full = self._full, False
-            beat = self._identified(await node.heartbeat(full=full))
+            beat = self._identified(await node.heartbeat(full=self._inbox.next_is_full()))
             orders = await self._call("heartbeat", beat, Orders, HEARTBEAT_S)
             if not self._take(node, orders):
                 return
             now_s = trio.current_time()
-            due_s = min(max(due_s + self._interval_s, now_s), now_s + self._interval_s)
+            due_s = min(max(due_s + self._inbox.interval_s, now_s), now_s + self._inbox.interval_s)
             with trio.move_on_at(due_s):
                 await trio.sleep(MIN_HEARTBEAT_INTERVAL_S)
                 await self._news.wait()
@@ -232,30 +227,27 @@ class MasterClient:
     async def _watch(self, node: Agent) -> None:
         """Wait for new orders, again and again; returns when the master does not know us."""
         while True:
-            asked_s, before = trio.current_time(), self._version
+            asked_s, before = trio.current_time(), self._inbox.version
             watch = OrdersPoll(self._identity.node_id, before, self._incarnation)
             orders = await self._call("watch", watch, Orders, WATCH_S + WATCH_SPARE_S)
             if not self._take(node, orders):
                 return
-            if self._version == before:
+            if self._inbox.version == before:
                 await trio.sleep_until(asked_s + MIN_WATCH_S)
 
     def _take(self, node: Agent, orders: Orders) -> bool:
         """Pass new orders on; False when the master does not know this relay."""
         if not orders.known:
             return False
-        interval_s = orders.heartbeat_interval_s if math.isfinite(orders.heartbeat_interval_s) else 0.0
-        self._interval_s = min(max(interval_s, MIN_HEARTBEAT_INTERVAL_S), MAX_HEARTBEAT_INTERVAL_S)
-        self._full = self._full or orders.resync
+        is_new = self._inbox.take(orders)
         if orders.warning != self._warning:
             self._warning = orders.warning
             if orders.warning:
                 log.warning("master.warned text=%r", orders.warning)
-        # Answers of heartbeat and watch overtake each other: an older one must not undo a newer.
-        if orders.version > self._version:
+        if is_new:
             with logs.serving(orders.cause):
                 node.obey(orders)
-            self._version = orders.version
+            self._inbox.carried_out(orders)
         return True
 
     def _identified(self, record: S) -> S:

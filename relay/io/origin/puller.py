@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from relay.base.cluster_protocol import session_of
+from relay.base.cluster_protocol import EpochRequest, session_of
 from relay.base.errors import ConfigError, OriginError
 from relay.core import playlist as pl
+from relay.core.origin.epoch_numbering import begun_epoch, usable_epoch
 from relay.core.origin.epoch_tracker import EpochTracker, first_msn
 from relay.core.origin.failover import OriginFailover
 from relay.core.origin.playlist_poller import INDEX_FIRST_BYTE_S, PLAIN_FIRST_BYTE_S, PlaylistPoller
@@ -30,7 +31,7 @@ from relay.io.origin.http_client import OriginClient, OriginLimits, resolve
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from relay.base.cluster_protocol import EpochOffset, EpochRequest
+    from relay.base.cluster_protocol import EpochOffset
     from relay.core.counters import OriginCounters, StreamFigures
     from relay.core.stream.segment import Fetch
     from relay.core.stream.stream import OriginRendition, Stream
@@ -278,21 +279,22 @@ class Puller:
     async def _epoch(self, window: Window, playlist: pl.MediaPlaylist) -> Epoch:
         """Return the playlist's epoch; the numbers of a new one are asked for once a stream."""
         timeline, tracker = self.stream.timeline, self._sessions[window.rendition]
-        epoch = timeline.known(tracker.key(playlist))
-        if epoch is not None and timeline.has_begun(epoch):
+        epoch = begun_epoch(timeline, tracker.key(playlist))
+        if epoch is not None:
             return epoch
         async with self._epoch_lock:
             key = tracker.key(playlist)  # another rendition may have begun it meanwhile
-            epoch = timeline.known(key)
-            if epoch is not None and timeline.has_begun(epoch):
+            epoch = begun_epoch(timeline, key)
+            if epoch is not None:
                 return epoch
             if timeline.current is None or timeline.current.session != session_of(key):
                 self._end_session()
             first = first_msn(playlist, seen_until_s=self.stream.seen_until_s, wall_s=self._wall())
-            if epoch is None or not timeline.accepts(epoch, first):
-                longest_s = self.stream.longest_listed_s
-                request = timeline.request(key, first, playlist, longest_listed_s=longest_s)
-                epoch = timeline.adopt(await self._decide(request))
+            longest_s = self.stream.longest_listed_s
+            found = usable_epoch(timeline, key, first, playlist, longest_listed_s=longest_s)
+            if isinstance(found, EpochRequest):
+                found = timeline.adopt(await self._decide(found))
+            epoch = found
             if epoch is not timeline.current:
                 self._figures.epochs += 1
                 self._refused.clear()

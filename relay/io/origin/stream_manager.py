@@ -10,6 +10,7 @@ import trio
 
 from relay.base.errors import ClusterError
 from relay.core.counters import StreamFigures
+from relay.core.origin.epoch_numbering import EpochNumbering
 from relay.io.origin.http_client import OriginLimits
 from relay.io.origin.puller import Puller
 
@@ -149,33 +150,28 @@ class StreamManager:
         timeline = stream.timeline
 
         async def decide(request: EpochRequest) -> EpochOffset:
-            if self._decide is None:
-                return timeline.decide_alone(request)
-            try:
-                offset = await self._decide(request)
-                if timeline.accepts(offset, request.first_msn):
-                    return offset
+            numbering = EpochNumbering(timeline, request)
+            while self._decide is not None and numbering.request is not None:
+                try:
+                    numbering.answered(await self._decide(numbering.request))
+                except ClusterError as exc:
+                    numbering.unanswered(exc.reason)
+                if numbering.request is not None and numbering.refused is not None:
+                    log.warning(
+                        "epoch.refused stream=%s offset=%d discontinuity=%d reason=viewers have seen all "
+                        "below %d, %d: an epoch above that is asked for",
+                        stream.name,
+                        numbering.refused.offset,
+                        numbering.refused.discontinuity_seq,
+                        timeline.next_msn,
+                        timeline.next_discontinuity_seq,
+                    )
+            if numbering.alone:
                 log.warning(
-                    "epoch.refused stream=%s offset=%d discontinuity=%d reason=viewers have seen all below "
-                    "%d, %d: an epoch above that is asked for",
+                    "epoch.alone stream=%s reason=%s: numbers continue from what this relay has listed",
                     stream.name,
-                    offset.offset,
-                    offset.discontinuity_seq,
-                    timeline.next_msn,
-                    timeline.next_discontinuity_seq,
+                    numbering.alone,
                 )
-                request = timeline.refuse(offset, request)
-                offset = await self._decide(request)
-                if timeline.accepts(offset, request.first_msn):
-                    return offset
-                reason = "the master answers numbers that viewers have seen: upgrade the master first"
-            except ClusterError as exc:
-                reason = exc.reason
-            log.warning(
-                "epoch.alone stream=%s reason=%s: numbers continue from what this relay has listed",
-                stream.name,
-                reason,
-            )
-            return timeline.decide_alone(request)
+            return numbering.offset
 
         return decide

@@ -11,6 +11,7 @@ import pytest
 from airclass.domain import cluster as module
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState
 from airclass.domain.cluster import Cluster, Placement, Student
+from airclass.domain.epochs import LIVE_MARGIN
 from airclass.domain.lessons import Lesson
 from airclass.domain.node_keys import NodeRecord
 from airclass.domain.orders import OrderComposer, SealedSecrets
@@ -135,6 +136,15 @@ def test_what_relays_have_shown_bounds_the_numbers_of_known_classes() -> None:
     numbers = w.cluster.epochs.numbers("c1")
     assert (numbers.next_msn, numbers.next_discontinuity_seq) == (31, 2)
     assert w.cluster.epochs.numbers("c9").next_msn == 0
+
+
+def test_a_closed_class_keeps_the_numbers_that_relays_listed_since_their_last_report() -> None:
+    w = World(nodes=1)
+    w.beat(0, streams=(StreamReport("c1", "live", 0, 1.0, next_msn=31, next_discontinuity_seq=2),))
+    w.see(c1=replace(MATH, status=ClassStatus.CLOSED))
+    w.beat(0, streams=())  # the relay has forgotten the stream
+    numbers = w.cluster.epochs.numbers("c1")
+    assert (numbers.next_msn, numbers.next_discontinuity_seq) == (31 + LIVE_MARGIN, 2)
 
 
 def test_a_teacher_who_previews_is_seen_and_not_counted() -> None:
@@ -356,6 +366,15 @@ def test_a_pause_of_the_master_moves_nobody() -> None:
         w.tick(0.0)
     assert w.cluster.nodes.seat_book.seat_of == seats
     assert [n.students for n in w.cluster.nodes.all.values()] == [10, 10, 10]
+
+
+def test_a_heartbeat_after_a_pause_waits_with_its_judgement_for_the_other_heartbeats() -> None:
+    w = World()
+    assert not w.cluster.is_judged_late(w.now_s)
+    w.now_s += module.LATE_S + 0.1
+    assert w.cluster.is_judged_late(w.now_s)
+    w.tick(0.0)
+    assert not w.cluster.is_judged_late(w.now_s)
 
 
 def test_reports_confirm_and_free_seats() -> None:

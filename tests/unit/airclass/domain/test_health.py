@@ -123,9 +123,17 @@ def test_one_failed_probe_of_a_node_that_was_reachable_does_not_count() -> None:
 
 def test_seconds_in_which_the_master_read_no_heartbeats_do_not_count() -> None:
     h = active()
-    h.pardon(10.0)
+    h.pardon(10.0, 12.0)
     assert judge(h, 15.0) is NodeStatus.ACTIVE
     assert judge(h, 16.2) is NodeStatus.UNHEALTHY
+
+
+def test_a_heartbeat_that_was_read_after_a_pause_is_not_dated_later() -> None:
+    h = active()
+    h.beat(20.0, draining=False)
+    h.pardon(15.0, 20.0)
+    assert judge(h, 25.9) is NodeStatus.ACTIVE
+    assert judge(h, 26.0) is NodeStatus.UNHEALTHY
 
 
 def test_probes_of_an_unreachable_node_become_rarer() -> None:

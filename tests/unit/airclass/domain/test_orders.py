@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from airclass.domain.classrooms import Classroom, ClassStatus
@@ -157,3 +159,13 @@ def test_relays_are_told_which_streams_somebody_publishes() -> None:
     assert publishing() == {"c1": None, "c2": None}
     world.cluster.publishing_now({"c2"}, complete=True)
     assert publishing() == {"c1": False, "c2": True}
+
+
+def test_a_class_that_is_opened_again_comes_with_the_numbers_that_viewers_have_seen() -> None:
+    world = World()
+    world.cluster.nodes.all["n1"].needs_full = False
+    world.cluster.epochs.report("c1", 31, 2)
+    world.see(replace(MATH, status=ClassStatus.CLOSED), ART)
+    world.see(MATH, ART)
+    first = world.orders().streams[0]
+    assert (first.stream, first.next_msn, first.next_discontinuity_seq) == ("c1", 31, 2)

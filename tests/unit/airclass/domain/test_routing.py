@@ -68,6 +68,15 @@ def test_a_reservation_ends_unless_the_node_delivers_media() -> None:
     assert s.seat_of == {"a": "n0"}
 
 
+def test_a_pause_of_the_master_ends_no_reservation() -> None:
+    s = seating(1)
+    assert s.reserve("s1", None, 0.0) is not None
+    s.excuse_stall(30.0, 31.0)
+    assert s.expire(31.0) == []
+    assert s.expire(49.9) == []
+    assert s.expire(50.0) == ["s1"]
+
+
 def test_everyone_of_a_failed_site_moves_while_there_is_room() -> None:
     s = seating(2, 2)
     for subject in ("a", "b"):

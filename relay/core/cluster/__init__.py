@@ -1,0 +1,1 @@
+"""What a relay decides about its master's orders."""
