@@ -192,7 +192,7 @@ const ko: Record<Key, string> = {
   undrain: '다시 사용',
   remove: '제거',
   drainAsk: '{name} 노드를 비울까요?',
-  drainText: '학생 {n}명이 모르게 다른 노드로 옮겨집니다. 새 학생은 다른 노드로 갑니다.',
+  drainText: '학생 {n}명은 끊김 없이 다른 노드로 옮겨집니다. 새 학생은 다른 노드로 갑니다.',
   drainLast:
     '학생을 받을 다른 노드가 없습니다. 지금 보는 학생은 계속 볼 수 있지만 새로 들어올 수는 없습니다.',
   undrainAsk: '{name} 노드를 다시 쓸까요?',
