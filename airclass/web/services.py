@@ -106,10 +106,16 @@ class Services:
                 *(news.students, news.capacity, news.nodes, news.active),
             )
 
-    def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> AuditEvent:
-        """Return a line for the audit log."""
+    def event(
+        self, actor: Caller | str, action: str, target: str, detail: str = "", *, address: str = ""
+    ) -> AuditEvent:
+        """Return a line for the audit log; `address` takes the place of `detail`, and is logged."""
         name = actor if isinstance(actor, str) else actor.name or str(actor.role)
-        log.info("audit.%s target=%s actor=%s", action, target[:80], name[:80])
+        if address:
+            detail = address
+            log.info("audit.%s target=%s actor=%s address=%s", action, target[:80], name[:80], address)
+        else:
+            log.info("audit.%s target=%s actor=%s", action, target[:80], name[:80])
         return AuditEvent(self.clock.wall_s(), name[:80], action, target[:80], detail[:200])
 
     def token_id(self) -> str:
