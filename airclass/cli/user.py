@@ -130,7 +130,7 @@ def _password(*, from_stdin: bool) -> str:
 def _ask_password() -> str:
     if not sys.stdin.isatty():
         raise ConfigError(
-            ["There is no terminal to ask for a password: give --password-stdin (or, to add, --no-password)."]
+            ["No terminal to ask for a password: give --password-stdin (or, to add, --no-password)."]
         )
     password = getpass.getpass("Password: ")
     if getpass.getpass("The same again: ") != password:

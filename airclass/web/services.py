@@ -17,7 +17,7 @@ from airclass.io.store import AuditEvent
 from relay.base import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
@@ -65,6 +65,7 @@ class Services:
     metrics: MasterMetrics
     devices: DeviceCookies
     epoch_writer: EpochWriter
+    test_alert: Callable[[], Awaitable[str]] | None = None  # None without ALERT_WEBHOOK
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)

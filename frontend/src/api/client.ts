@@ -17,6 +17,7 @@ export type Slug =
   | 'last-admin'
   | 'node-at-work'
   | 'last-node'
+  | 'no-webhook'
   | 'offline'
   | 'failed';
 
@@ -51,6 +52,7 @@ const SLUGS = new Set<string>([
   'last-admin',
   'node-at-work',
   'last-node',
+  'no-webhook',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {
