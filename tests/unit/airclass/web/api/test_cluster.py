@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from trio_websocket import open_websocket_url
 
@@ -20,8 +21,6 @@ from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_mast
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from tests.harness.fake_relay import FakeRelay
     from tests.harness.master_in_process import InProcessMaster
@@ -596,6 +595,8 @@ async def test_with_hs256_no_key_is_published(tmp_path: Path) -> None:
         assert (await control.call("GET", "/.well-known/jwks.json")).json() == {"keys": []}
 
 
+# apprise imports it where Python still has it
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 async def test_an_admin_tests_the_alerts_and_hears_what_happened(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         missing = await control.call("POST", "/api/test-alert", None, control.admin)
