@@ -89,6 +89,7 @@ class MasterSettings(base.Settings):
     heartbeat_interval_s: float = Field(default=2.0, ge=0.2, le=5)
     metrics_public: bool = False
     trusted_proxies: Commas = ()
+    trust_node_zone: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     demo: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,17 +20,19 @@ from sqlalchemy.exc import DBAPIError
 from airclass.domain.classrooms import make_id
 from airclass.domain.cluster import Cluster, Student
 from airclass.domain.device_cookies import DeviceCookies
+from airclass.domain.node_keys import spare
 from airclass.domain.orders import OrderComposer
 from airclass.domain.tokens import VIEWER_TOKEN_S, TokenIssuer
 from airclass.domain.users import Role, User
 from airclass.io.clock import Clock
 from airclass.io.epoch_writer import EpochWriter
 from airclass.io.http_client import open_client
+from airclass.io.keyring import OrderSealer, open_keyring
 from airclass.io.mediamtx import MediaMtxApi
 from airclass.io.notifier import Notifier
 from airclass.io.passwords import Passwords
 from airclass.io.probe import Prober
-from airclass.io.store import open_store
+from airclass.io.store import WriteConflict, open_store
 from airclass.ops.freshness import Freshness
 from airclass.ops.notify import alert_test
 from airclass.web.api.accounts import login_link
@@ -39,7 +42,7 @@ from airclass.web.server.hypercorn_server import GRACEFUL_S, serve
 from airclass.web.services import Services
 from relay.base.errors import StartError
 from relay.base.process import write_ready_file
-from relay.base.signing import Verifier, derive, seal
+from relay.base.signing import Verifier, derive
 from relay.base.systemd import Systemd
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ log = logging.getLogger(__name__)
 FOLLOW_EVERY_S = 0.4
 JUDGE_EVERY_S = 0.5
 MAX_LAG_S = 0.2
+# After a delay, heartbeats that wait in sockets are read before silence is judged: at most for so long.
+READ_FIRST_S = 0.25
+READ_FIRST_TURNS = 100
 WRITE_BEHIND_EVERY_S = 1.0
 MAX_REASON_CHARS = 200
 TIDY_EVERY_S = 600.0
@@ -147,18 +153,15 @@ async def build(
     clock = clock or Clock()
     secret = settings.jwt_secret_key.get_secret_value().encode()
     previous = settings.jwt_secret_key_previous
-    cluster_secret = settings.cluster_secret.get_secret_value().encode()
     notifier = Notifier()
-    cluster = Cluster(clock.wall_s(), notifier.notify)
+    cluster = Cluster(clock.wall_s(), notifier.notify, clock.now_s())
     older = previous.get_secret_value().encode() if previous else None
     tokens = TokenIssuer(secret, older, settings.token_alg)
     cdn = settings.hls_cdn_secret
-    orders_composer = OrderComposer(
-        settings.ingest_hls_url,
-        seal(cluster_secret, cdn.get_secret_value().encode()) if cdn else "",
-        [seal(cluster_secret, key) for key in tokens.shared_keys],
-        settings.heartbeat_interval_s,
-        "" if tokens.shared_keys else seal(cluster_secret, tokens.jwks),
+    sealer = OrderSealer(
+        cdn.get_secret_value().encode() if cdn else b"",
+        tokens.shared_keys,
+        b"" if tokens.shared_keys else tokens.jwks,
     )
     services = Services(
         settings=settings,
@@ -166,10 +169,12 @@ async def build(
         store=store,
         cluster=cluster,
         notifier=notifier,
-        orders_composer=orders_composer,
+        orders_composer=OrderComposer(settings.ingest_hls_url, settings.heartbeat_interval_s),
         tokens=tokens,
         passwords=Passwords(derive(secret, "airclass shared passwords")),
-        verifier=Verifier(cluster_secret),
+        verifier=Verifier(),
+        keyring=open_keyring(settings),
+        sealer=sealer,
         prober=Prober(client, clock, settings.health_interval_s),
         ingest=MediaMtxApi(settings, client, clock, notifier, cluster),
         metrics=MasterMetrics(),
@@ -179,12 +184,35 @@ async def build(
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
     await services.reload()
+    await _reseal(services)
     await services.epoch_writer.load()
-    for visit in await store.visits(clock.wall_s() - KEEP_VISITS_S):
-        cluster.guests[visit.subject] = Student(
-            visit.subject, visit.classroom_id, visit.name, visit.joined_at_s, clock.wall_s() + VIEWER_TOKEN_S
-        )
+    wall_s = clock.wall_s()
+    visits = await store.visits(wall_s - KEEP_VISITS_S)
+    services.seen_nodes.update(await store.seen_nodes())
+    until_s = wall_s + VIEWER_TOKEN_S
+    cluster.recall(
+        (
+            (
+                Student(v.subject, v.classroom_id, v.name, v.joined_at_s, until_s, earlier=True),
+                v.node_id if v.joined_at_s >= wall_s - VIEWER_TOKEN_S else "",
+            )
+            for v in visits
+        ),
+        services.seen_nodes,
+    )
     return services
+
+
+async def _reseal(services: Services) -> None:
+    """Seal nodes' keys with the current JWT_SECRET_KEY, so that the previous one can be dropped."""
+    records = services.cluster.view.node_keys
+    changed = services.keyring.resealed(r for r in records.values() if r.key)
+    for record in changed:
+        with suppress(WriteConflict):  # another master was first
+            await services.store.save_node_key(record, None, instead_of=records[record.node_id])
+    if changed:
+        log.info("node_keys.resealed count=%d", len(changed))
+        await services.reload()
 
 
 async def _follow_database(services: Services) -> None:
@@ -223,11 +251,19 @@ async def _write_behind(services: Services) -> None:
 async def _flush(services: Services) -> str:
     """Write what waits; returns why that failed, or nothing."""
     visits, notes = list(services.visits), list(services.ingest.notes)
+    seat_book = services.cluster.nodes.seat_book
+    seats, seat_book.changed = seat_book.changed, {}
     services.visits.clear()
     services.ingest.notes.clear()
     try:
         with trio.fail_after(10):
             await services.store.add_visits(visits)
+            await services.store.save_seats(seats)
+            nodes = services.cluster.known_nodes(services.clock.now_s())
+            if nodes != services.seen_nodes:
+                await services.store.save_seen_nodes(nodes)
+                services.seen_nodes.clear()
+                services.seen_nodes.update(nodes)
             for note in notes:
                 await services.store.log(note)
             services.recent_events[:] = await services.store.events(EVENTS_SHOWN)
@@ -244,25 +280,36 @@ def _in_words(exc: Exception) -> str:
 
 
 async def _judge(services: Services) -> None:
-    """Judge the nodes twice a second; while this loop itself is late, beats wait unread and do not count."""
+    """Judge the nodes twice a second; when this loop is late, read the heartbeats that have come before."""
     before_s = services.clock.now_s()
     while True:
         await trio.sleep(JUDGE_EVERY_S)
         now_s = services.clock.now_s()
-        passed_s, before_s = now_s - before_s, now_s
-        if passed_s - JUDGE_EVERY_S > MAX_LAG_S:
+        late_s = now_s - before_s - JUDGE_EVERY_S
+        if late_s > MAX_LAG_S:
             services.metrics.error("overload")
-            services.cluster.nodes.pardon(passed_s)
+            if services.cluster.nodes.excuse_stall(late_s, now_s):
+                log.warning("master.stalled late_s=%.1f hint=overload, or a suspended machine", late_s)
+            with trio.move_on_after(READ_FIRST_S):
+                for _ in range(READ_FIRST_TURNS):
+                    await trio.lowlevel.checkpoint()
+        before_s = services.clock.now_s()
         services.judge()
 
 
 async def _tidy(services: Services) -> None:
     """Delete what has run out: revocations of dead tokens, names of yesterday's students."""
+    began_s = services.clock.now_s()
     while True:
         try:
             wall_s = services.clock.wall_s()
             await services.store.forget_expired(wall_s)
             await services.store.forget_visits(wall_s - KEEP_VISITS_S)
+            if services.clock.now_s() - began_s >= TIDY_EVERY_S:  # relays have registered by then
+                cluster = services.cluster
+                unused = spare(cluster.view.node_keys, frozenset(cluster.nodes.all), wall_s)
+                if unused:
+                    await services.store.forget_node_keys(unused)
         except Exception as exc:  # noqa: BLE001  it is tried again in ten minutes
             log.warning("database.tidy_failed reason=%s", type(exc).__name__)
         await trio.sleep(TIDY_EVERY_S)

@@ -55,7 +55,10 @@ async def join(master: MasterProcess, number: int, due_s: float, seen: JoinResul
     seen.waits_s.append(trio.current_time() - due_s)
     seen.statuses[answer.status] += 1
     if answer.status == 200:
-        seen.seats[json.loads(answer.body)["priority"][0]] += 1
+        joined = json.loads(answer.body)
+        seat = next(iter(joined["priority"]), "")  # none: every node was silent for too long
+        seen.seats[seat] += 1
+        master.watch(seat, joined["token"])
 
 
 async def knock(master: MasterProcess, due_s: float, seen: JoinResult) -> None:

@@ -41,7 +41,7 @@ def seating(nodes: int, capacity: int) -> SeatBook:
     """Return empty seats."""
     made = SeatBook()
     for n in range(nodes):
-        made.sites[f"n{n:03}"] = NodeSeats(f"n{n:03}", capacity, takes_students=True)
+        made.nodes[f"n{n:03}"] = NodeSeats(f"n{n:03}", capacity, takes_students=True)
     return made
 
 
@@ -55,28 +55,28 @@ def churn(dice: random.Random) -> RoutingRun:
         now_s += STEP_S
         for subject in [s for s, end_s in until.items() if end_s <= now_s]:
             del until[subject]
-            for site_id in list(seats.sites):
-                seats.leave(subject, site_id)
+            for node_id in list(seats.nodes):
+                seats.leave(subject, node_id)
         for _ in range(sum(dice.random() < rate / 10 for _ in range(10))):
             number += 1
             began_s = time.perf_counter()
-            site = seats.reserve(f"s{number}", None, now_s)
+            node = seats.reserve(f"s{number}", None, now_s)
             course.spent_s += time.perf_counter() - began_s
             course.joins += 1
-            if site is None:
+            if node is None:
                 course.turned_away += 1
                 continue
-            seats.confirm(f"s{number}", site.id)
+            seats.confirm(f"s{number}", node.id, now_s)
             until[f"s{number}"] = now_s + dice.expovariate(1 / STAY_S)
-        fallen = seats.sites["n003"]
+        fallen = seats.nodes["n003"]
         if now_s == 1800:
             fallen.takes_students = False
-            for subject, site_id in seats.move("n003", now_s).items():
+            for subject, node_id in seats.move("n003", now_s).items():
                 seats.leave(subject, "n003")
-                seats.confirm(subject, site_id)
+                seats.confirm(subject, node_id, now_s)
         if now_s == 2400:
             fallen.takes_students = True
-        counts = [s.occupied for s in seats.sites.values() if s.takes_students]
+        counts = [s.occupied for s in seats.nodes.values() if s.takes_students]
         course.minutes.append(now_s / 60)
         course.lowest.append(min(counts))
         course.highest.append(max(counts))
@@ -90,7 +90,7 @@ def herd() -> tuple[int, float, bool]:
     for n in range(NODES * CAPACITY):
         seats.reserve(f"s{n}", None, 0.0)
     each_s = (time.perf_counter() - began_s) / (NODES * CAPACITY)
-    counts = [s.occupied for s in seats.sites.values()]
+    counts = [s.occupied for s in seats.nodes.values()]
     return max(counts) - min(counts), each_s, seats.reserve("one more", None, 0.0) is None
 
 
@@ -103,23 +103,23 @@ def tree(dice: random.Random) -> tuple[int, float, int]:
     """
     nodes = TREE_VIEWERS // CAPACITY + 1
     regions = -(-nodes // TREE_FANOUT)
-    top = list(seating(regions, TREE_FANOUT * CAPACITY).sites.values())
+    top = list(seating(regions, TREE_FANOUT * CAPACITY).nodes.values())
     leaves = [seating(TREE_FANOUT, CAPACITY) for _ in top]
     for region, leaf in zip(top, leaves, strict=True):
         region.connections = share = TREE_VIEWERS // regions
-        for number, site in enumerate(leaf.sites.values()):
-            site.connections = share // TREE_FANOUT + (number < share % TREE_FANOUT)
+        for number, node in enumerate(leaf.nodes.values()):
+            node.connections = share // TREE_FANOUT + (number < share % TREE_FANOUT)
     whole = SeatBook()
-    whole.sites = {region.id: region for region in top}
+    whole.nodes = {region.id: region for region in top}
     index, spent_s = {region.id: n for n, region in enumerate(top)}, 0.0
     joins = 0
     for _ in range(2 * SAMPLES):
         if dice.random() < 0.5:
             (gone,) = dice.choices(range(regions), [region.connections for region in top])
-            sites = list(leaves[gone].sites.values())
-            (site,) = dice.choices(sites, [s.connections for s in sites])
+            nodes_here = list(leaves[gone].nodes.values())
+            (node,) = dice.choices(nodes_here, [s.connections for s in nodes_here])
             top[gone].connections -= 1
-            site.connections -= 1
+            node.connections -= 1
             continue
         began_s = time.perf_counter()
         best = whole.choose(None)
@@ -129,7 +129,7 @@ def tree(dice: random.Random) -> tuple[int, float, int]:
         if best is not None and chosen is not None:
             best.connections += 1
             chosen.connections += 1
-    counts = [site.connections for part in leaves for site in part.sites.values()]
+    counts = [node.connections for part in leaves for node in part.nodes.values()]
     return nodes, spent_s / joins, max(counts) - min(counts)
 
 

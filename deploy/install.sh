@@ -3,6 +3,7 @@
 #
 #   deploy/install.sh                          one PC: ingest, master and relay (MODE=standalone)
 #   deploy/install.sh --master                 the master of a cluster, and its ingest
+#   deploy/install.sh --slave --join URL#TOKEN a relay, with what "airclass node add" printed on the master
 #   deploy/install.sh --slave --master-url http://192.168.1.10:8000 --cluster-secret-file FILE
 #   deploy/install.sh --uninstall [--purge]    take it away; --purge also settings, data and backups
 #
@@ -19,7 +20,7 @@
 # start. A relay that is restarted first lets its students move to the others.
 set -euo pipefail
 
-mode='' master_url='' secret_file='' public_url='' zone='' max='' mediamtx='' relays=''
+mode='' join='' master_url='' secret_file='' public_url='' zone='' max='' mediamtx='' relays=''
 start=yes firewall=no purge=no
 while [ $# -gt 0 ]; do
     case $1 in
@@ -30,6 +31,7 @@ while [ $# -gt 0 ]; do
     --no-start) start=no ;;
     --firewall) firewall=yes ;;
     --master-url) master_url=${2:?--master-url needs an address} && shift ;;
+    --join) join=${2:?--join needs URL#TOKEN} && shift ;;
     --cluster-secret-file) secret_file=${2:?--cluster-secret-file needs a file} && shift ;;
     --public-url) public_url=${2:?--public-url needs an address} && shift ;;
     --zone) zone=${2:?--zone needs networks} && shift ;;
@@ -88,9 +90,15 @@ fi
 before=''
 [ ! -f "$etc/.env" ] || before=$(sed -n 's/^MODE=//p' "$etc/.env" | tail -n 1)
 mode=${mode:-${before:-standalone}} # run again without a word, it upgrades what this machine is
+if [ -n "$join" ]; then
+    case $join in
+    http://*'#'* | https://*'#'*) master_url=${master_url:-${join%%'#'*}} ;;
+    *) fail "--join needs URL#TOKEN: copy what airclass node add printed on the master." ;;
+    esac
+fi
 if [ "$mode" = slave ] && [ ! -f "$etc/.env" ]; then
-    [ -n "$master_url" ] || fail "A slave needs --master-url: the address of the master."
-    [ -f "$secret_file" ] || fail "A slave needs --cluster-secret-file: a copy of the master's /etc/airclass/secrets/cluster-secret."
+    [ -n "$master_url" ] || fail "A slave needs --join URL#TOKEN (airclass node add prints it on the master), or --master-url and --cluster-secret-file."
+    [ -n "$join" ] || [ -f "$secret_file" ] || fail "A slave needs --cluster-secret-file: a copy of the master's /etc/airclass/secrets/cluster-secret."
 fi
 if [ -n "$before" ]; then
     [ "$before" = "$mode" ] || fail "This machine is a $before: deploy/install.sh --uninstall first, and move $etc/.env away."
@@ -135,6 +143,9 @@ secret() {
 }
 if [ "$mode" = slave ]; then
     [ -z "$secret_file" ] || install -m 0640 "$secret_file" "$etc/secrets/cluster-secret"
+    # a relay that joins by a token has no such secret; its service finds an empty one
+    [ -e "$etc/secrets/cluster-secret" ] || : >"$etc/secrets/cluster-secret"
+    [ -z "$join" ] || (umask 077 && printf '%s' "$join" >"$etc/secrets/node-join")
 else
     secret jwt-secret-key
     secret cluster-secret
@@ -168,6 +179,7 @@ if [ ! -f "$etc/.env" ]; then
         echo "MODE=$mode"
         echo "DATA_DIR=${var#"$root"}"
         echo "CLUSTER_SECRET_FILE=${etc#"$root"}/secrets/cluster-secret"
+        [ -z "$join" ] || echo "NODE_JOIN_FILE=${etc#"$root"}/secrets/node-join"
         if [ "$mode" != slave ]; then
             echo "JWT_SECRET_KEY_FILE=${etc#"$root"}/secrets/jwt-secret-key"
             echo "HLS_CDN_SECRET_FILE=${etc#"$root"}/secrets/hls-cdn-secret"
@@ -184,6 +196,9 @@ if [ ! -f "$etc/.env" ]; then
     } >"$etc/.env"
     say "Settings are in $etc/.env"
 else
+    if [ -n "$join" ] && ! grep -q '^NODE_JOIN_FILE=' "$etc/.env"; then
+        echo "NODE_JOIN_FILE=${etc#"$root"}/secrets/node-join" >>"$etc/.env"
+    fi
     if [ "$mode" != slave ] && [ -n "$mediamtx" ] && ! grep -q '^MEDIAMTX_PATH=' "$etc/.env"; then
         echo "MEDIAMTX_PATH=${opt#"$root"}/bin/mediamtx" >>"$etc/.env"
     fi

@@ -27,6 +27,7 @@ from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.admin.server import serve_admin
 from relay.io.cluster.agent import ClusterAgent
+from relay.io.cluster.node_key import NodeIdentity, load_identity
 from relay.io.delivery.memfd import MemfdStore
 from relay.io.delivery.reactor import Reactor
 from relay.io.delivery.tls import TlsContext
@@ -103,6 +104,7 @@ def url_of(sock: socket.socket, *, tls: bool) -> str:
 async def run(settings: RelaySettings, options: Options) -> None:
     """Run a relay until it is told to stop; raises ConfigError or StartError before any port opens."""
     check(settings, options)
+    identity = load_identity(settings) if settings.master_url else None
     tls = TlsContext(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     counters = Counters()
     bodies = MemfdStore()
@@ -128,7 +130,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
     reactor = Reactor(delivery, counters, max_connections=_max_sockets(settings), tls=tls)
     reactor.listen(viewers)
     relay_url, admin_url = url_of(viewers, tls=tls is not None), url_of(admin, tls=False)
-    master_client, systemd = _master_client(settings), Systemd()
+    master_client, systemd = _master_client(settings, identity), Systemd()
     streams = StreamManager(
         delivery,
         reactor,
@@ -144,6 +146,7 @@ async def run(settings: RelaySettings, options: Options) -> None:
         reactor,
         counters,
         bodies,
+        identity=identity,
         relay_url=relay_url,
         admin_url=admin_url,
         connected=lambda: master_client is not None and master_client.connected,
@@ -169,15 +172,14 @@ async def run(settings: RelaySettings, options: Options) -> None:
     log.info("relay.stopped")
 
 
-def _master_client(settings: RelaySettings) -> MasterClient | None:
-    if not settings.master_url or settings.cluster_secret is None:
+def _master_client(settings: RelaySettings, identity: NodeIdentity | None) -> MasterClient | None:
+    if identity is None:
         return None
     from relay.io.cluster.master_client import (
         MasterClient,  # brings httpx, 6 MB: nothing for a relay without a master
     )
 
-    secret = settings.cluster_secret.get_secret_value().encode()
-    return MasterClient(settings.master_url, settings.node_name, secret)
+    return MasterClient(settings.master_url, identity)
 
 
 def _nobody_to_tell() -> None:

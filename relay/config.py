@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from relay.base.enrolment import read_join_link, read_node_key
 from relay.base.errors import ConfigError
 from relay.base.jwks import read_jwks
 from relay.base.settings import Settings
@@ -26,6 +27,10 @@ class RelaySettings(Settings):
     node_id: str = ""
     node_public_url: str = ""
     node_zone: str = ""
+    node_key: SecretStr | None = None
+    node_key_file: Path | None = None
+    node_join: SecretStr | None = None
+    data_dir: Path = Path("data")
     relay_bind: str = "0.0.0.0:8080"  # noqa: S104 - students come from outside
     relay_admin_bind: str = "127.0.0.1:8081"
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 150
@@ -77,12 +82,34 @@ class RelaySettings(Settings):
         except ConfigError as exc:
             raise ValueError(exc.problems[0].removeprefix("VIEWER_JWKS ")) from None
 
+    @field_validator("node_key")
+    @classmethod
+    def _node_key(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            return value if value is None or read_node_key(value.get_secret_value()) else None
+        except ConfigError as exc:
+            raise ValueError(exc.problems[0].removeprefix("NODE_KEY ")) from None
+
+    @field_validator("node_join")
+    @classmethod
+    def _join_link(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            return value if value is None or read_join_link(value.get_secret_value()) else None
+        except ConfigError as exc:
+            raise ValueError(exc.problems[0].removeprefix("--join ")) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _master_of_join(cls, values: dict[str, object]) -> dict[str, object]:
+        join = values.get("node_join")
+        if isinstance(join, str) and not values.get("master_url"):
+            return {**values, "master_url": join.partition("#")[0]}
+        return values
+
     @model_validator(mode="after")
     def _pairs(self) -> RelaySettings:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("TLS_CERT and TLS_KEY go together: set both or neither")
-        if self.master_url and self.cluster_secret is None:
-            raise ValueError("CLUSTER_SECRET is missing: a relay with MASTER_URL needs the master's one")
         return self
 
     @property

@@ -29,6 +29,7 @@ for _name, _where, _help in (
     ("teach", "airclass.cli.teach:teach", "A synthetic teacher that pushes RTMP."),
     ("user", "airclass.cli.user:app", "Accounts."),
     ("classroom", "airclass.cli.classroom:app", "Classes."),
+    ("node", "airclass.cli.node:app", "Relays: let one join, list them, remove one."),
     ("token", "airclass.cli.token:app", "Tokens for scripts, and one-time login links."),
     ("drain", "airclass.cli.drain:drain", "Move the students of a node away, and keep it empty."),
     ("undrain", "airclass.cli.drain:undrain", "Let a drained node take students again."),

@@ -1,7 +1,7 @@
-"""The relays of the cluster: who registered, what they report, where they are in their life.
+"""The relays of the cluster: which are registered, what they report, what state they are in.
 
-Takes in wire records and keeps the seats true to them. Does not compose what relays are told
-(`orders.py`) and opens no connection.
+Takes in wire records and keeps the seats in accordance with them. Does not compose orders (`orders.py`) and
+opens no connection.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import msgspec
+
 from airclass.domain.advice import ClusterSummary, NodeFigures, summarize
 from airclass.domain.cluster_health import OVERDUE_S, ClusterHealth, Member, code_of
-from airclass.domain.health import SILENT_S, Health, NodeStatus, ReasonCode
+from airclass.domain.health import SILENT_S, WORKING, Health, NodeStatus, ReasonCode
 from airclass.domain.node_url import read_url
 from airclass.domain.routing import MAX_ZONES, Network, NodeSeats, SeatBook, read_address, read_zone
 from airclass.domain.stream_health import ServiceState, StreamHealth, read_report
@@ -29,6 +31,9 @@ MAX_NODES = 500
 MAX_NODE_CAPACITY = 100_000
 MAX_REASON_CHARS = 200
 MISCOUNTS_BEFORE_RESYNC = 3
+# A master that stood still for longer may have lost heartbeats; shorter delays only leave them unread.
+STALL_S = 1.0
+EXCUSE_EVERY_S = 30.0
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -46,7 +51,8 @@ class Node:
     started_at_s: float
     peer: str
     health: Health
-    site: NodeSeats
+    seats: NodeSeats
+    incarnation: str = ""
     streams: dict[str, StreamReport] = field(default_factory=dict)
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
@@ -57,14 +63,20 @@ class Node:
     needs_full: bool = True
     miscounts: int = 0
     previews: int = 0
+    protocol: int = 0
 
     @property
     def students(self) -> int:
-        """Viewers that the relay reports, but for previews: a teacher's own, and a fresh master's probe.
+        """Viewers with media that the relay reports, without previews: a teacher's own, a restarted master's.
 
         This is what all figures show; seats are counted with previews, which take room as well.
         """
-        return max(0, self.site.connections - self.previews)
+        return max(0, self.seats.connections - self.previews)
+
+    @property
+    def without_media(self) -> int:
+        """Viewers who have got no media: they take no seat beyond the one that is reserved for them."""
+        return sum(not report.has_media for report in self.viewers.values())
 
     @property
     def lag_s(self) -> float | None:
@@ -100,12 +112,16 @@ class Nodes:
 
     def __init__(self, on_viewer: Callable[[Node, ViewerReport, bool], None]) -> None:
         self.all: dict[str, Node] = {}
-        self.seating = SeatBook()
+        self.seat_book = SeatBook()
         self._health = ClusterHealth()
         self._on_viewer = on_viewer
+        self._excused_s = float("-inf")
 
     def register(self, record: Registration, peer: str, now_s: float) -> Node:
-        """Take a relay in, or raise RequestError with what is wrong with its record."""
+        """Take a relay in, or raise RequestError with what is wrong with its record.
+
+        A relay that registers again keeps its viewers until it lists them; a new process has none yet.
+        """
         if not _NODE_ID.fullmatch(record.node_id):
             raise RequestError(400, "NODE_ID must be 1 to 63 letters, digits, dots, dashes or underscores.")
         public_url = read_url(record.public_url, "NODE_PUBLIC_URL", peer)
@@ -122,12 +138,11 @@ class Nodes:
         old = self.all.get(record.node_id)
         if old is None and len(self.all) >= MAX_NODES:
             raise RequestError(503, f"The cluster already has {MAX_NODES} nodes: remove one first.")
-        if old is not None and self._is_another(old, record, public_url, now_s):
-            raise RequestError(
-                409, f"Another node with the id {record.node_id} is at work: choose another NODE_ID."
-            )
+        self._check_identity(record, public_url, old, now_s)
         health = old.health if old is not None else Health(registered_at_s=now_s)
-        health.registered_at_s = now_s
+        # Registering without a heartbeat in between is no sign of life.
+        if health.last_beat_s >= health.registered_at_s:
+            health.registered_at_s = now_s
         node = Node(
             id=record.node_id,
             public_url=public_url,
@@ -136,38 +151,59 @@ class Nodes:
             version=record.version[:40],
             started_at_s=record.started_at_s,
             health=health,
-            site=self._site(record, zone, old),
+            seats=self._seats(record, zone, old),
+            incarnation=record.incarnation,
+            protocol=record.protocol,
         )
-        if old is not None:
+        if old is not None and _is_same_process(old, record):
+            node.viewers, node.tokens_of, node.previews = old.viewers, old.tokens_of, old.previews
+            node.streams = old.streams
+        elif old is not None:
             self._forget_viewers(old)
         self.all[node.id] = node
         return node
 
     def beat(self, beat: Heartbeat, now_s: float) -> Node | None:
-        """Take in a heartbeat; None when the node is unknown and must register first."""
-        node = self.all.get(beat.node_id)
+        """Take in a heartbeat; None when the node is unknown and must register first.
+
+        Raises RequestError when another process has registered under its id.
+        """
+        node = self.known(beat.node_id, beat.incarnation, now_s)
         if node is None:
             return None
         self._take_streams(node, beat, now_s)
-        node.site.connections = min(max(beat.connections, 0), MAX_NODE_CAPACITY)
-        node.site.egress_bps = max(beat.egress_bps, 0)
+        node.seats.egress_bps = max(beat.egress_bps, 0)
         node.version = beat.version[:40]
         node.orders_version = beat.orders_version
-        self._take_viewers(node, beat)
+        self._take_viewers(node, beat, now_s)
+        playing = beat.connections - node.without_media
+        node.seats.connections = min(max(playing, 0), MAX_NODE_CAPACITY)
         counted = len(node.viewers) == beat.connections
         node.miscounts = 0 if counted else node.miscounts + 1
         if beat.full:
             node.needs_full, node.miscounts = False, 0
-        elif node.miscounts >= MISCOUNTS_BEFORE_RESYNC and node.viewers:
+        elif node.miscounts >= MISCOUNTS_BEFORE_RESYNC:
             node.needs_full = True
         return node
+
+    def known(self, node_id: str, incarnation: str, now_s: float) -> Node | None:
+        """Return the node that calls; None when it must register first.
+
+        Raises RequestError while another process with this id sends heartbeats.
+        """
+        node = self.all.get(node_id)
+        if node is None or node.incarnation == incarnation:
+            return node
+        if node.health.silent_s(now_s) < SILENT_S:
+            raise RequestError(409, _TWIN.format(node_id))
+        return None
 
     def judge(self, now_s: float, drained: frozenset[str]) -> list[StatusChange]:
         """Bring every node's status up to date; returns the changes."""
         before = {node.id: node.health.status for node in self.all.values()}
         self._health.judge(
             [
-                Member(n.id, n.health, n.site.capacity, n.id in drained, n.stream_health)
+                Member(n.id, n.health, n.seats.capacity, n.id in drained, n.stream_health)
                 for n in self.all.values()
             ],
             now_s,
@@ -175,12 +211,12 @@ class Nodes:
         changes = []
         for node in self.all.values():
             after = node.health.status
-            node.site.takes_students = after is NodeStatus.ACTIVE
+            node.seats.takes_students = after is NodeStatus.ACTIVE
             if after is not before[node.id]:
                 changes.append(StatusChange(node.id, before[node.id], after, node.health.reason.text))
             if after is NodeStatus.OFFLINE and node.viewers:
                 self._forget_viewers(node)
-                node.site.connections = node.site.egress_bps = 0
+                node.seats.connections = node.seats.egress_bps = 0
         return changes
 
     def avoided(self, stream: str) -> frozenset[str]:
@@ -235,33 +271,42 @@ class Nodes:
 
     def is_last_taker(self, node_id: str) -> bool:
         """Tell whether no other node takes students; a node that is offline takes none in any case."""
-        others = (n for n in self.all.values() if n.id != node_id and n.site.capacity > 0)
+        others = (n for n in self.all.values() if n.id != node_id and n.seats.capacity > 0)
         return self.all[node_id].health.status is not NodeStatus.OFFLINE and not any(
-            n.site.takes_students for n in others
+            n.seats.takes_students for n in others
         )
 
     def dismiss(self, subject: str) -> None:
-        """Count somebody no more who was taken out: their relay turns them away and says so when it beats."""
+        """Stop counting a removed student now; their relay confirms it in its next heartbeat."""
         for node in self.all.values():
             token_ids = list(node.tokens_of.get(subject, ()))
+            playing = sum(node.viewers[token_id].has_media for token_id in token_ids)
             self._drop(node, token_ids)
-            node.site.connections = max(0, node.site.connections - len(token_ids))
+            node.seats.connections = max(0, node.seats.connections - playing)
 
-    def pardon(self, deaf_s: float) -> None:
-        """Do not hold seconds against the nodes in which the master was too busy to listen."""
+    def excuse_stall(self, late_s: float, now_s: float) -> bool:
+        """Do not count the time in which the master stood still as silence of the nodes; False: it counts.
+
+        Only a long stall loses heartbeats, and only one in EXCUSE_EVERY_S is excused: under steady load a
+        dead node would never be noticed otherwise.
+        """
+        if late_s < STALL_S or now_s - self._excused_s < EXCUSE_EVERY_S:
+            return False
+        self._excused_s = now_s
         for node in self.all.values():
-            node.health.pardon(deaf_s)
+            node.health.pardon(late_s)
             node.stream_health = {
-                stream: replace(health, heard_s=health.heard_s + deaf_s)
+                stream: replace(health, heard_s=health.heard_s + late_s)
                 for stream, health in node.stream_health.items()
             }
+        return True
 
     def remove(self, node_id: str) -> None:
         """Forget a node until it registers again."""
         node = self.all.pop(node_id, None)
         if node is not None:
             self._forget_viewers(node)
-            self.seating.remove(node_id)
+            self.seat_book.remove(node_id)
 
     @property
     def students(self) -> int:
@@ -273,29 +318,40 @@ class Nodes:
         return {
             n.id: n.streams[stream]
             for n in self.all.values()
-            if n.health.status in (NodeStatus.ACTIVE, NodeStatus.DRAINING) and stream in n.streams
+            if n.health.status in WORKING and stream in n.streams
         }
 
     def summary(self) -> ClusterSummary:
         """Return the cluster in six figures."""
         return summarize(
             [
-                NodeFigures(n.id, n.health.status, n.health.reason.text, n.students, n.site.capacity)
+                NodeFigures(n.id, n.health.status, n.health.reason.text, n.students, n.seats.capacity)
                 for n in self.all.values()
             ]
         )
 
-    def _is_another(self, old: Node, record: Registration, public_url: str, now_s: float) -> bool:
-        at_work = old.health.silent_s(now_s) < SILENT_S
-        return at_work and record.started_at_s != old.started_at_s and public_url != old.public_url
+    def _check_identity(self, record: Registration, public_url: str, old: Node | None, now_s: float) -> None:
+        """Refuse a second process under one id, and a second id under one address, while the first beats."""
+        for other in self.all.values():
+            shared = other is not old and _same_url(other.public_url, public_url)
+            if shared and other.health.silent_s(now_s) < SILENT_S:
+                raise RequestError(
+                    409, f"{other.public_url} is the address of {other.id}: set another NODE_PUBLIC_URL."
+                )
+        if old is None or _is_same_process(old, record) or old.health.silent_s(now_s) >= SILENT_S:
+            return
+        # A relay that was restarted has the same address and began later than the one that it replaces.
+        restarted = record.started_at_s > old.started_at_s
+        if not (restarted and _same_url(old.public_url, public_url)):
+            raise RequestError(409, _TWIN.format(record.node_id))
 
-    def _site(self, record: Registration, zone: tuple[Network, ...], old: Node | None) -> NodeSeats:
-        site = old.site if old is not None else NodeSeats(record.node_id, 0)
-        site.capacity = min(max(record.max_connections, 0), MAX_NODE_CAPACITY)
-        site.max_egress_bps = max(record.max_egress_bps, 0)
-        site.zone = zone
-        self.seating.sites[site.id] = site
-        return site
+    def _seats(self, record: Registration, zone: tuple[Network, ...], old: Node | None) -> NodeSeats:
+        seats = old.seats if old is not None else NodeSeats(record.node_id, 0)
+        seats.capacity = min(max(record.max_connections, 0), MAX_NODE_CAPACITY)
+        seats.max_egress_bps = max(record.max_egress_bps, 0)
+        seats.zone = zone
+        self.seat_book.add(seats)
+        return seats
 
     def _take_streams(self, node: Node, beat: Heartbeat, now_s: float) -> None:
         before = node.stream_health
@@ -310,44 +366,66 @@ class Nodes:
             not_ready = beat.reason[:MAX_REASON_CHARS] or "says that it is not ready"
         node.health.beat(now_s, draining=beat.draining, not_ready=not_ready)
 
-    def _take_viewers(self, node: Node, beat: Heartbeat) -> None:
+    def _take_viewers(self, node: Node, beat: Heartbeat, now_s: float) -> None:
         if beat.full:
             listed = {report.token_id for report in beat.viewers}
             self._drop(node, [t for t in node.viewers if t not in listed])
         self._drop(node, beat.gone)
-        for report in beat.viewers:
-            fresh = report.token_id not in node.viewers
+        for told in beat.viewers:
+            before = node.viewers.get(told.token_id)
+            keeps_media = before is not None and before.has_media and not told.has_media
+            report = msgspec.structs.replace(told, has_media=True) if keeps_media else told
             node.viewers[report.token_id] = report
             node.tokens_of.setdefault(report.subject, set()).add(report.token_id)
-            if fresh:
+            began_to_play = report.has_media and (before is None or not before.has_media)
+            if report.has_media and (began_to_play or beat.full):
+                self.seat_book.confirm(report.subject, node.id, now_s, max(0.0, report.idle_s))
+            if began_to_play:
                 node.previews += is_preview(report.subject)
-                self.seating.confirm(report.subject, node.id)
                 self._take_from_fallen(node, report.token_id)
+            if before is None or began_to_play:
                 self._on_viewer(node, report, True)
 
     def _take_from_fallen(self, node: Node, token_id: str) -> None:
-        """Whoever is seen here no longer counts at a node that fell and cannot say so itself."""
+        """Stop counting a viewer at a node that failed: it cannot report that they have left."""
         for other in self.all.values():
             fallen = other.health.status in (NodeStatus.UNHEALTHY, NodeStatus.OFFLINE)
             if fallen and other is not node and token_id in other.viewers:
                 self._drop(other, [token_id])
-                other.site.connections = max(0, other.site.connections - 1)
+                other.seats.connections = max(0, other.seats.connections - 1)
 
     def _drop(self, node: Node, token_ids: Iterable[str]) -> None:
         for token_id in token_ids:
             report = node.viewers.pop(token_id, None)
             if report is None:
                 continue
-            node.previews -= is_preview(report.subject)
+            node.previews -= is_preview(report.subject) and report.has_media
             rest = node.tokens_of[report.subject]
             rest.discard(token_id)
             if not rest:
                 del node.tokens_of[report.subject]
-                self.seating.leave(report.subject, node.id)
+                self.seat_book.leave(report.subject, node.id)
                 self._on_viewer(node, report, False)
 
     def _forget_viewers(self, node: Node) -> None:
         self._drop(node, list(node.viewers))
+
+
+_TWIN = "Another process sends heartbeats as {}: give each node its own NODE_ID, or stop the other one."
+
+
+def _is_same_process(old: Node, record: Registration) -> bool:
+    return (old.incarnation, old.started_at_s) == (record.incarnation, record.started_at_s)
+
+
+def _same_url(one: str, other: str) -> bool:
+    return _origin(one) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str, int, str]:
+    parts = urlsplit(url.rstrip("/"))
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname or "", port, parts.path
 
 
 def _is_reachable(url: str, peer: str) -> bool:

@@ -12,16 +12,22 @@ from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.users import clean_name, name_key
 
 if TYPE_CHECKING:
+    from airclass.domain.node_keys import NodeRecord
     from airclass.domain.users import User
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Something that is refused until `until_s` (Unix time): a token id, a subject, a used link."""
+    """Something that is refused until `until_s` (Unix time): a student's subject, a session, a used link.
+
+    `classroom_id` is the class that a student was taken out of; a new code of the class ends the revocation,
+    because it ends all older tokens anyway.
+    """
 
     kind: str
     value: str
     until_s: float
+    classroom_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,11 @@ class Snapshot:
     revoked: frozenset[tuple[str, str]] = frozenset()
     revocations: tuple[Revocation, ...] = ()
     drained: frozenset[str] = frozenset()
+    node_keys: dict[str, NodeRecord] = field(default_factory=dict)
+    by_join_id: dict[str, NodeRecord] = field(init=False)
     by_code: dict[str, Classroom] = field(init=False)
     by_name: dict[str, User] = field(init=False)  # by the exact name without case, and by `name_key`
+    kicked: dict[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         codes = {c.code: c for c in self.classrooms.values() if c.status is not ClassStatus.ENDED}
@@ -44,6 +53,13 @@ class Snapshot:
         # Accounts of before whose names look alike are each found by the exact name.
         names.update({u.name.casefold(): u for u in self.users.values()})
         object.__setattr__(self, "by_name", names)
+        joins = {record.join_id: record for record in self.node_keys.values() if record.join_id}
+        object.__setattr__(self, "by_join_id", joins)
+        kicked: dict[str, list[str]] = {}
+        for revocation in self.revocations:
+            if revocation.kind == "subject":
+                kicked.setdefault(revocation.classroom_id, []).append(revocation.value)
+        object.__setattr__(self, "kicked", {c: tuple(sorted(subjects)) for c, subjects in kicked.items()})
 
     def find_user(self, name: str) -> User | None:
         """Return the account with this name, whichever way it was typed."""

@@ -151,17 +151,6 @@ def is_preview(subject: str) -> bool:
     return subject.startswith("p")
 
 
-def viewer_token_id(generation: int, nonce: str) -> str:
-    """Return a token id that tells with which of the class's codes it was made."""
-    return f"{generation}-{nonce}"
-
-
-def token_generation(token_id: str) -> int:
-    """Return the class generation of a viewer's token id; -1 when it names none."""
-    number = token_id.partition("-")[0]
-    return int(number) if number.isascii() and number.isdigit() and len(number) <= 9 else -1
-
-
 def _decode(token: str, key: bytes) -> dict[str, object] | None:
     try:
         return jwt.decode(token, key, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=_OPTIONS)

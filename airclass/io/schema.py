@@ -73,11 +73,27 @@ revocations = Table(
     Column("kind", String(16), primary_key=True),
     Column("value", String(64), primary_key=True),
     Column("until_s", Float, nullable=False),
+    Column("classroom_id", String(16), nullable=False, server_default=""),
 )
 drained_nodes = Table(
     "drained_nodes",
     metadata,
     Column("node_id", String(64), primary_key=True),
+)
+node_keys = Table(
+    "node_keys",
+    metadata,
+    Column("node_id", String(64), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("added", Boolean, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("max_connections", Integer, nullable=False),
+    Column("created_at_s", Float, nullable=False),
+    Column("join_id", String(16), nullable=False),
+    Column("join_key", Text, nullable=False),
+    Column("join_until_s", Float, nullable=False),
+    Column("join_used", Boolean, nullable=False),
 )
 events = Table(
     "events",
@@ -97,7 +113,13 @@ visits = Table(
     Column("classroom_id", String(16), nullable=False),
     Column("name", String(64), nullable=False),
     Column("joined_at_s", Float, nullable=False),
+    Column("node_id", String(64), nullable=False, server_default=""),
     Index("ix_visits_classroom_id", "classroom_id"),
+)
+seen_nodes = Table(
+    "seen_nodes",
+    metadata,
+    Column("node_id", String(64), primary_key=True),
 )
 epochs = Table(
     "epochs",

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import trio
-from sqlalchemy import create_engine, delete, event, exc, insert, make_url, select, update
+from sqlalchemy import bindparam, create_engine, delete, event, exc, insert, make_url, select, update
 
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
+from airclass.domain.node_keys import NodeRecord
 from airclass.domain.snapshot import Revocation, Snapshot
 from airclass.domain.users import Role, User, name_key
 from airclass.io import schema
@@ -65,12 +66,13 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredStudent:
-    """A student entered a class under a name."""
+    """A student entered a class under a name; `node_id` is where their seat is, empty without one."""
 
     subject: str
     classroom_id: str
     name: str
     joined_at_s: float
+    node_id: str = ""
 
 
 class WriteConflict(RequestError):
@@ -169,6 +171,7 @@ class Store:
                 delete(schema.co_teachers).where(schema.co_teachers.c.classroom_id == classroom_id),
                 delete(schema.visits).where(schema.visits.c.classroom_id == classroom_id),
                 delete(schema.epochs).where(schema.epochs.c.stream == classroom_id),
+                delete(schema.revocations).where(schema.revocations.c.classroom_id == classroom_id),
                 delete(schema.stream_numbers).where(schema.stream_numbers.c.stream == classroom_id),
                 delete(schema.classrooms).where(schema.classrooms.c.id == classroom_id),
             ],
@@ -181,6 +184,12 @@ class Store:
         rows = [asdict(r) for r in revocations]
         if rows:
             await self._write([], event, "This was used or refused already.", rows=(insert(table), rows))
+
+    async def forget_kicked(self, classroom_id: str) -> None:
+        """Delete the revocations of a class's students; its new code has ended their tokens."""
+        table = schema.revocations
+        mine = (table.c.kind == "subject") & (table.c.classroom_id == classroom_id)
+        await self._write([delete(table).where(mine)], None)
 
     async def forget_expired(self, wall_s: float) -> None:
         """Delete revocations whose tokens have ended, and very old audit lines."""
@@ -199,6 +208,30 @@ class Store:
         if drained:
             statements.append(insert(table).values(node_id=node_id))
         await self._write(statements, event)
+
+    async def save_node_key(
+        self, record: NodeRecord, event: AuditEvent | None, *, instead_of: NodeRecord | None
+    ) -> None:
+        """Keep what is known of a node, unless it is not `instead_of` any more (WriteConflict)."""
+        table = schema.node_keys
+        row = {**asdict(record), "zone": ",".join(record.zone)}
+        if instead_of is None:
+            await self._write([insert(table).values(row)], event, "Another node has this name by now.")
+            return
+        same = (
+            (table.c.node_id == record.node_id)
+            & (table.c.key == instead_of.key)
+            & (table.c.removed == instead_of.removed)
+            & (table.c.join_id == instead_of.join_id)
+            & (table.c.join_used == instead_of.join_used)
+        )
+        statements: list[Executable] = [update(table).where(same).values(row)]
+        await self._write(statements, event, "Another node has this name by now.", must_match=True)
+
+    async def forget_node_keys(self, node_ids: Iterable[str]) -> None:
+        """Delete what is known of these nodes."""
+        table = schema.node_keys
+        await self._write([delete(table).where(table.c.node_id.in_(list(node_ids)))], None)
 
     async def log(self, event: AuditEvent) -> None:
         """Write a line of the audit log that changes nothing else."""
@@ -220,9 +253,32 @@ class Store:
     async def visits(self, since_s: float) -> list[StoredStudent]:
         """Return who entered since `since_s`."""
         table = schema.visits
-        columns = (table.c.subject, table.c.classroom_id, table.c.name, table.c.joined_at_s)
+        columns = (table.c.subject, table.c.classroom_id, table.c.name, table.c.joined_at_s, table.c.node_id)
         query = select(*columns).where(table.c.joined_at_s >= since_s)
         return await self._read(lambda c: [StoredStudent(*row) for row in c.execute(query)])
+
+    async def save_seats(self, seats: dict[str, str]) -> None:
+        """Remember on which node each student has a seat (empty: on none); called in batches."""
+        if seats:
+            table = schema.visits
+            statement = (
+                update(table).where(table.c.subject == bindparam("who")).values(node_id=bindparam("node"))
+            )
+            rows: list[dict[str, object]] = [
+                {"who": subject, "node": node_id} for subject, node_id in seats.items()
+            ]
+            await self._write([], None, rows=(statement, rows), count=False)
+
+    async def save_seen_nodes(self, node_ids: Iterable[str]) -> None:
+        """Remember the nodes of the cluster, in place of those that were remembered before."""
+        table = schema.seen_nodes
+        rows: list[dict[str, object]] = [{"node_id": node_id} for node_id in sorted(node_ids)]
+        await self._write([delete(table)], None, rows=(insert(table), rows) if rows else None, count=False)
+
+    async def seen_nodes(self) -> list[str]:
+        """Return the nodes of the cluster as they were remembered last."""
+        query = select(schema.seen_nodes.c.node_id)
+        return await self._read(lambda c: list(c.execute(query).scalars()))
 
     async def forget_visits(self, before_s: float) -> None:
         """Delete names of students who entered before `before_s`."""
@@ -272,6 +328,7 @@ class Store:
         first: Executable | None = None,
         rows: tuple[Executable, list[dict[str, object]]] | None = None,
         count: bool = True,
+        must_match: bool = False,
     ) -> None:
         """Run statements in one transaction; `first` must change a row, or nothing is written."""
 
@@ -281,7 +338,8 @@ class Store:
             if first is not None and not cast("CursorResult[Any]", connection.execute(first)).rowcount:
                 raise WriteConflict(CHANGED_MEANWHILE)
             for statement in statements:
-                connection.execute(statement)
+                if connection.execute(statement).rowcount == 0 and must_match:
+                    raise WriteConflict(conflict)
             if rows is not None:
                 # One statement for all: `values([…])` would be compiled, and kept, per number of rows.
                 connection.execute(*rows)
@@ -395,6 +453,7 @@ def _load(wall_s: float, connection: Connection) -> Snapshot:
         revoked=frozenset((r.kind, r.value) for r in revocations),
         revocations=tuple(revocations),
         drained=frozenset(connection.execute(select(schema.drained_nodes.c.node_id)).scalars()),
+        node_keys={r.node_id: _node_record(r) for r in connection.execute(select(schema.node_keys))},
     )
 
 
@@ -408,6 +467,12 @@ def _classroom(row: object, helpers: set[str]) -> Classroom:
     roster = frozenset(fields.pop("roster").splitlines())
     status = ClassStatus(fields.pop("status"))
     return Classroom(**fields, status=status, roster=roster, co_teachers=frozenset(helpers))
+
+
+def _node_record(row: object) -> NodeRecord:
+    fields = dict(row._mapping)  # type: ignore[attr-defined]
+    zone = tuple(network for network in fields.pop("zone").split(",") if network)
+    return NodeRecord(**fields, zone=zone)
 
 
 def _class_row(classroom: Classroom) -> dict[str, object]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airclass.config import StandaloneSettings, load_standalone
+from airclass.config import MasterSettings, StandaloneSettings, load_standalone
+from airclass.ingest.config import IngestSettings
 from airclass.ingest.mediamtx import find_mediamtx
 from airclass.ingest.ports import ANY, Reservation
+from airclass.ops.config import OpsSettings
 from airclass.run.restarting_process import RestartingProcess
 from relay.base.errors import ConfigError
+from relay.config import RelaySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from relay.base.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 SECRET_BYTES = 32
@@ -25,11 +30,24 @@ BINDS = (
     *("ingest_rtmp_bind", "ingest_hls_bind", "ingest_api_bind"),
 )
 INSIDE_BINDS = frozenset({"relay_admin_bind", "ingest_hls_bind", "ingest_api_bind"})
+# What any program may need to know of the machine it runs on. Beyond that, a child gets its own settings
+# only: whoever breaks into a relay or an ingest finds no secret of the master there.
+SURROUNDINGS = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "NO_COLOR", "COLUMNS", "LANG", "LANGUAGE"),
+        *("TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("LOG_LEVEL", "LOG_FORMAT"),
+    }
+)
+SURROUNDING_PREFIXES = ("LC_", "PYTHON", "COVERAGE_")
+MEDIAMTX_PREFIX = "MTX_"
+# A relay with a master gets these, sealed, with its orders.
+IN_ORDERS = frozenset({"HLS_CDN_SECRET", "VIEWER_KEY", "VIEWER_JWKS"})
 # What a demo must not take over from an installation whose `.env` it happens to stand beside.
 FOREIGN = (
     *("JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "CLUSTER_SECRET", "HLS_CDN_SECRET", "VIEWER_KEY"),
     *("DATABASE_URL", "DATA_DIR", "ALERT_WEBHOOK", "TLS_CERT", "TLS_KEY", "CORS_ORIGINS", "MODE"),
-    *("MASTER_URL", "NODE_ID", "NODE_PUBLIC_URL", "NODE_ZONE", "TRUSTED_PROXIES"),
+    *("MASTER_URL", "NODE_ID", "NODE_PUBLIC_URL", "NODE_ZONE", "NODE_KEY", "NODE_JOIN", "TRUSTED_PROXIES"),
     *("INGEST_HLS_URL", "INGEST_API_URL", "INGEST_RTMP_PUBLIC_URL"),
 )
 
@@ -89,13 +107,13 @@ class ProcessPlan:
         """Where teachers push to, without a path."""
         return self.settings.ingest_rtmp_public_url or f"rtmp://{self.ports['INGEST_RTMP_BIND'].public}"
 
-    def _job(self, name: str, *args: str, **env: str) -> RestartingProcess:
+    def _job(self, name: str, settings: frozenset[str], *args: str, **env: str) -> RestartingProcess:
         # what is given by value must not also be read from a file that `.env` names
         by_value = {f"{setting}_FILE": "" for setting in env}
         return RestartingProcess(
             name,
             (sys.executable, "-m", *args),
-            {**self.environ, **by_value, **env},
+            {**childs_environ(self.environ, settings), **by_value, **env},
             self.folder / f"{name}.json",
             self.folder / f"{name}.log" if self.quiet else None,
         )
@@ -113,12 +131,23 @@ class ProcessPlan:
         secret = self.settings.hls_cdn_secret
         assert secret is not None
         path = {"MEDIAMTX_PATH": str(self.mediamtx)} if self.mediamtx else {}
-        return self._job("ingest", module, *options, HLS_CDN_SECRET=secret.get_secret_value(), **path)
+        job = self._job(
+            "ingest",
+            _names(IngestSettings),
+            module,
+            *options,
+            HLS_CDN_SECRET=secret.get_secret_value(),
+            **path,
+        )
+        mtx = {name: value for name, value in self.environ.items() if name.startswith(MEDIAMTX_PREFIX)}
+        return replace(job, env={**mtx, **job.env})
 
     def master(self) -> RestartingProcess:
         """The control plane."""
         return self._job(
-            *("master", "airclass.cli.app", "master", "--ready-file", str(self.folder / "master.json")),
+            "master",
+            _names(MasterSettings),
+            *("airclass.cli.app", "master", "--ready-file", str(self.folder / "master.json")),
             MASTER_BIND=self.ports["MASTER_BIND"].bind,
             MASTER_URL=self.master_url,
             INGEST_HLS_URL=self.hls_url,
@@ -129,7 +158,9 @@ class ProcessPlan:
     def relay(self) -> RestartingProcess:
         """The one relay."""
         return self._job(
-            *("relay", "relay", "--ready-file", str(self.folder / "relay.json")),
+            "relay",
+            _names(RelaySettings) - IN_ORDERS,
+            *("relay", "--ready-file", str(self.folder / "relay.json")),
             MASTER_URL=self.inner_master_url,
             NODE_ID=self.environ.get("NODE_ID", "") or ("demo" if self.demo else "standalone"),
             NODE_PUBLIC_URL=self.relay_url,
@@ -141,8 +172,27 @@ class ProcessPlan:
     def teacher(self, rtmp_url: str) -> RestartingProcess:
         """The synthetic teacher of the demo; it has nothing to be ready with."""
         # Not as an argument: the address holds the stream key, and everybody can list arguments.
-        job = self._job("teacher", "airclass.ingest.teacher", "--size", "1280x720", TEACH_TO=rtmp_url)
+        args = ("airclass.ingest.teacher", "--size", "1280x720")
+        job = self._job("teacher", frozenset(), *args, TEACH_TO=rtmp_url)
         return RestartingProcess(job.name, job.args, job.env, None, job.output)
+
+
+def _names(*models: type[Settings]) -> frozenset[str]:
+    return frozenset(field.upper() for model in models for field in model.model_fields)
+
+
+_ALL = _names(StandaloneSettings, RelaySettings, IngestSettings, OpsSettings)
+
+
+def childs_environ(environ: Mapping[str, str], settings: frozenset[str]) -> dict[str, str]:
+    """Return the environment of a child that reads these settings.
+
+    All other settings are there and empty, so that the child does not take them from `.env` either.
+    """
+    allowed = SURROUNDINGS | settings | {f"{name}_FILE" for name in settings}
+    withheld = {name + suffix: "" for name in _ALL - settings for suffix in ("", "_FILE")}
+    kept = {n: v for n, v in environ.items() if n in allowed or n.startswith(SURROUNDING_PREFIXES)}
+    return {**withheld, **kept}
 
 
 def demo_environ(environ: Mapping[str, str], folder: Path, *, public: bool) -> dict[str, str]:

@@ -104,7 +104,7 @@ class MasterMetrics:
             self._node_connections.remove(gone)
         self._known_nodes = set(nodes)
         for node in nodes.values():
-            capacity = node.site.capacity
+            capacity = node.seats.capacity
             percent = 100.0 * node.students / capacity if capacity else 0.0
             self._load.labels(node.id).set(percent)
             self._node_connections.labels(node.id).set(node.students)

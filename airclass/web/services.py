@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airclass.domain.users import Caller
     from airclass.io.clock import Clock
     from airclass.io.epoch_writer import EpochWriter
+    from airclass.io.keyring import Keyring, OrderSealer
     from airclass.io.mediamtx import MediaMtxApi
     from airclass.io.notifier import Notifier
     from airclass.io.passwords import Passwords
@@ -60,6 +61,8 @@ class Services:
     tokens: TokenIssuer
     passwords: Passwords
     verifier: Verifier
+    keyring: Keyring
+    sealer: OrderSealer
     prober: Prober
     ingest: MediaMtxApi
     metrics: MasterMetrics
@@ -73,16 +76,31 @@ class Services:
     code_throttle: CodeThrottle = field(default_factory=CodeThrottle)
     tally: LoadLog = field(default_factory=LoadLog)
     sockets: SocketCount = field(default_factory=SocketCount)
+    loading: trio.Lock = field(default_factory=trio.Lock)
     visits: list[StoredStudent] = field(default_factory=list)
+    seen_nodes: set[str] = field(default_factory=set)
     recent_events: list[AuditEvent] = field(default_factory=list)
     entropy: Callable[[int], bytes] = secrets.token_bytes
 
     async def reload(self) -> None:
-        """Bring the memory view up to date with the database."""
-        view = await self.store.load(self.clock.wall_s())
-        if view.revision > self.cluster.view.revision:
-            self.orders_composer.cause = logs.request_id()
+        """Bring the memory view up to date with the database, whatever its revision is.
+
+        Loads run one after the other, so a lower revision is never an older read: the database itself went
+        back, because it was restored or a replica that lagged behind took over.
+        """
+        async with self.loading:
+            view = await self.store.load(self.clock.wall_s())
             before = self.cluster.view
+            if view.revision == before.revision:
+                return
+            if view.revision < before.revision:
+                log.warning(
+                    "database.went_back revision=%d before=%d hint=a backup was restored or a replica took "
+                    "over: changes in between are lost, check classes and accounts",
+                    view.revision,
+                    before.revision,
+                )
+            self.orders_composer.cause = logs.request_id()
             self.cluster.see(view, self.clock.now_s())
             changed = rules_changed(before, view)
             if changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import ssl
@@ -19,7 +20,7 @@ import msgspec
 import trio
 
 from benchmarks.servers.certificate import self_signed
-from relay.base.cluster_protocol import Heartbeat, Orders, Registration
+from relay.base.cluster_protocol import Heartbeat, Orders, Registration, StreamReport, ViewerReport
 from relay.base.errors import StartError
 from relay.base.signing import sign
 
@@ -54,6 +55,13 @@ class MasterProcess:
     stream_key: str
     tls: ssl.SSLContext | None = None
     nodes: list[str] = field(default_factory=list)
+    watching: dict[str, list[ViewerReport]] = field(default_factory=dict)
+
+    def watch(self, node_id: str, token: str) -> None:
+        """Have a node report that the student of this token gets media."""
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==="))
+        report = ViewerReport(self.stream, claims["sub"], claims["jti"], claims["iat"], 0)
+        self.watching.setdefault(node_id, []).append(report)
 
     async def connect(self, source: str = "127.0.0.1") -> trio.abc.Stream:
         """Open a connection from a loopback address."""
@@ -152,7 +160,7 @@ async def _node(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Register, and beat for ever as a relay without a single viewer; started once it takes students."""
+    """Register, and send heartbeats as a relay does; started once it takes students."""
     async with trio.open_nursery() as nursery:
         (door,) = await nursery.start(partial(trio.serve_tcp, _door, 0, host="127.0.0.1"))
         address = f"http://127.0.0.1:{door.socket.getsockname()[1]}"
@@ -162,14 +170,21 @@ async def _node(
             "register",
             Registration(node_id, address, "", (), capacity, 0, "bench", time.time()),
         )
-        beat = Heartbeat(node_id, 0, 0, True, "", False, "bench", 0, full=True)
+        orders = Orders(0)
         for _ in range(GOOD_BEATS):
-            await _call(master, node_id, "heartbeat", beat)
+            orders = await _call(master, node_id, "heartbeat", _beat(master, node_id, orders))
         master.nodes.append(node_id)
         task_status.started()
         while True:
             await trio.sleep(BEAT_S)
-            await _call(master, node_id, "heartbeat", beat)
+            orders = await _call(master, node_id, "heartbeat", _beat(master, node_id, orders))
+
+
+def _beat(master: MasterProcess, node_id: str, orders: Orders) -> Heartbeat:
+    """Return a heartbeat: every ordered stream is live, and the students who came watch."""
+    streams = tuple(StreamReport(order.stream, "live", 0, 1.0) for order in orders.streams)
+    viewers = tuple(master.watching.get(node_id, ()))
+    return Heartbeat(node_id, len(viewers), 0, True, "", False, "bench", 0, streams, viewers, full=True)
 
 
 async def _call(master: MasterProcess, node_id: str, verb: str, record: Registration | Heartbeat) -> Orders:

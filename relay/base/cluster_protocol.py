@@ -1,11 +1,12 @@
 """Records that relays and master exchange (JSON by msgspec; unknown fields are ignored).
 
-Each call is a signed POST (`relay.base.signing`) with one record in and one record out:
+Each call is a signed POST with one record in and one signed record out (`relay.base.signing`):
 
-    /cluster/register   Registration -> Orders
-    /cluster/heartbeat  Heartbeat    -> Orders
-    /cluster/watch      OrdersPoll   -> Orders    held until something changes, at most WATCH_S
-    /cluster/epoch      EpochRequest -> EpochOffset
+    /cluster/enrol      Enrolment     -> Enrolled    signed with a join token or CLUSTER_SECRET
+    /cluster/register   Registration  -> Orders
+    /cluster/heartbeat  Heartbeat     -> Orders
+    /cluster/watch      OrdersPoll    -> Orders      held until something changes, at most WATCH_S
+    /cluster/epoch      EpochRequest  -> EpochOffset
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import msgspec
 
 WATCH_S = 20.0
+PROTOCOL = 1  # 1: StreamOrder.min_generation and StreamOrder.refused, signed answers, keys of the nodes' own
 
 
 # Between the name of an origin session and the number of a later epoch of the same session.
@@ -55,8 +57,28 @@ class EpochRequest(msgspec.Struct, frozen=True):
     refused: str = ""
 
 
+class Enrolment(msgspec.Struct, frozen=True):
+    """A node asks for its key to be kept; `key` is sealed with what signs the call.
+
+    With a join token the master knows the node's id, and `node_id` is not looked at.
+    """
+
+    key: str
+    node_id: str = ""
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """The key is kept; from now on the node signs with it, as `node_id`."""
+
+    node_id: str
+
+
 class Registration(msgspec.Struct, frozen=True):
-    """A relay introduces itself; `admin_url` is where the master probes `/readyz`."""
+    """A relay introduces itself; `admin_url` is where the master probes `/readyz`.
+
+    `incarnation` is a random id of the process, in every record that it sends (empty: an older relay).
+    `protocol` is PROTOCOL of the relay's version; 0 stands for every version before it was introduced.
+    """
 
     node_id: str
     public_url: str
@@ -67,6 +89,8 @@ class Registration(msgspec.Struct, frozen=True):
     version: str
     started_at_s: float
     epochs: tuple[EpochOffset, ...] = ()
+    incarnation: str = ""
+    protocol: int = 0
 
 
 class ReportedVariant(msgspec.Struct, frozen=True):
@@ -118,7 +142,9 @@ class StreamReport(msgspec.Struct, frozen=True):
 class ViewerReport(msgspec.Struct, frozen=True):
     """One viewer, sent when new and when the figures changed; -1 where the player told nothing.
 
-    `rendition` is what it watches (`v0`), empty where it only listens or has just come.
+    `rendition` is what it watches (`v0`), empty where it only listens or has just come. `has_media`:
+    media was delivered to it, not only playlists (older relays do not know and say yes). `idle_s` is
+    the time since its last request.
     """
 
     stream: str
@@ -131,6 +157,8 @@ class ViewerReport(msgspec.Struct, frozen=True):
     latency_ms: int = -1
     starved: int = 0
     rendition: str = ""
+    has_media: bool = True
+    idle_s: float = 0.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -153,6 +181,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     gone: tuple[str, ...] = ()
     full: bool = False
     fault: str = ""
+    incarnation: str = ""
 
 
 class OrdersPoll(msgspec.Struct, frozen=True):
@@ -160,6 +189,7 @@ class OrdersPoll(msgspec.Struct, frozen=True):
 
     node_id: str
     orders_version: int
+    incarnation: str = ""
 
 
 class StreamOrder(msgspec.Struct, frozen=True):
@@ -170,6 +200,9 @@ class StreamOrder(msgspec.Struct, frozen=True):
 
     `next_msn` and `next_discontinuity_seq` are above all numbers that the stream's viewers have been
     shown anywhere, as of the relay's registration: a relay that must number alone goes on from there.
+
+    Viewer tokens of a generation below `min_generation` are refused, and so are all tokens of the
+    subjects in `refused`.
     """
 
     stream: str
@@ -180,16 +213,21 @@ class StreamOrder(msgspec.Struct, frozen=True):
     publishing: bool | None = None
     next_msn: int = 0
     next_discontinuity_seq: int = 0
+    min_generation: int = 0
+    refused: tuple[str, ...] = ()
 
 
 class Orders(msgspec.Struct, frozen=True):
     """All that a relay must know, complete; `version` grows with every change.
 
-    `viewer_keys` are sealed, current first; `viewer_jwks`, sealed too, stands in their place when
-    relays are to check tokens and not be able to make any. `revoked` holds token ids and subjects,
-    `closed` the streams whose viewers are refused. `resync` asks for a full viewer list. `warning` is
-    for the relay's log ("the master cannot reach your address"), and so is `cause`: the id of the
-    request that changed the orders last.
+    A heartbeat that names the current version is answered without the part that has not changed: such an
+    answer holds no keys and no streams, and a relay obeys only a version above its own.
+
+    `viewer_keys` are sealed, current first; `viewer_jwks`, sealed too, replaces them when relays may check
+    tokens but not make any. `revoked` holds subjects and token ids that are refused whatever the stream;
+    relays of protocol 1 find most of it in each StreamOrder. `closed` names the streams whose viewers are
+    refused. `resync` asks for a full viewer list, `warning` is a sentence for the relay's log, and `cause`
+    is the id of the request that changed the orders last, for the log as well.
     """
 
     version: int

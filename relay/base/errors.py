@@ -61,9 +61,16 @@ class PlaylistError(OriginError):
 
 
 class ClusterError(AirclassError):
-    """The other side of the cluster is at fault: a bad signature, a replay, a bad record."""
+    """The other side of the cluster is at fault: a bad signature, a replay, a bad record.
+
+    `kind` is the word that a program looks at, where one does.
+    """
 
     status = 401
+
+    def __init__(self, reason: str, kind: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 def told_by(group: BaseExceptionGroup) -> BaseException:

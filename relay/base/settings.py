@@ -70,7 +70,8 @@ def load(
     for field in model.model_fields:
         name = field.upper()
         text = environ.get(name, "")
-        file_name = environ.get(name + "_FILE", "")
+        # a class may have a setting of this very name, such as NODE_KEY_FILE: then it is not read here
+        file_name = "" if f"{field}_file" in model.model_fields else environ.get(name + "_FILE", "")
         if text and file_name:
             problems.append(f"{name} and {name}_FILE are both set: keep one of them")
         elif file_name:

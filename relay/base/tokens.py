@@ -97,6 +97,17 @@ def verify_viewer(token: str, keys: tuple[Key, ...], *, wall_s: float) -> Viewer
     raise TokenError(401, problem)
 
 
+def viewer_token_id(generation: int, nonce: str) -> str:
+    """Return a token id that names the generation of the class code with which it was made."""
+    return f"{generation}-{nonce}"
+
+
+def token_generation(token_id: str) -> int:
+    """Return the class generation of a viewer's token id; -1 when it names none."""
+    number = token_id.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 9 else -1
+
+
 def _checked(claims: dict[str, object], wall_s: float) -> ViewerClaims:
     classroom, token_id, expires = claims.get("classroom"), claims.get("jti"), claims.get("exp")
     if claims.get("typ") != TYPE:

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, insert, text
 from airclass.config import load_master
 from airclass.domain.classrooms import Classroom, ClassStatus
 from airclass.domain.epochs import KEEP_EPOCHS, StreamNumbers
+from airclass.domain.node_keys import NodeRecord
 from airclass.domain.snapshot import Revocation
 from airclass.domain.users import Role, User
 from airclass.io import schema
@@ -256,6 +257,34 @@ async def test_visits_are_kept_for_a_day(store: Store) -> None:
     assert await store.visits(0.0) == []
 
 
+async def test_each_students_node_and_the_nodes_of_the_cluster_are_kept(store: Store) -> None:
+    await store.add_visits(
+        [StoredStudent("s1", "c1", "Kim", 1.0, "n1"), StoredStudent("s2", "c1", "Lee", 1.0)]
+    )
+    await store.save_seats({"s1": "", "s2": "n2", "nobody": "n3"})
+    await store.save_seats({})
+    assert {v.subject: v.node_id for v in await store.visits(0.0)} == {"s1": "", "s2": "n2"}
+    assert await store.seen_nodes() == []
+    await store.save_seen_nodes(["n2", "n1"])
+    await store.save_seen_nodes(["n3", "n1"])
+    assert sorted(await store.seen_nodes()) == ["n1", "n3"]
+    await store.save_seen_nodes([])
+    assert await store.seen_nodes() == []
+
+
+async def test_students_of_the_schema_before_have_no_node(settings: MasterSettings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(settings.database)
+    migrate(engine, "0002")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO visits VALUES ('s1', 'c1', '김', 5.0)"))
+    engine.dispose()
+    store = await open_store(settings)
+    assert await store.visits(0.0) == [StoredStudent("s1", "c1", "김", 5.0)]
+    assert await store.seen_nodes() == []
+    await store.close()
+
+
 async def test_the_first_offset_of_an_epoch_stays_and_the_oldest_epochs_go(store: Store) -> None:
     offset = EpochOffset("c1", "k", 5, 1, 2, 0.5, 1)
     assert await store.add_epoch(offset, 1.0) == offset
@@ -369,6 +398,55 @@ async def test_a_read_that_hangs_is_left_at_its_callers_deadline(store: Store) -
         answer.set()
         while store._engine.pool.checkedout():  # type: ignore[attr-defined]  # a queue of connections
             await trio.sleep(0.01)
+
+
+async def test_node_keys_are_kept_and_two_who_change_one_do_not_undo_each_other(store: Store) -> None:
+    waiting = NodeRecord(
+        "n1", added=True, zone=("10.1.0.0/16", "10.2.0.0/16"), join_id="j1", join_key="sealed"
+    )
+    await store.save_node_key(waiting, DID, instead_of=None)
+    assert (await store.load(0.0)).node_keys == {"n1": waiting}
+    assert (await store.load(0.0)).by_join_id == {"j1": waiting}
+    with pytest.raises(WriteConflict):
+        await store.save_node_key(waiting, None, instead_of=None)
+    joined = replace(waiting, key="sealed too", join_used=True, max_connections=9, join_until_s=3.5)
+    await store.save_node_key(joined, None, instead_of=waiting)
+    before = await store.revision()
+    with pytest.raises(WriteConflict):
+        await store.save_node_key(replace(waiting, key="of another"), DID, instead_of=waiting)
+    assert (await store.load(0.0)).node_keys == {"n1": joined}
+    assert await store.revision() == before, "nothing of a refused change is kept"
+    assert len(await store.events(10)) == 1
+    await store.forget_node_keys(["n1", "n2"])
+    assert (await store.load(0.0)).node_keys == {}
+
+
+async def test_kicks_end_with_the_classs_code_and_with_the_class(store: Store) -> None:
+    kicks = [
+        Revocation("subject", f"s{n}", 99.0, classroom) for n, classroom in enumerate(("c1", "c1", "c2"))
+    ]
+    await store.revoke([*kicks, Revocation("link", "l1", 99.0)])
+    assert (await store.load(0.0)).kicked == {"c1": ("s0", "s1"), "c2": ("s2",)}
+    await store.forget_kicked("c1")
+    assert (await store.load(0.0)).kicked == {"c2": ("s2",)}
+    await store.delete_classroom("c2", DID)
+    assert (await store.load(0.0)).revoked == {("link", "l1")}
+
+
+async def test_revocations_of_the_first_schema_hold_after_the_upgrade(settings: MasterSettings) -> None:
+    if settings.database_url is None:
+        settings.data_dir.mkdir()
+    engine = create_engine(settings.database)
+    migrate(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO revocations (kind, value, until_s) VALUES ('subject', 's1', 99)")
+        )
+    engine.dispose()
+    store = await open_store(settings)
+    view = await store.load(0.0)
+    assert (view.kicked, view.revoked, view.node_keys) == ({"": ("s1",)}, {("subject", "s1")}, {})
+    await store.close()
 
 
 async def test_two_masters_may_start_at_once(settings: MasterSettings) -> None:

@@ -114,6 +114,7 @@ async def start_relay(it: ClusterHarness, node_id: str, stack: AsyncExitStack) -
         "RELAY_BIND": "127.0.0.1:0",
         "RELAY_ADMIN_BIND": "127.0.0.1:0",
         "DRAIN_S": "0",
+        "DATA_DIR": str(it.folder / "data"),
     }
     command = (sys.executable, "-m", "relay", "--ready-file", ready)
     child = await stack.enter_async_context(running(*command, folder=it.folder, env=env))

@@ -12,6 +12,8 @@ import trio
 
 from relay.base.cluster_protocol import (
     WATCH_S,
+    Enrolled,
+    Enrolment,
     EpochOffset,
     EpochRequest,
     Heartbeat,
@@ -20,7 +22,7 @@ from relay.base.cluster_protocol import (
     Registration,
 )
 from relay.base.errors import ClusterError
-from relay.base.signing import Verifier
+from relay.base.signing import HEADER_NODE, HEADER_NONCE, Verifier, read_call, sign_answer, unseal
 from tests.harness.fake_http import reply
 
 if TYPE_CHECKING:
@@ -29,14 +31,22 @@ if TYPE_CHECKING:
     from tests.harness.fake_http import ReceivedRequest
 
 PIECE_BYTES = 64 * 1024
-_RECORDS = {"register": Registration, "heartbeat": Heartbeat, "watch": OrdersPoll, "epoch": EpochRequest}
+_RECORDS = {
+    "enrol": Enrolment,
+    "register": Registration,
+    "heartbeat": Heartbeat,
+    "watch": OrdersPoll,
+    "epoch": EpochRequest,
+}
 
 
 @dataclass
 class FakeMaster(httpx.AsyncBaseTransport):
     """Answers with `orders`; `fault` replaces the answer, `calls` keeps (time, verb, record)."""
 
-    secret: bytes
+    secret: bytes  # every node's key; a node that enrols keeps its own
+    keys: dict[str, bytes] = field(default_factory=dict)
+    signs: bool = True
     orders: Orders = field(default_factory=lambda: Orders(1))
     bases: dict[str, EpochOffset] = field(default_factory=dict)
     fault: httpx.Response | Exception | None = None
@@ -46,7 +56,7 @@ class FakeMaster(httpx.AsyncBaseTransport):
     down: bool = False
 
     def __post_init__(self) -> None:
-        self._verifier = Verifier(self.secret)
+        self._verifier = Verifier()
         self._changed = trio.Event()
 
     def set(self, orders: Orders) -> None:
@@ -68,7 +78,7 @@ class FakeMaster(httpx.AsyncBaseTransport):
             "POST", f"http://master{request.target}", headers=request.headers, content=request.body
         )
         response = await self.handle_async_request(asked)
-        await stream.send_all(reply(await response.aread(), response.status_code))
+        await stream.send_all(reply(await response.aread(), response.status_code, response.headers.items()))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()
@@ -78,22 +88,37 @@ class FakeMaster(httpx.AsyncBaseTransport):
         if self.fault is not None and verb.startswith(self.only_fault):
             if isinstance(self.fault, Exception):
                 raise self.fault
-            return _answer(self.fault.status_code, self.fault.content)
+            return self._answer(request, self.fault.status_code, self.fault.content)
         try:
-            self._verifier.verify(request.headers, "POST", request.url.path, body, wall_s=time.time())
-        except ClusterError:
-            return _answer(401, b"")
+            call = read_call(request.headers, wall_s=time.time())
+            keys = (self.keys.get(call.node, self.secret), self.secret)
+            self._verifier.verify(
+                call, keys[verb == "enrol" :], "POST", request.url.path, body, wall_s=time.time()
+            )
+        except ClusterError as exc:
+            problem = {"detail": exc.reason, "type": f"urn:airclass:problem:{exc.kind}"}
+            return _response(401, msgspec.json.encode(problem))
+        if isinstance(record, Enrolment):
+            answer = self._answer(request, 200, msgspec.json.encode(Enrolled(record.node_id)))
+            self.keys[record.node_id] = unseal(self.secret, record.key)
+            return answer
         if isinstance(record, EpochRequest):
             base = self.bases.get(record.key)
-            return _answer(200, msgspec.json.encode(base)) if base else _answer(503, b"")
+            return self._answer(request, 200, msgspec.json.encode(base)) if base else _response(503, b"")
         if isinstance(record, OrdersPoll) and record.orders_version == self.orders.version:
             with trio.move_on_after(0 if self.watched_at_once else WATCH_S):
                 await self._changed.wait()
-        return _answer(200, msgspec.json.encode(self.orders))
+        return self._answer(request, 200, msgspec.json.encode(self.orders))
+
+    def _answer(self, request: httpx.Request, status: int, body: bytes) -> httpx.Response:
+        node, nonce = request.headers[HEADER_NODE], request.headers[HEADER_NONCE]
+        key = self.keys.get(node, self.secret)
+        signed = sign_answer(key, node, request.url.path, nonce, body) if self.signs else {}
+        return _response(status, body, signed)
 
 
-def _answer(status: int, body: bytes) -> httpx.Response:
-    return httpx.Response(status, stream=_Pieces(body))
+def _response(status: int, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+    return httpx.Response(status, headers=headers, stream=_Pieces(body))
 
 
 class _Pieces(httpx.AsyncByteStream):

@@ -13,6 +13,9 @@ import msgspec
 import trio
 
 from relay.base.cluster_protocol import (
+    PROTOCOL,
+    Enrolled,
+    Enrolment,
     EpochOffset,
     EpochRequest,
     Heartbeat,
@@ -25,8 +28,8 @@ from relay.base.cluster_protocol import (
     ViewerReport,
 )
 from relay.base.jwks import read_jwks
-from relay.base.signing import sign, unseal
-from relay.base.tokens import verify_viewer
+from relay.base.signing import check_answer, seal, sign, unseal
+from relay.base.tokens import token_generation, verify_viewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +61,8 @@ class FakeRelay:
     reason: str = ""
     draining: bool = False
     started_at_s: float = 1.0
+    incarnation: str = ""
+    has_media: bool = True
     mute: bool = False
     segment_s: float = 2.0
     states: dict[str, str] = field(default_factory=dict)
@@ -66,12 +71,17 @@ class FakeRelay:
     viewers: dict[str, ViewerReport] = field(default_factory=dict)
     orders: Orders = field(default_factory=lambda: Orders(0))
     epochs: tuple[EpochOffset, ...] = ()
+    protocol: int = PROTOCOL
     _told: set[str] = field(default_factory=set)
 
     async def call(self, verb: str, record: object, kind: type[R], **sign_with: object) -> R:
         """Send one signed call; AssertionError with the answer when it is not 200."""
-        response = await self.send(verb, record, **sign_with)
+        secret = _bytes(sign_with.get("secret", self.secret))
+        node, nonce = str(sign_with.get("node", self.node_id)), os.urandom(12).hex()
+        response = await self.send(verb, record, **{"nonce": nonce, **sign_with})
         assert response.status_code == 200, response.text
+        nonce = str(sign_with.get("nonce", nonce))
+        check_answer(response.headers, secret, node, f"/cluster/{verb}", nonce, response.content)
         return msgspec.json.decode(response.content, type=kind)
 
     async def send(self, verb: str, record: object, **sign_with: object) -> httpx.Response:
@@ -79,7 +89,7 @@ class FakeRelay:
         body = record if isinstance(record, bytes) else msgspec.json.encode(record)
         path = f"/cluster/{verb}"
         how = {"wall_s": time.time(), "nonce": os.urandom(12).hex(), "secret": self.secret, **sign_with}
-        secret = str(how.pop("secret")).encode()
+        secret = _bytes(how.pop("secret"))
         node = str(how.pop("node", self.node_id))
         headers = sign(secret, node, "POST", path, body, **how)  # type: ignore[arg-type]
         with trio.fail_after(CALL_S):
@@ -102,7 +112,19 @@ class FakeRelay:
             "test",
             self.started_at_s,
             self.epochs,
+            incarnation=self.incarnation,
+            protocol=self.protocol,
         )
+
+    def enrolment(self, key: str, secret: bytes | None = None) -> Enrolment:
+        """Return the record that offers a key, sealed with what entitles to it."""
+        return Enrolment(seal(secret or self.secret.encode(), key.encode()), self.node_id)
+
+    async def enrol(self) -> None:
+        """Get a key of this node's own by CLUSTER_SECRET and sign with it from now on."""
+        key = os.urandom(16).hex()
+        await self.call("enrol", self.enrolment(key), Enrolled)
+        self.secret = key
 
     def heartbeat(self, *, full: bool = False) -> Heartbeat:
         """Return the next beat: new viewers since the last one, or all of them."""
@@ -122,6 +144,7 @@ class FakeRelay:
             viewers=tuple(fresh),
             gone=gone,
             full=full,
+            incarnation=self.incarnation,
         )
 
     async def beat(self, *, full: bool | None = None) -> Orders:
@@ -140,7 +163,7 @@ class FakeRelay:
 
     async def watch(self) -> Orders:
         """Wait for new orders and carry them out."""
-        record = OrdersPoll(self.node_id, self.orders.version)
+        record = OrdersPoll(self.node_id, self.orders.version, self.incarnation)
         self._obey(await self.call("watch", record, Orders))
         return self.orders
 
@@ -154,9 +177,19 @@ class FakeRelay:
         shared = tuple(unseal(secret, k) for k in self.orders.viewer_keys)
         keys = read_jwks(unseal(secret, jwks).decode()) if jwks else shared
         claims = verify_viewer(token, keys, wall_s=time.time())
-        if claims.token_id in self.orders.revoked or claims.subject in self.orders.revoked:
+        report = ViewerReport(
+            stream,
+            claims.subject,
+            claims.token_id,
+            time.time(),
+            0,
+            1500,
+            9000,
+            1400,
+            has_media=self.has_media,
+        )
+        if self._refuses(report):
             return False
-        report = ViewerReport(stream, claims.subject, claims.token_id, time.time(), 0, 1500, 9000, 1400)
         self.viewers[claims.token_id] = report
         return True
 
@@ -166,12 +199,25 @@ class FakeRelay:
             self.viewers.pop(token_id, None)
 
     def _obey(self, orders: Orders) -> None:
+        if orders.known and orders.version == self.orders.version and not orders.streams:
+            own = {"drain": orders.drain, "resync": orders.resync, "warning": orders.warning}
+            orders = msgspec.structs.replace(self.orders, **own, cause=orders.cause)
         self.orders = orders
-        refused = set(orders.revoked)
-        closed = set(orders.closed)
-        self.drop(
-            [t for t, v in self.viewers.items() if t in refused or v.subject in refused or v.stream in closed]
-        )
+        self.drop([t for t, v in self.viewers.items() if self._refuses(v)])
+
+    def _refuses(self, viewer: ViewerReport) -> bool:
+        orders = self.orders
+        if (
+            viewer.token_id in orders.revoked
+            or viewer.subject in orders.revoked
+            or viewer.stream in orders.closed
+        ):
+            return True
+        for order in orders.streams:
+            if self.protocol and order.stream == viewer.stream:
+                generation = token_generation(viewer.token_id)
+                return generation < order.min_generation or viewer.subject in order.refused
+        return False
 
     def _streams(self) -> list[StreamReport]:
         reports = []
@@ -197,3 +243,7 @@ class FakeRelay:
                 )
             )
         return reports
+
+
+def _bytes(secret: object) -> bytes:
+    return secret if isinstance(secret, bytes) else str(secret).encode()

@@ -16,6 +16,7 @@ from relay.core.stream.memory_budget import MemoryBudget
 from relay.core.viewers.admission import Admission
 from relay.core.viewers.registry import ViewerRegistry
 from relay.io.cluster.agent import ClusterAgent
+from relay.io.cluster.node_key import NodeIdentity
 from relay.io.delivery.memfd import MemfdStore
 from relay.io.delivery.reactor import Reactor
 from relay.io.origin.stream_manager import StreamManager
@@ -58,9 +59,7 @@ class RelayParts:
     def __init__(
         self, decide: Callable[[EpochRequest], Awaitable[EpochOffset]] | None = None, **settings: object
     ) -> None:
-        self.settings = RelaySettings.model_validate(
-            {"cluster_secret": SECRET, "node_id": "node1", "max_connections": 40, **settings}
-        )
+        self.settings = RelaySettings.model_validate({"node_id": "node1", "max_connections": 40, **settings})
         self.counters = Counters()
         self.bodies = MemfdStore()
         self.admission = Admission(ViewerRegistry(), max_viewers=self.settings.max_connections)
@@ -76,6 +75,7 @@ class RelayParts:
             self.reactor,
             self.counters,
             self.bodies,
+            identity=NodeIdentity("node1", key=SECRET.encode()),
             relay_url="http://127.0.0.1:1",
             admin_url="http://127.0.0.1:2",
             wall=lambda: 1_790_000_000.0,

@@ -39,7 +39,7 @@ SECRETS = {"JWT_SECRET_KEY": "j" * 40, "CLUSTER_SECRET": "c" * 40, "HLS_CDN_SECR
 
 @dataclass
 class Student:
-    """Asks a relay for its playlist as a player would, and follows the master's steering."""
+    """Gets a relay's playlists and a segment now and then, and follows the master's steering."""
 
     http: httpx.AsyncClient
     joined: dict[str, Any]
@@ -47,12 +47,20 @@ class Student:
 
     async def play(self) -> None:
         """Play until sent away."""
-        urls = {p["id"]: p["url"] for p in self.joined["pathways"]}
+        listings = {p["id"]: p["url"] for p in self.joined["pathways"]}
+        segments: dict[str, str] = {}
         where = self.joined["priority"][0]
         while True:
             try:
-                answer = await self.http.get(urls[where])
+                answer = await self.http.get(segments.get(where) or listings[where])
                 status = answer.status_code
+                if status == 404 and segments.pop(where, ""):
+                    continue  # it is no longer in the window
+                if status == 200 and where not in segments:
+                    names = [line for line in answer.text.splitlines() if line and line[0] != "#"]
+                    newest = str(answer.url.join(names[-1]))
+                    (listings if newest.endswith(".m3u8") else segments)[where] = newest
+                    continue
             except httpx.HTTPError:
                 status = 0
             if status in (401, 403):

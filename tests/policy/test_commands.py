@@ -17,7 +17,20 @@ from tests.policy.tree import ROOT, texts
 
 HELP_S = 60.0
 SYSTEM = {
-    *("apt", "apt-get", "cd", "cp", "git", "openssl", "systemctl", "journalctl", "certbot", "df", "crontab"),
+    *(
+        ".",
+        "apt",
+        "apt-get",
+        "cd",
+        "cp",
+        "git",
+        "openssl",
+        "systemctl",
+        "journalctl",
+        "certbot",
+        "df",
+        "crontab",
+    ),
     *("chmod", "nft", "scp", "install", "mkdir", "curl", "sh", "bash", "pytest"),
 }
 # Commands in blocks that are not marked as run: what runs them, with other addresses and smaller numbers,
@@ -64,8 +77,9 @@ RUN_ELSEWHERE = {
     "deploy/install.sh": (MACHINE, "run(INSTALL)"),
     "deploy/install.sh --firewall": (MACHINE, "{INSTALL} --firewall"),
     "deploy/install.sh --master --firewall --relays 192.168.1.0/24": (MACHINE, "{INSTALL} --master"),
-    "deploy/install.sh --slave --master-url http://192.168.1.10:8000 --cluster-secret-file cluster-secret "
+    "deploy/install.sh --slave --join http://192.168.1.10:8000#0123456789ab-... "
     "--public-url http://192.168.1.11:8080 --firewall": (MACHINE, "{INSTALL} --slave"),
+    "airclass node add slave-1": ("tests/integration/test_enrolment.py", '"node", "add", "slave-7"'),
     "docker compose up -d": ("tests/compose/project.py", '"up", "--detach"'),
     "docker compose up -d --scale slave=5": (COMPOSE, '"--scale", "slave=5"'),
     "docker compose --profile tls --profile monitoring up -d": (COMPOSE, '"--profile", "tls", "up"'),
@@ -77,6 +91,7 @@ RUN_ELSEWHERE = {
 }
 # What no test runs, and why.
 RUN_BY_NOBODY = {
+    ". .venv/bin/activate": "it changes the reader's shell alone",
     "git clone PLACEHOLDER airclass": "the address is the reader's; CI begins on a clean checkout",
     "cd airclass": "the same",
     ".venv/bin/pytest tests/unit/relay -k window": "part of make test",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airclass.web.services import Services
 
 MAX_CLASSES = 20_000
+MAX_KICKED = 500  # of one class within the life of a token: orders name each of them
 CODE_TRIES = 5
 
 
@@ -134,9 +135,11 @@ async def new_code(call: RequestContext) -> ClassOut:
     """Give the class a new code; everybody inside must enter again."""
     services, classroom = call.services, call.classroom()
     code = make_code(services.entropy(CODE_CHARS))
-    return await _save(
+    out = await _save(
         call, "class.new-code", "", {"code": code}, expected={"code": classroom.code}, new_generation=True
     )
+    await services.store.forget_kicked(classroom.id)  # only now: the generation refuses their tokens
+    return out
 
 
 async def rotate_key(call: RequestContext) -> ClassOut:
@@ -165,10 +168,17 @@ async def kick(call: RequestContext) -> ApiResponse:
     guest = services.cluster.guests.get(form.subject)
     if guest is None or guest.classroom_id != classroom.id:
         raise ApiProblem(404, "There is no such student in this class.")
+    if len(services.cluster.view.kicked.get(classroom.id, ())) >= MAX_KICKED:
+        raise ApiProblem(
+            409,
+            f"{MAX_KICKED} students of this class have been taken out already: give it a new code, "
+            "which refuses all of them.",
+            "too-many-kicked",
+        )
     until_s = max(services.clock.wall_s(), min(guest.until_s, services.clock.wall_s() + VIEWER_TOKEN_S))
     try:
         await services.store.revoke(
-            [Revocation("subject", form.subject, until_s + 60)],
+            [Revocation("subject", form.subject, until_s + 60, classroom.id)],
             services.event(call.who, "class.kick", classroom.id, guest.name),
         )
     except WriteConflict:
@@ -277,6 +287,6 @@ ROUTES = (
         body=KickIn,
         status=204,
         max_bytes=route.SMALL_BYTES,
-        problems=(400, 404),
+        problems=(400, 404, 409),
     ),
 )

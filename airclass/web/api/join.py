@@ -1,11 +1,11 @@
-"""Students enter a class, keep their place in it, and renew their tokens."""
+"""Students enter a class, keep their seat or place in the queue, and renew their tokens."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from airclass.domain.classrooms import Classroom, ClassStatus, StreamState, on_roster, read_code
-from airclass.domain.cluster import Student
+from airclass.domain.cluster import Placement, Student
 from airclass.domain.routing import read_address, retry_after_s
 from airclass.domain.tokens import (
     SERVICE_TOKEN_S,
@@ -15,7 +15,6 @@ from airclass.domain.tokens import (
     is_preview,
     preview_subject,
     student_subject,
-    viewer_token_id,
 )
 from airclass.domain.users import Role, clean_name
 from airclass.io.store import StoredStudent
@@ -27,6 +26,7 @@ from airclass.web.http.auth import read_viewer
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, CorsRule
 from airclass.web.services import MAX_WAITING_VISITS
+from relay.base.tokens import viewer_token_id
 
 if TYPE_CHECKING:
     from airclass.web.http.context import RequestContext
@@ -42,19 +42,24 @@ async def join(call: RequestContext) -> JoinOut:
 
 
 async def enter(call: RequestContext, form: JoinIn) -> JoinOut:
-    """Check code, list, password and room, then let the student in."""
+    """Check code, list and password, then let the student in.
+
+    In a class with a list of names each name has one seat: joining again under it continues the same one.
+    """
     services = call.services
     classroom = find_class(call, form.code)
     _check_open(classroom)
     name = clean_name(form.name) or NAMELESS
     if not on_roster(classroom, name):
         raise ApiProblem(403, "This class has a list of names and yours is not on it: ask your teacher.")
-    earlier = _earlier_subject(services, form.rejoin, classroom)
+    earlier, token_id = _earlier_claims(services, form.rejoin, classroom)
     await _check_class_password(call, classroom, form.password, earlier)
     services.code_throttle.known(classroom.id, call.address)
+    known = services.cluster.roster_student(classroom, name)
+    if known is not None:
+        return admit(call, classroom, known.subject, name, token_id=known.token_id)
     subject = earlier or student_subject(services.token_id())
-    _check_room(services, classroom, subject)
-    return admit(call, classroom, subject, name)
+    return admit(call, classroom, subject, name, token_id=token_id)
 
 
 def find_class(call: RequestContext, typed: str) -> Classroom:
@@ -84,9 +89,9 @@ def admit(
     preview: bool = False,
     token_id: str = "",
 ) -> JoinOut:
-    """Seat somebody and return all that a player needs; 503 when the cluster is full.
+    """Seat somebody, or put them in the queue of a class that has not begun; 503 when there is no place.
 
-    A renewal keeps its `token_id`: relays count by it, so that nobody takes two seats.
+    A renewal and a rejoin keep their `token_id`: relays count by it, so that nobody takes two seats.
     """
     services = call.services
     now_s, wall_s = services.clock.now_s(), services.clock.wall_s()
@@ -94,20 +99,15 @@ def admit(
     token_id = token_id or viewer_token_id(classroom.generation, services.token_id())
     known = services.cluster.guests.get(subject)
     joined_at_s = known.joined_at_s if known is not None else wall_s
-    guest = Student(subject, classroom.id, name, joined_at_s, until_s, preview)
-    if services.cluster.admit(guest, token_id, read_address(call.address), now_s) is None:
-        services.metrics.error("cluster-full")
-        capacity = services.cluster.nodes.summary().total_capacity
-        raise ApiProblem(
-            503,
-            "All seats are taken. Keep this page open: you join automatically when a seat is free."
-            if capacity
-            else "No relay is ready yet: try again in a moment.",
-            "cluster-full",
-            retry_after_s=retry_after_s(len(services.cluster.waiting), capacity),
-        )
+    if services.cluster.is_settling(now_s):
+        raise ApiProblem(503, "The relays are being found again: try again in a moment.", retry_after_s=1)
+    guest = Student(subject, classroom.id, name, joined_at_s, until_s, preview, token_id)
+    placement = services.cluster.admit(guest, read_address(call.address), now_s)
+    if placement not in (Placement.SEATED, Placement.QUEUED):
+        raise _no_place(services, classroom, subject, placement)
     if known is None and not preview and len(services.visits) < MAX_WAITING_VISITS:
-        services.visits.append(StoredStudent(subject, classroom.id, name, wall_s))
+        node_id = services.cluster.nodes.seat_book.seat_of.get(subject, "")
+        services.visits.append(StoredStudent(subject, classroom.id, name, wall_s, node_id))
     services.metrics.tokens["teacher" if preview else "student"].inc()
     token = services.tokens.mint_viewer(
         subject=subject, token_id=token_id, classroom=classroom.id, wall_s=wall_s
@@ -193,26 +193,45 @@ async def _check_class_password(call: RequestContext, classroom: Classroom, give
     forgive()
 
 
-def _earlier_subject(services: Services, rejoin: str, classroom: Classroom) -> str:
+def _earlier_claims(services: Services, rejoin: str, classroom: Classroom) -> tuple[str, str]:
+    """Return subject and token id of the token that a student still holds; empty when it does not count."""
     if not rejoin:
-        return ""
+        return "", ""
     try:
         claims, _ = read_viewer(services, rejoin, classroom.id)
     except ApiProblem:
-        return ""
-    return "" if is_preview(claims.subject) else claims.subject
+        return "", ""
+    return ("", "") if is_preview(claims.subject) else (claims.subject, claims.token_id)
 
 
-def _check_room(services: Services, classroom: Classroom, subject: str) -> None:
-    members = services.cluster.ledger(classroom.id).members
-    if classroom.capacity and subject not in members and len(members) >= classroom.capacity:
+def _no_place(services: Services, classroom: Classroom, subject: str, placement: Placement) -> ApiProblem:
+    """Say why there is no place, and when to ask again."""
+    cluster = services.cluster
+    seat_book = cluster.nodes.seat_book
+    if placement is Placement.CLASS_FULL:
         services.metrics.error("class-full")
-        raise ApiProblem(
+        return ApiProblem(
             503,
-            f"This class has room for {classroom.capacity} and is full: it lets you in when somebody leaves.",
+            f"This class has room for {classroom.capacity} and is full: it lets you in when somebody leaves."
+            if classroom.capacity
+            else "Too many wait for this class: try again in a moment.",
             "class-full",
-            retry_after_s=retry_after_s(0, classroom.capacity),
+            retry_after_s=retry_after_s(0, max(1, classroom.capacity)),
         )
+    services.metrics.error("cluster-full")
+    capacity = cluster.nodes.summary().total_capacity
+    if placement is Placement.PAUSED:
+        pause_s = seat_book.pause_s(subject, services.clock.now_s())
+        text = "Your seat was not used and was given to others: you are let in again in a moment."
+        return ApiProblem(503, text, "cluster-full", retry_after_s=max(1, round(pause_s)))
+    return ApiProblem(
+        503,
+        "All seats are taken. Keep this page open: you join automatically when a seat is free."
+        if capacity
+        else "No relay is ready yet: try again in a moment.",
+        "cluster-full",
+        retry_after_s=retry_after_s(len(seat_book.turned_away), capacity),
+    )
 
 
 def _answer(call: RequestContext, classroom: Classroom, subject: str, token: str, until_s: float) -> JoinOut:

@@ -34,7 +34,7 @@ def iso(at_s: float) -> str:
 
 def node_out(nodes: Nodes, node: Node, now_s: float) -> NodeOut:
     """Return a node as operators see it."""
-    site = node.site
+    seats = node.seats
     return NodeOut(
         id=node.id,
         url=node.public_url,
@@ -42,11 +42,11 @@ def node_out(nodes: Nodes, node: Node, now_s: float) -> NodeOut:
         reason=node.health.reason.text,
         reason_code=str(node.health.reason.code),
         reason_figures=node.health.reason.figures,
-        zone=[str(net) for net in site.zone],
+        zone=[str(net) for net in seats.zone],
         connections=node.students,
-        capacity=site.capacity,
-        load=round(100.0 * node.students / site.capacity, 1) if site.capacity else 0.0,
-        egress_mbps=round(site.egress_bps / 1e6, 3),
+        capacity=seats.capacity,
+        load=round(100.0 * node.students / seats.capacity, 1) if seats.capacity else 0.0,
+        egress_mbps=round(seats.egress_bps / 1e6, 3),
         lag_s=None if node.lag_s is None else round(node.lag_s, 2),
         last_seen_s=round(max(0.0, node.health.silent_s(now_s)), 1),
         version=node.version,
@@ -139,7 +139,7 @@ def viewers_out(services: Services, classroom_id: str) -> list[ViewerOut]:
     rows = []
     for subject in cluster.ledger(classroom_id).members:
         guest = cluster.guests.get(subject)
-        seat = cluster.nodes.seating.seat_of.get(subject, "")
+        seat = cluster.nodes.seat_book.seat_of.get(subject, "")
         report = _report(services, seat, subject)
         rows.append(
             (

@@ -13,13 +13,16 @@ import msgspec
 import trio
 
 from airclass.domain.classrooms import Classroom, ClassStatus, may_manage
+from airclass.domain.cluster import Placement
+from airclass.domain.routing import read_address
 from airclass.domain.stream_health import ServiceState
 from airclass.domain.stream_info import gather
 from airclass.domain.users import Caller, Role
 from airclass.web.api import presenters
 from airclass.web.api.schemas import EventOut
+from airclass.web.api.seats import place
 from airclass.web.http.asgi_request import AsgiRequest
-from airclass.web.http.auth import check_same_site, identify, read_caller, read_viewer
+from airclass.web.http.auth import check_same_site, client_address, identify, read_caller, read_viewer
 from airclass.web.http.context import RequestContext
 from airclass.web.http.problems import ApiProblem
 from airclass.web.server import websocket
@@ -28,6 +31,7 @@ from relay.base.errors import TokenError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from airclass.domain.routing import Address
     from airclass.io.notifier import Waker
     from airclass.web.services import Services
     from relay.base.tokens import ViewerClaims
@@ -119,17 +123,18 @@ async def _student(services: Services, ws: PageSocket) -> None:
     token = ws.args.get("token", "")
     claims, classroom = read_viewer(services, token)
     subject, stream = claims.subject, classroom.id
+    address = read_address(client_address(services, ws))
     with services.notifier.listen(f"seat:{subject}", f"state:{stream}", f"class:{stream}", "stop") as waker:
         await _talk(
             services,
             ws,
             waker,
-            lambda: _student_state(services, claims, token),
-            heard=lambda: services.cluster.nodes.seating.hold(subject, services.clock.now_s()),
+            lambda: _student_state(services, claims, token, address),
+            heard=lambda: place(services, claims, address),
         )
 
 
-def _student_state(services: Services, claims: ViewerClaims, token: str) -> State:
+def _student_state(services: Services, claims: ViewerClaims, token: str, address: Address | None) -> State:
     cluster = services.cluster
     classroom = cluster.view.classrooms.get(claims.classroom)
     if classroom is None or classroom.status is ClassStatus.ENDED:
@@ -138,13 +143,15 @@ def _student_state(services: Services, claims: ViewerClaims, token: str) -> Stat
         raise _Over({"type": "kicked"})
     if classroom.status is ClassStatus.CLOSED:
         raise _Over({"type": "closed"})
+    placement = place(services, claims, address)
     told: State = {
         "classroom": {"id": classroom.id, "name": classroom.name},
+        "full": placement in (Placement.CLASS_FULL, Placement.CLUSTER_FULL),
         "viewers": cluster.viewers(classroom.id),
     }
     if cluster.knows_state(classroom.id):  # else the page keeps the last one: a picture may be running
         told["state"] = str(cluster.state(classroom))
-    if not cluster.is_unaccounted(claims.subject, services.clock.wall_s()):  # else the page keeps its relay
+    if placement is Placement.SEATED:  # otherwise the page keeps the relays that it knows
         paths = presenters.pathways(services, claims.subject, token, classroom.id)
         told["pathways"] = [{"id": p.id, "url": p.url} for p in sorted(paths, key=lambda p: p.id)]
         told["priority"] = [p.id for p in paths]
@@ -227,7 +234,7 @@ async def _talk(
     ws: PageSocket,
     waker: Waker,
     state: Callable[[], State],
-    heard: Callable[[], None] = lambda: None,
+    heard: Callable[[], object] = lambda: None,
 ) -> None:
     """Send the state and its changes until the page leaves, falls silent or is sent away.
 

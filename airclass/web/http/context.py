@@ -96,7 +96,7 @@ class RequestContext:
 
     def check_accounted(self, subject: str) -> None:
         """Refuse to name relays to somebody who may be playing at one that has not reported yet."""
-        if self.services.cluster.is_unaccounted(subject, self.services.clock.wall_s()):
+        if self.services.cluster.is_unaccounted(subject, self.services.clock.now_s()):
             raise ApiProblem(503, "The relays are being found again: keep the one you have.", retry_after_s=2)
 
     def base_url(self) -> str:

@@ -110,7 +110,7 @@ def as_problem(services: Services, exc: BaseException, path: str) -> ApiProblem:
         exc = exc.exceptions[0]
     if isinstance(exc, ApiProblem):
         return exc
-    if isinstance(exc, AirclassError) and exc.status < 500:
+    if isinstance(exc, AirclassError) and (exc.status < 500 or exc.status == 503):
         return ApiProblem(exc.status, exc.reason)
     if isinstance(exc, trio.TooSlowError):
         return ApiProblem(408, _SENTENCES[408], "too-slow")

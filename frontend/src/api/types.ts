@@ -171,6 +171,8 @@ export interface StudentMessage {
   seq?: number;
   classroom?: { id: string; name: string };
   state?: StreamState;
+  /** The class has begun, and there is no seat for this student yet. */
+  full?: boolean;
   pathways?: Pathway[];
   priority?: string[];
   viewers?: number;

@@ -37,6 +37,7 @@ export class StudentSession {
   pathways = $state.raw<Pathway[]>([]);
   priority = $state.raw<string[]>([]);
   viewers = $state<number | null>(null);
+  full = $state(false);
   connected = $state(true);
   online = $state(navigator.onLine);
   readonly countdown = new Countdown();
@@ -211,6 +212,7 @@ export class StudentSession {
     // The token is no longer accepted. The response to a renewal says why.
     if (message.type === 'refused') return void this.refresh();
     if (message.viewers !== undefined) this.viewers = message.viewers;
+    if (message.full !== undefined) this.full = message.full;
     if (message.pathways !== undefined) this.pathways = message.pathways;
     if (message.priority !== undefined) this.priority = message.priority;
     if (message.state === 'ended') return this.#finish('ended');
@@ -289,5 +291,6 @@ export class StudentSession {
     this.joined = null;
     this.stream = 'waiting';
     this.viewers = null;
+    this.full = false;
   }
 }

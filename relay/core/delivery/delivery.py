@@ -26,6 +26,7 @@ from relay.core.delivery.response import (
     redirect,
 )
 from relay.core.stream.live_edge import ReloadDecision
+from relay.core.stream.segment import is_init_name
 from relay.core.stream.stream import Stream
 from relay.core.viewers.registry import GONE_TARGETS, Viewer, ViewerRegistry
 
@@ -253,7 +254,7 @@ class Delivery:
             found = byte_range(request.headers.range, media.size_bytes)
             if found is not None:
                 return range_response(media, kind, *found)
-        return self._media_responses.get(media, kind)
+        return self._media_responses.get(media, kind, is_init=is_init_name(name))
 
     def _hold(
         self,

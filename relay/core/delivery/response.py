@@ -13,6 +13,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from relay.core.viewers.registry import PLAYING_BYTES
+
 if TYPE_CHECKING:
     from relay.base.errors import RequestError
     from relay.core.stream.media import Body, Media
@@ -47,7 +49,11 @@ RETRY_AFTER_S = 1
 
 @dataclass(slots=True, eq=False)
 class Response:
-    """One answer: `head` up to the connection's own lines, then `text`, or a piece of `body`."""
+    """One response: `head` up to the connection's own lines, then `text`, or a piece of `body`.
+
+    `media_bytes` is what it counts as delivered media: a whole segment or part is enough for a viewer to
+    play, an initialization section is nothing.
+    """
 
     status: int
     kind: str
@@ -57,6 +63,7 @@ class Response:
     offset: int = 0
     size_bytes: int = 0
     close: bool = False
+    media_bytes: int = 0
 
 
 def _head(status: int, *lines: bytes) -> bytes:
@@ -100,7 +107,7 @@ def _playlist_lines(tag: bytes) -> tuple[bytes, ...]:
     return b"Cache-Control: " + PLAYLIST_CACHE, b"Vary: Accept-Encoding", b"ETag: W/" + tag
 
 
-def media_response(media: Media, kind: str) -> Response:
+def media_response(media: Media, kind: str, *, is_init: bool = False) -> Response:
     """Return 200 with a whole object."""
     head = _head(
         200,
@@ -109,7 +116,15 @@ def media_response(media: Media, kind: str) -> Response:
         b"Cache-Control: " + MEDIA_CACHE,
         b"Accept-Ranges: bytes",
     )
-    return Response(200, kind, head, body=media.body, offset=media.offset, size_bytes=media.size_bytes)
+    return Response(
+        200,
+        kind,
+        head,
+        body=media.body,
+        offset=media.offset,
+        size_bytes=media.size_bytes,
+        media_bytes=0 if is_init else max(PLAYING_BYTES, media.size_bytes),
+    )
 
 
 class MediaResponses:
@@ -118,11 +133,11 @@ class MediaResponses:
     def __init__(self) -> None:
         self._made: WeakKeyDictionary[Media, Response] = WeakKeyDictionary()
 
-    def get(self, media: Media, kind: str) -> Response:
+    def get(self, media: Media, kind: str, *, is_init: bool = False) -> Response:
         """Return the response for an object."""
         made = self._made.get(media)
         if made is None:
-            made = self._made[media] = media_response(media, kind)
+            made = self._made[media] = media_response(media, kind, is_init=is_init)
         return made
 
 
@@ -136,7 +151,15 @@ def range_response(media: Media, kind: str, start: int, length: int) -> Response
         b"Cache-Control: " + MEDIA_CACHE,
         b"Accept-Ranges: bytes",
     )
-    return Response(206, kind, head, body=media.body, offset=media.offset + start, size_bytes=length)
+    return Response(
+        206,
+        kind,
+        head,
+        body=media.body,
+        offset=media.offset + start,
+        size_bytes=length,
+        media_bytes=length,
+    )
 
 
 def error_response(error: RequestError) -> Response:

@@ -162,3 +162,8 @@ def init_name(rendition: str, epoch: Epoch, init: Map) -> str:
     digest = hashlib.blake2s(text.encode(), digest_size=3).hexdigest()
     ext = extension(init.uri)
     return f"{rendition}-{epoch.tag}-i{digest}.{ext}"
+
+
+def is_init_name(name: str) -> bool:
+    """Tell whether a viewers' name is that of an initialization section."""
+    return name.rpartition("-")[2].startswith("i")

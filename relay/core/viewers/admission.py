@@ -1,26 +1,50 @@
 """Who may watch: tokens, revocation, capacity, and "one token, few addresses".
 
 A token's signature is checked once; after that a viewer is found by the token's bytes.
+
+Revocation needs no list of tokens: a token id carries the generation of the class code that it was issued
+for, and the master names the lowest generation that still counts in each class. What remains to be listed are
+the students who were taken out, by subject, because a student may hold any number of tokens.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay.base.errors import RequestError, TokenError
 from relay.base.network import network_of
-from relay.base.tokens import LEEWAY_S, Key, verify_viewer
+from relay.base.tokens import LEEWAY_S, Key, token_generation, verify_viewer
 from relay.core.viewers import cmcd
 from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Viewer, ViewerRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 PUBLIC_LIFETIME_S = 10 * 365 * 86_400.0
+# On a full relay a viewer who has got no media after this time gives way to a new one.
+WITHOUT_MEDIA_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRule:
+    """Whose tokens a stream refuses: those of an earlier class code, and these subjects."""
+
+    min_generation: int = 0
+    refused: frozenset[str] = frozenset()
+
+    def refuses(self, subject: str, token_id: str) -> bool:
+        """Whether a viewer of the stream is refused; generation 0 is the first, so it refuses no token."""
+        if self.min_generation and token_generation(token_id) < self.min_generation:
+            return True
+        return subject in self.refused
+
+
+_NO_RULE = StreamRule()
 
 
 class Admission:
-    """The door of a relay. `keys` verify viewer tokens, current first."""
+    """Admits viewers to a relay. `keys` verify viewer tokens, current first."""
 
     def __init__(
         self,
@@ -44,9 +68,10 @@ class Admission:
         self._max_seats = max_seats_per_address
         self._revoked: frozenset[str] = frozenset()
         self._closed: frozenset[str] = frozenset()
+        self._rules: dict[str, StreamRule] = {}
 
     def admit(self, token: bytes, stream: str, address: str, *, now_s: float, wall_s: float) -> Viewer:
-        """Return the viewer of a token, entered in the ledger when new.
+        """Return the viewer of a token, entered in the registry when new.
 
         Raises TokenError 401 or 403, RequestError 429 (too many addresses) or 503 (full).
         """
@@ -69,7 +94,7 @@ class Admission:
             if refusal is not None:
                 raise refusal
             if not self.registry.knows(claims.token_id):
-                self._room()  # a renewed token takes no second seat
+                self._room(now_s)  # a renewed token takes no second seat
             self.registry.enter(viewer)
         self.check(viewer, stream, address, now_s)
         return viewer
@@ -77,8 +102,9 @@ class Admission:
     def admit_public(self, stream: str, address: str, query: bytes, *, now_s: float, wall_s: float) -> Viewer:
         """Return the anonymous viewer behind an address, or behind a player's session id.
 
-        Whoever invents sessions could take every seat, so only so many of a network have one of their own;
-        the others share one, and nobody of a school behind one address is refused.
+        A player that invents sessions could take every seat, so the number of seats of one network is
+        bounded; further sessions of the network share one seat, and nobody of a school behind one address
+        is refused.
         """
         subject = cmcd.parse(query).session or address
         viewer = self.registry.get(f"{stream} {subject}".encode())
@@ -100,7 +126,7 @@ class Admission:
                 wall_s=wall_s,
                 network=network,
             )
-            self._room()
+            self._room(now_s)
             self.registry.enter(viewer)
         return viewer
 
@@ -118,21 +144,28 @@ class Admission:
             if len(viewer.addresses) < MAX_ADDRESSES_NOTED:
                 viewer.addresses.add(address)
 
-    def _room(self) -> None:
+    def _room(self, now_s: float) -> None:
         if self.draining:
             raise RequestError(503, "this relay is being taken out of service: ask for another one")
-        if len(self.registry) >= self._max_viewers:
+        if len(self.registry) >= self._max_viewers and not self.registry.make_room(now_s - WITHOUT_MEDIA_S):
             raise RequestError(503, "this relay is full: try again, or ask for another one")
         if self._max_egress_bps and self.egress_bps >= self._max_egress_bps:
             raise RequestError(503, "this relay's line is full: try again, or ask for another one")
 
-    def revoke(self, token_ids: Iterable[str], closed_streams: Iterable[str]) -> list[Viewer]:
-        """Take the master's lists; return the viewers who are turned away from now on.
+    def revoke(
+        self,
+        revoked: Iterable[str],
+        closed_streams: Iterable[str],
+        rules: Mapping[str, StreamRule] | None = None,
+    ) -> list[Viewer]:
+        """Replace the master's rules; return the viewers who are turned away from now on.
 
-        They are out of the ledger and its figures: whoever comes back is refused like a stranger.
+        `revoked` holds token ids and subjects that no stream takes, `rules` what each stream refuses.
+        The viewers leave the registry and its figures; their next request is checked like a first one.
         """
-        self._revoked = frozenset(token_ids)
+        self._revoked = frozenset(revoked)
         self._closed = frozenset(closed_streams)
+        self._rules = dict(rules or {})
         turned_away = []
         for viewer in self.registry:
             viewer.refused = self._refusal(viewer)
@@ -143,7 +176,8 @@ class Admission:
         return turned_away
 
     def _refusal(self, viewer: Viewer) -> TokenError | None:
-        if viewer.token_id in self._revoked or viewer.subject in self._revoked:
+        revoked = viewer.token_id in self._revoked or viewer.subject in self._revoked
+        if revoked or self._rules.get(viewer.stream, _NO_RULE).refuses(viewer.subject, viewer.token_id):
             return TokenError(403, "this token was revoked: ask the teacher")
         if viewer.stream in self._closed:
             return TokenError(403, "the class was closed: ask the teacher")

@@ -22,6 +22,8 @@ LEFT_S = 1.5
 MAX_ADDRESSES_NOTED = 64
 # Token ids that left, kept for the next heartbeat; without a master nobody ever asks for them.
 MAX_LEFT_NOTED = 10_000
+# A viewer plays once a whole segment or part was delivered, or byte ranges of this size together.
+PLAYING_BYTES = 4096
 
 
 class Viewer:
@@ -33,9 +35,12 @@ class Viewer:
         "_said",
         "_starved",
         "addresses",
+        "entered_s",
         "expires_s",
+        "has_media",
         "key",
         "last_s",
+        "media_bytes",
         "network",
         "refused",
         "rendition",
@@ -66,9 +71,12 @@ class Viewer:
         self.stream = stream
         self.expires_s = expires_s
         self.since_wall_s = wall_s
+        self.entered_s = now_s
         self.last_s = now_s
         self.sent_away = False  # told to use another relay, because this one drains
         self.sent_bytes = 0
+        self.media_bytes = 0  # counted until the viewer plays
+        self.has_media = False
         self.rendition = ""  # the one of which a playlist was asked for last, sound on its own apart
         self.addresses: set[str] = set()
         self.refused: TokenError | None = None
@@ -97,7 +105,7 @@ class Viewer:
         """What the player told last."""
         return cmcd.parse(self._said)
 
-    def report(self) -> ViewerReport:
+    def report(self, now_s: float) -> ViewerReport:
         """Return the figures as the master wants them."""
         told = self.quality
         return ViewerReport(
@@ -111,15 +119,21 @@ class Viewer:
             latency_ms=told.latency_ms,
             starved=self._starved,
             rendition=self.rendition,
+            has_media=self.has_media,
+            idle_s=max(0.0, now_s - self.last_s),
         )
 
-    def changed(self) -> ViewerReport | None:
-        """Return a report when the player's own figures moved since the last one, else None."""
+    def changed(self, now_s: float) -> ViewerReport | None:
+        """Return a report when the viewer began to play or its player's figures moved, else None."""
         last = self._reported
-        if self._said is self._reported_said and last is not None and last.rendition == self.rendition:
+        if (
+            self._said is self._reported_said
+            and last is not None
+            and (last.rendition, last.has_media) == (self.rendition, self.has_media)
+        ):
             return None
         self._reported_said = self._said
-        now = self.report()
+        now = self.report(now_s)
         if last is not None and _told(last) == _told(now):
             return None
         self._reported = now
@@ -128,7 +142,13 @@ class Viewer:
 
 def _told(report: ViewerReport) -> tuple[object, ...]:
     """Return what makes a report worth sending again when it changes."""
-    return report.starved, report.buffer_ms // 1000, report.latency_ms // 500, report.rendition
+    return (
+        report.starved,
+        report.buffer_ms // 1000,
+        report.latency_ms // 500,
+        report.rendition,
+        report.has_media,
+    )
 
 
 class ViewerRegistry:
@@ -139,6 +159,8 @@ class ViewerRegistry:
         self._per_stream: dict[str, int] = {}
         self._per_network: dict[str, int] = {}
         self._texts_of: dict[str, int] = {}
+        self._playing: set[str] = set()
+        self._without_media: dict[bytes, Viewer] = {}
         self._left: dict[str, None] = {}
 
     def __len__(self) -> int:
@@ -159,7 +181,32 @@ class ViewerRegistry:
         if not self.knows(viewer.token_id):
             self._per_stream[viewer.stream] = self._per_stream.get(viewer.stream, 0) + 1
         self._texts_of[viewer.token_id] = self._texts_of.get(viewer.token_id, 0) + 1
+        viewer.has_media = viewer.token_id in self._playing
+        if not viewer.has_media:
+            self._without_media[viewer.key] = viewer
         self._left.pop(viewer.token_id, None)
+
+    def delivered(self, viewer: Viewer, media_bytes: int) -> None:
+        """Count media that has gone out to a viewer: from PLAYING_BYTES on they play, and say so."""
+        if viewer.has_media or viewer.key not in self._by_key:
+            return
+        viewer.media_bytes += media_bytes
+        if viewer.media_bytes < PLAYING_BYTES:
+            return
+        self._playing.add(viewer.token_id)
+        for key in [k for k, v in self._without_media.items() if v.token_id == viewer.token_id]:
+            self._without_media.pop(key).has_media = True
+
+    def make_room(self, entered_before_s: float) -> Viewer | None:
+        """Take out, and return, the first viewer who entered before that time and got no media; or None.
+
+        Somebody who only asks for playlists takes no place from one who wants to watch.
+        """
+        for viewer in self._without_media.values():
+            if viewer.entered_s < entered_before_s and self._texts_of[viewer.token_id] == 1:
+                self.leave(viewer)
+                return viewer
+        return None
 
     def knows(self, token_id: str) -> bool:
         """Tell whether a token id is watching: a renewed token has a new text and the same id."""
@@ -176,6 +223,7 @@ class ViewerRegistry:
     def leave(self, viewer: Viewer) -> None:
         """Take a viewer out; their token id has left with the last of its texts."""
         del self._by_key[viewer.key]
+        self._without_media.pop(viewer.key, None)
         if viewer.network:
             self._per_network[viewer.network] -= 1
             if not self._per_network[viewer.network]:
@@ -184,6 +232,7 @@ class ViewerRegistry:
         if self._texts_of[viewer.token_id]:
             return
         del self._texts_of[viewer.token_id]
+        self._playing.discard(viewer.token_id)
         self._per_stream[viewer.stream] -= 1
         if not self._per_stream[viewer.stream]:
             del self._per_stream[viewer.stream]
@@ -204,7 +253,7 @@ class ViewerRegistry:
         self._left.clear()
         return left
 
-    def reports(self, *, full: bool) -> Iterator[ViewerReport | None]:
+    def reports(self, now_s: float, *, full: bool) -> Iterator[ViewerReport | None]:
         """Yield what the master lacks, for each viewer who is here now, None for one without news.
 
         A report takes some microseconds: the caller lets others run in between. Whoever leaves meanwhile
@@ -212,4 +261,4 @@ class ViewerRegistry:
         """
         for viewer in tuple(self._by_key.values()):
             if viewer.key in self._by_key:
-                yield viewer.report() if full else viewer.changed()
+                yield viewer.report(now_s) if full else viewer.changed(now_s)

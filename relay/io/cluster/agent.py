@@ -16,6 +16,7 @@ from relay.base import cluster_protocol
 from relay.base.errors import ClusterError, ConfigError
 from relay.base.jwks import read_jwks
 from relay.base.signing import unseal
+from relay.core.viewers.admission import StreamRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from relay.core.counters import Counters
     from relay.core.delivery.delivery import Delivery
     from relay.core.stream.stream import Stream
+    from relay.io.cluster.node_key import NodeIdentity
     from relay.io.delivery.memfd import MemfdStore
     from relay.io.delivery.reactor import Reactor
     from relay.io.origin.stream_manager import StreamManager
@@ -48,12 +50,14 @@ class ClusterAgent:
         counters: Counters,
         bodies: MemfdStore,
         *,
+        identity: NodeIdentity | None,
         relay_url: str,
         admin_url: str,
         connected: Callable[[], bool] = lambda: False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
+        self._identity = identity
         self._edge = delivery
         self._streams = streams
         self._reactor = reactor
@@ -65,6 +69,7 @@ class ClusterAgent:
         self._wall = wall
         self._started_s = wall()
         self._orders: cluster_protocol.Orders | None = None
+        self._refusals: tuple[tuple[str, ...], tuple[str, ...], dict[str, StreamRule]] = ((), (), {})
         self._told_to_stop = False
 
     @property
@@ -72,13 +77,17 @@ class ClusterAgent:
         """How many watch now."""
         return len(self._edge.registry)
 
+    @property
+    def _node_id(self) -> str:
+        return self._identity.node_id if self._identity else self._settings.node_name
+
     # -- told by the master ---------------------------------------------------------------
 
     def registration(self) -> cluster_protocol.Registration:
         """Return how this relay introduces itself to the master."""
         settings = self._settings
         return cluster_protocol.Registration(
-            node_id=settings.node_name,
+            node_id=self._node_id,
             public_url=settings.node_public_url or self._relay_url,
             admin_url=self._admin_url,
             zone=settings.zone,
@@ -87,6 +96,7 @@ class ClusterAgent:
             version=__version__,
             started_at_s=self._started_s,
             epochs=tuple(e for s in self._edge.streams.values() for e in s.timeline.offsets()),
+            protocol=cluster_protocol.PROTOCOL,
         )
 
     async def heartbeat(self, *, full: bool) -> cluster_protocol.Heartbeat:
@@ -96,7 +106,7 @@ class ClusterAgent:
         """
         gone = self._edge.registry.gone(full=full)
         reports = []
-        for number, report in enumerate(self._edge.registry.reports(full=full), 1):
+        for number, report in enumerate(self._edge.registry.reports(trio.current_time(), full=full), 1):
             if report is not None:
                 reports.append(report)
             if number % REPORTS_A_TURN == 0:
@@ -104,7 +114,7 @@ class ClusterAgent:
         now_s = trio.current_time()
         ready, reasons = self.readiness()
         return cluster_protocol.Heartbeat(
-            node_id=self._settings.node_name,
+            node_id=self._node_id,
             connections=self.viewers,
             egress_bps=self._edge.admission.egress_bps,
             ready=ready,
@@ -123,9 +133,8 @@ class ClusterAgent:
 
     def obey(self, orders: cluster_protocol.Orders) -> None:
         """Carry out the master's orders; the same ones again change nothing."""
-        secret = self._settings.cluster_secret
-        assert secret is not None
-        key = secret.get_secret_value().encode()
+        assert self._identity is not None
+        key = self._identity.key
         before = self._orders
         self._orders = orders
         if before is None or _told_keys(before) != _told_keys(orders):
@@ -134,8 +143,11 @@ class ClusterAgent:
             self._follow(order, key)
         for name in set(self._streams.names) - {o.stream for o in orders.streams}:
             self._streams.forget(name)
-        if before is None or (before.revoked, before.closed) != (orders.revoked, orders.closed):
-            turned_away = self._edge.admission.revoke(orders.revoked, orders.closed)
+        rules = {o.stream: StreamRule(o.min_generation, frozenset(o.refused)) for o in orders.streams}
+        refusals = (orders.revoked, orders.closed, rules)
+        if refusals != self._refusals:
+            self._refusals = refusals
+            turned_away = self._edge.admission.revoke(*refusals)
             if turned_away:
                 log.info("viewers.turned_away count=%d", len(turned_away))
             self._reactor.turn_away(turned_away)

@@ -1,7 +1,9 @@
-"""The relay's side of the cluster: registers, sends heartbeats, waits for orders, asks for epochs.
+"""The relay's side of the cluster: enrols, registers, sends heartbeats, waits for orders, asks for epochs.
 
 A master that is down is normal: it is tried for ever, and nothing that viewers see depends on it.
-What orders mean is decided by the `Agent`; what goes over the wire is in `relay.base.cluster_protocol`.
+Only answers that the master signed for the very call are believed; a refusal is not signed, and costs the
+relay nothing but another try. What orders mean is decided by the `Agent`; what goes over the wire is in
+`relay.base.cluster_protocol`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import trio
 from relay.base import logs
 from relay.base.cluster_protocol import (
     WATCH_S,
+    Enrolled,
+    Enrolment,
     EpochOffset,
     EpochRequest,
     Heartbeat,
@@ -32,11 +36,13 @@ from relay.base.cluster_protocol import (
     Registration,
 )
 from relay.base.errors import AirclassError, ClusterError
-from relay.base.signing import sign
+from relay.base.signing import check_answer, seal, sign
 from relay.core.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from relay.io.cluster.node_key import NodeIdentity
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +62,17 @@ MAX_HEARTBEAT_INTERVAL_S = 30.0
 # A master that answers a watch at once, with nothing new, is not asked in a tight loop.
 MIN_WATCH_S = 1.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_REFUSAL_BYTES = 8 * 1024
+MAX_REASON_CHARS = 300
+# After these words of a refusal another call with the same key is useless.
+KEY_REFUSED = frozenset({"bad-signature", "node-removed", "not-joined", "key-lost"})
 MAX_CALLS = 16
 CLOSE_S = 1.0
 # Below the master's 5 s, so that a connection is never used while it is being closed.
 KEEP_ALIVE_S = 4.0
 
-R = TypeVar("R", Orders, EpochOffset)
+R = TypeVar("R", Orders, EpochOffset, Enrolled)
+S = TypeVar("S", Registration, Heartbeat)
 
 
 class Agent(Protocol):
@@ -81,14 +92,20 @@ class _Busy(ClusterError):
     """The master asks to be asked again."""
 
 
+class _Refusal(msgspec.Struct):
+    """What is read of a refusal (RFC 9457): a sentence, and a type that ends in a word."""
+
+    detail: str = ""
+    type: str = ""
+
+
 class MasterClient:
     """One relay's calls to its master."""
 
     def __init__(
         self,
         master_url: str,
-        node_id: str,
-        secret: bytes,
+        identity: NodeIdentity,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         wall: Callable[[], float] = time.time,
@@ -97,8 +114,9 @@ class MasterClient:
         self.connected = False
         self._url = master_url.rstrip("/")
         self._base_path = urlsplit(self._url).path
-        self._node_id = node_id
-        self._secret = secret
+        self._incarnation = secrets.token_hex(8)  # tells this process from another one with the same id
+        self._identity = identity
+        self._must_enrol = not identity.key
         self._wall = wall
         self._chance = chance
         self._reason = ""
@@ -128,14 +146,20 @@ class MasterClient:
             while True:
                 reason = "the master does not know this relay any more"
                 try:
-                    orders = await self._call("register", node.registration(), Orders, REGISTER_S)
+                    if self._must_enrol:
+                        await self._enrol()
+                    record = self._identified(node.registration())
+                    orders = await self._call("register", record, Orders, REGISTER_S)
                     self._version, self._full = -1, True
                     self._take(node, orders)
                     self._found()
                     backoff.worked()
                     await self._stay(node)
                 except* AirclassError as group:
-                    reason = _first(group).reason
+                    error = _first(group)
+                    reason = error.reason
+                    if isinstance(error, ClusterError) and error.kind in KEY_REFUSED:
+                        self._must_enrol = self._must_enrol or self._identity.can_enrol
                 self._lost(reason)
                 await trio.sleep(backoff.failed(self._chance()))
         finally:
@@ -151,7 +175,8 @@ class MasterClient:
         """Say a last time how this relay stands, so that a master knows it left in order."""
         if self.connected:
             with trio.move_on_after(GOODBYE_S), contextlib.suppress(ClusterError):
-                await self._call("heartbeat", await node.heartbeat(full=False), Orders, GOODBYE_S)
+                beat = self._identified(await node.heartbeat(full=False))
+                await self._call("heartbeat", beat, Orders, GOODBYE_S)
 
     async def epoch(self, ask: EpochRequest) -> EpochOffset:
         """Return the numbers of a new origin session; raises ClusterError after at most EPOCH_S."""
@@ -164,6 +189,16 @@ class MasterClient:
                         await trio.sleep(EPOCH_PAUSE_S)
         except trio.TooSlowError:
             raise ClusterError("the master did not number the new origin session in time") from None
+
+    async def _enrol(self) -> None:
+        """Have the master keep the key that this relay offers, and use it from then on."""
+        identity = self._identity
+        signer, secret = identity.entitlement
+        record = Enrolment(seal(secret, identity.offered), identity.node_id)
+        answer = await self._call("enrol", record, Enrolled, REGISTER_S, sign_as=(signer, secret))
+        await trio.to_thread.run_sync(identity.keep, answer.node_id)
+        self._must_enrol = False
+        log.info("node.enrolled node=%s file=%s", identity.node_id, identity.file)
 
     # -- while connected ------------------------------------------------------------------
 
@@ -183,7 +218,8 @@ class MasterClient:
         due_s = trio.current_time()
         while True:
             full, self._full = self._full, False
-            orders = await self._call("heartbeat", await node.heartbeat(full=full), Orders, HEARTBEAT_S)
+            beat = self._identified(await node.heartbeat(full=full))
+            orders = await self._call("heartbeat", beat, Orders, HEARTBEAT_S)
             if not self._take(node, orders):
                 return
             now_s = trio.current_time()
@@ -197,7 +233,7 @@ class MasterClient:
         """Wait for new orders, again and again; returns when the master does not know us."""
         while True:
             asked_s, before = trio.current_time(), self._version
-            watch = OrdersPoll(self._node_id, before)
+            watch = OrdersPoll(self._identity.node_id, before, self._incarnation)
             orders = await self._call("watch", watch, Orders, WATCH_S + WATCH_SPARE_S)
             if not self._take(node, orders):
                 return
@@ -222,9 +258,12 @@ class MasterClient:
             self._version = orders.version
         return True
 
+    def _identified(self, record: S) -> S:
+        return msgspec.structs.replace(record, incarnation=self._incarnation)
+
     def _found(self) -> None:
         if not self.connected:
-            log.info("master.connected url=%s node=%s", self._url, self._node_id)
+            log.info("master.connected url=%s node=%s", self._url, self._identity.node_id)
         self.connected, self._reason = True, ""
 
     def _lost(self, reason: str) -> None:
@@ -234,22 +273,24 @@ class MasterClient:
 
     # -- one call -------------------------------------------------------------------------
 
-    async def _call(self, verb: str, record: msgspec.Struct, answer: type[R], seconds: float) -> R:
-        """Make one signed call; every failure is a ClusterError with a stable reason."""
+    async def _call(
+        self,
+        verb: str,
+        record: msgspec.Struct,
+        answer: type[R],
+        seconds: float,
+        *,
+        sign_as: tuple[str, bytes] | None = None,
+    ) -> R:
+        """Make one signed call and check its answer; every failure is a ClusterError with a stable reason."""
         body = msgspec.json.encode(record)
         path = f"{self._base_path}/cluster/{verb}"
+        node, key = sign_as or (self._identity.node_id, self._identity.key)
+        nonce = secrets.token_hex(16)
         try:
             with trio.fail_after(seconds):
                 async with self._calls:
-                    headers = sign(
-                        self._secret,
-                        self._node_id,
-                        "POST",
-                        path,
-                        body,
-                        wall_s=self._wall(),
-                        nonce=secrets.token_hex(16),
-                    )
+                    headers = sign(key, node, "POST", path, body, wall_s=self._wall(), nonce=nonce)
                     request = self._client.build_request(
                         "POST", f"{self._url}/cluster/{verb}", content=body, headers=headers
                     )
@@ -257,8 +298,10 @@ class MasterClient:
                     response = await self._client.send(request, stream=True)
                     async with aclosing(response):
                         if response.status_code != 200:
-                            raise _refusal(response.status_code)
-                        text = await _read(response)
+                            said = await _read(response, MAX_REFUSAL_BYTES)
+                            raise _refusal(response.status_code, verb, said)
+                        text = await _read(response, MAX_ANSWER_BYTES)
+            check_answer(response.headers, key, node, path, nonce, text)
             return msgspec.json.decode(text, type=answer)
         except trio.TooSlowError:
             raise ClusterError("the master does not answer in time") from None
@@ -283,27 +326,40 @@ class _Body(httpx.AsyncByteStream):
         raise StopAsyncIteration
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     text = bytearray()
     # Leaving the loop early would leave httpx's generators open; a cancel unwinds them.
     with trio.CancelScope() as scope:
         async for piece in response.aiter_raw():
             text += piece
-            if len(text) > MAX_ANSWER_BYTES:
+            if len(text) > max_bytes:
                 scope.cancel()
-    if len(text) > MAX_ANSWER_BYTES:
-        raise ClusterError(f"the master's answer is larger than {MAX_ANSWER_BYTES} bytes")
+    if len(text) > max_bytes:
+        raise ClusterError(f"the master's answer is larger than {max_bytes} bytes")
     return bytes(text)
 
 
-def _refusal(status: int) -> ClusterError:
+def _refusal(status: int, verb: str, body: bytes) -> ClusterError:
+    """Return what a refusal means; the master's own sentence says what to do, so it goes into the log."""
+    try:
+        said = msgspec.json.decode(body, type=_Refusal)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = _Refusal()
+    printable = "".join(c if c.isprintable() else " " for c in said.detail[:MAX_REASON_CHARS])
+    detail = " ".join(printable.split())
+    kind = said.type.rpartition(":")[2]
     if status == 401:
-        return ClusterError(
-            "the master refuses this relay (401): set the same CLUSTER_SECRET and the right time on both"
-        )
+        hint = "set the same CLUSTER_SECRET and the right time on both"
+        return ClusterError(f"the master refuses this relay (401): {detail or hint}", kind or "bad-signature")
     if status == 503:
-        return _Busy("the master is busy (503)")
-    return ClusterError(f"the master answered {status}: is MASTER_URL right?")
+        return _Busy(f"the master is busy (503){': ' * bool(detail)}{detail}", "busy")
+    if status == 404 and verb == "enrol":
+        return ClusterError(
+            "the master gives no keys to relays (404): upgrade the master first, or is MASTER_URL right?"
+        )
+    return ClusterError(
+        f"the master answered {status}: {detail or 'is MASTER_URL right?'}", kind or "refused"
+    )
 
 
 def _first(group: BaseExceptionGroup[AirclassError]) -> AirclassError:

@@ -50,6 +50,7 @@ class Connection:
         "deadline_s",
         "fd",
         "mask",
+        "media_bytes",
         "pending",
         "sock",
         "state",
@@ -70,6 +71,7 @@ class Connection:
         self.body_left = 0
         self.held_request: HeldRequest | None = None
         self.viewer: Viewer | None = None
+        self.media_bytes = 0  # of the current reply, until all of it is out
         self.close_after = False
 
     def receive(self) -> bytes | None:

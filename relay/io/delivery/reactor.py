@@ -361,6 +361,8 @@ class Reactor:
             counters.sent_bytes += response.size_bytes
             if connection.viewer is not None:
                 connection.viewer.sent_bytes += response.size_bytes
+                if not connection.viewer.has_media:
+                    connection.media_bytes = response.media_bytes
         if connection.start(response, tail, head_only=bare):
             self._sent(connection)
         else:
@@ -372,6 +374,10 @@ class Reactor:
 
     def _sent(self, connection: Connection) -> None:
         """A response is out: close, or be ready for the next request."""
+        if connection.media_bytes:
+            if connection.viewer is not None:
+                self.delivery.registry.delivered(connection.viewer, connection.media_bytes)
+            connection.media_bytes = 0
         if not connection.close_after:
             connection.state = ConnectionState.IDLE
             if connection.buffer:

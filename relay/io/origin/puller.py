@@ -157,7 +157,7 @@ class Puller:
                 self.stream.forget_media()
             if self._publishing is not False:
                 return
-            self._lost(_NobodyPublishes("nobody is publishing"))
+            self._lost(_NotAnnounced("nobody is publishing"))
             announced = self._announced
             with trio.move_on_after(IDLE_LOOK_S):
                 await announced.wait()
@@ -443,11 +443,7 @@ class Puller:
         named = self._origins.stand_by
         told = (f"{where}: {p.reason}" if named else p.reason for where, p in self._problems.items())
         stream.problem = "; ".join(told)
-        # one that works and has nothing to follow is enough
-        if any(isinstance(p, _NobodyPublishes) for p in self._problems.values()):
-            stream.origin.served(trio.current_time())
-        else:
-            stream.origin.failed(trio.current_time(), problem.kind)
+        self._note_origin(problem)
         if isinstance(problem, _NobodyPublishes):
             if self._unsaid is not None and self._unsaid[0] == server:
                 self._unsaid = None
@@ -461,6 +457,16 @@ class Puller:
                 self._warn(server, problem)
         if is_new:
             self._changed()
+
+    def _note_origin(self, problem: OriginError) -> None:
+        """Note whether an origin answers; one that works and has nothing to follow is enough."""
+        origin, now_s = self.stream.origin, trio.current_time()
+        if isinstance(problem, _NotAnnounced):
+            origin.unasked(now_s)
+        elif isinstance(problem, _NobodyPublishes):
+            origin.served(now_s)
+        elif not any(_is_answer(p) for p in self._problems.values()):
+            origin.failed(now_s, problem.kind)
 
     def _say_unsaid(self) -> None:
         if self._unsaid is not None:
@@ -505,6 +511,14 @@ class _Refused(OriginError):
 
 class _NobodyPublishes(OriginError):
     """The origin works, but there is nothing to follow: nobody's fault."""
+
+
+class _NotAnnounced(_NobodyPublishes):
+    """The master says that nobody publishes, so the origin is not asked: it may be dead."""
+
+
+def _is_answer(problem: OriginError) -> bool:
+    return isinstance(problem, _NobodyPublishes) and not isinstance(problem, _NotAnnounced)
 
 
 def _text(status: int, body: bytes, what: str) -> str:

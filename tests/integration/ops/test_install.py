@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import yaml
 
 from tests.harness.netns import lab
 from tests.harness.processes import running
@@ -67,6 +68,29 @@ async def test_what_cannot_be_installed_is_said(tmp_path: Path) -> None:
     ran = await program(script, "--frobnicate", folder=tmp_path, env=env)
     assert (ran.code, "--frobnicate" in ran.err) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_join_line_that_is_not_whole_is_said(tmp_path: Path) -> None:
+    env = {"AIRCLASS_ROOT": str(tmp_path)}
+    ran = await program(
+        ROOT / "deploy/install.sh", "--slave", "--join", "http://m:8000", folder=tmp_path, env=env
+    )
+    assert (ran.code, "URL#TOKEN" in ran.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_service_gets_only_the_secrets_that_it_needs() -> None:
+    """A relay that was broken into must not find the master's secrets in its environment."""
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
+    slave = compose["slave"]
+    assert "env_file" not in slave
+    assert "secrets" not in slave
+    words = ("SECRET", "KEY", "DATABASE", "PASS", "TOKEN", "WEBHOOK")
+    given = {name for name in slave["environment"] if any(word in name for word in words)}
+    assert given == {"CLUSTER_SECRET", "MAX_ADDRESSES_PER_TOKEN"}
+    unit = (ROOT / "deploy/systemd/airclass-slave.service").read_text()
+    assert re.findall(r"^LoadCredential=(\S+?):", unit, re.M) == ["cluster-secret"]
+    assert "EnvironmentFile" not in unit
 
 
 async def test_uninstalling_keeps_settings_and_data(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.harness.fake_origin import HlsOrigin
 from tests.harness.relays import RelayProcess, relay_running
 
 DEADLINE_S = 40.0
-SECRET = "the secret of this cluster, 32 bytes"
+NODE_KEY = bytes(range(32))
 KEY = b"k" * 32
 BEARER = "the ingest's secret"
 
@@ -41,7 +41,7 @@ def token(name: str) -> str:
 @asynccontextmanager
 async def cluster(tmp_path: Path) -> AsyncIterator[tuple[FakeMaster, HlsOrigin, RelayProcess]]:
     origin = HlsOrigin(segment_s=(1.0,), part_s=0.25, secret=BEARER)
-    master = FakeMaster(SECRET.encode())
+    master = FakeMaster(NODE_KEY)
     server = FakeServer(master.answer)
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
@@ -52,14 +52,13 @@ async def cluster(tmp_path: Path) -> AsyncIterator[tuple[FakeMaster, HlsOrigin, 
             origin.publish()
             master.orders = Orders(
                 1,
-                viewer_keys=(seal(SECRET.encode(), KEY),),
-                streams=(StreamOrder("class1", (origin.url,), seal(SECRET.encode(), BEARER.encode())),),
+                viewer_keys=(seal(NODE_KEY, KEY),),
+                streams=(StreamOrder("class1", (origin.url,), seal(NODE_KEY, BEARER.encode())),),
                 heartbeat_interval_s=0.5,
             )
             env = {
                 "MASTER_URL": server.url,
-                "CLUSTER_SECRET": SECRET,
-                "NODE_ID": "n1",
+                "NODE_KEY": f"n1:{NODE_KEY.hex()}",
                 "NODE_ZONE": "10.0.0.0/8",
             }
             async with relay_running(folder=tmp_path, env=env) as relay:
@@ -135,14 +134,24 @@ async def test_a_relay_does_what_it_is_told(tmp_path: Path) -> None:
         master.set(replace_orders(master.orders, drain=False))
         await relay.until_live()
 
-        master.set(replace_orders(master.orders, streams=()))
+        master.signs = False  # somebody else answers at the master's address
+        master.set(replace_orders(master.orders, drain=True))
+
+        async def lost() -> bool:
+            return await relay.metric("master_connected") == 0
+
+        await relay.until(lost)
+        assert await status(relay, "bob") == 200, "an order that is not signed is not carried out"
+        master.signs = True
+
+        master.set(replace_orders(master.orders, drain=False, streams=()))
 
         async def gone() -> bool:
             return await status(relay, "bob") == 404
 
         await relay.until(gone)
         log = relay.child.output()
-        for secret in (SECRET, BEARER, token("ann")):
+        for secret in (NODE_KEY.hex(), BEARER, token("ann")):
             assert secret not in log
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import jwt
 import pytest
@@ -79,7 +80,26 @@ def test_keys_of_a_relay_alone() -> None:
 
 def test_what_goes_together() -> None:
     assert "go together" in problem(TLS_CERT="/x")
-    assert "CLUSTER_SECRET is missing" in problem(MASTER_URL="http://m")
+
+
+KEY_TEXT = f"slave-1:{'0' * 64}"
+JOIN = f"http://m:8000#{'0' * 12}-{'1' * 40}"
+
+
+def test_a_node_key_and_a_join_link_are_checked() -> None:
+    assert problem(NODE_KEY="slave-1") == (
+        "NODE_KEY: is not of the form NODE_ID:KEY: join with a new token (airclass node add)"
+    )
+    assert problem(NODE_JOIN="http://m:8000").startswith("NODE_JOIN: needs URL#TOKEN")
+    settings = load(RelaySettings, {"NODE_KEY": KEY_TEXT, "NODE_KEY_FILE": "/nowhere"})
+    assert settings.node_key_file == Path("/nowhere"), "a file that need not be there yet"
+    assert KEY_TEXT not in repr(settings)
+
+
+def test_a_join_link_names_the_master_unless_something_else_does() -> None:
+    assert load(RelaySettings, {"NODE_JOIN": JOIN}).master_url == "http://m:8000"
+    both = load(RelaySettings, {"NODE_JOIN": JOIN, "MASTER_URL": "http://inside:8000"})
+    assert both.master_url == "http://inside:8000"
 
 
 @pytest.mark.parametrize(

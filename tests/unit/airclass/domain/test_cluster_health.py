@@ -139,7 +139,7 @@ class School:
     @property
     def capacity(self) -> int:
         """Seats on nodes that take students."""
-        return sum(n.site.capacity for n in self.nodes.all.values() if n.site.takes_students)
+        return sum(n.seats.capacity for n in self.nodes.all.values() if n.seats.takes_students)
 
     def status(self, node_id: str) -> NodeStatus:
         """Return a node's status."""

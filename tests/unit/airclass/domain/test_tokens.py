@@ -17,8 +17,6 @@ from airclass.domain.tokens import (
     is_preview,
     preview_subject,
     student_subject,
-    token_generation,
-    viewer_token_id,
 )
 from relay.base.errors import TokenError
 from relay.base.jwks import read_jwks
@@ -158,15 +156,6 @@ def test_a_changed_byte_is_noticed(place: int, change: int) -> None:
         return
     # The last sign of base64 holds bits that do not count.
     assert claims == ISSUER.read(mint(), (TokenKind.SESSION,), NOW_S)
-
-
-@pytest.mark.parametrize(
-    ("token_id", "generation"),
-    [("0-ab", 0), ("17-ab", 17), ("x-ab", -1), ("", -1), ("9" * 30, -1), ("²-a", -1)],
-)
-def test_a_token_id_tells_the_generation(token_id: str, generation: int) -> None:
-    assert token_generation(token_id) == generation
-    assert token_generation(viewer_token_id(4, "n")) == 4
 
 
 def test_public_keys_check_what_the_secret_signs_during_rotation_too() -> None:

@@ -166,3 +166,59 @@ def test_a_secret_from_a_file_reaches_the_ingest_by_value_alone(folder: Path) ->
     with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
         env = ProcessPlan(settings, environ, ports, folder, mediamtx).ingest().env
     assert (env["HLS_CDN_SECRET"], env["HLS_CDN_SECRET_FILE"]) == ("h" * 40, "")
+
+
+SECRET_NAMES = {
+    "JWT_SECRET_KEY",
+    "JWT_SECRET_KEY_PREVIOUS",
+    "CLUSTER_SECRET",
+    "HLS_CDN_SECRET",
+    "DATABASE_URL",
+    "ALERT_WEBHOOK",
+    "BACKUP_PASSPHRASE",
+    "MONITOR_TOKEN",
+    "CLOUD_TOKEN",  # no setting of ours: something else on this machine
+}
+NEEDED = {
+    "ingest": {"HLS_CDN_SECRET"},
+    "master": {
+        *("JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "CLUSTER_SECRET", "HLS_CDN_SECRET"),
+        *("DATABASE_URL", "ALERT_WEBHOOK"),
+    },
+    "relay": {"CLUSTER_SECRET"},
+    "teacher": set(),
+}
+
+
+def test_each_child_gets_only_the_secrets_that_it_needs(folder: Path) -> None:
+    by_file = {f"{name}_FILE": f"/run/{name}" for name in SECRET_NAMES}
+    rest = {
+        "PATH": "/bin",
+        "LC_ALL": "C.UTF-8",
+        "LOG_LEVEL": "debug",
+        "MAX_CONNECTIONS": "20",
+        "MTX_LOGLEVEL": "x",
+    }
+    values = dict.fromkeys(SECRET_NAMES, "h" * 40)
+    settings, _ = plans.settle({**SECRETS, "HLS_CDN_SECRET": "h" * 40, "INGEST": "embedded"})
+    for environ in ({**values, **rest}, {**by_file, **rest}):
+        with plans.reserve(settings, mediamtx=False, any_port=True) as ports:
+            plan = ProcessPlan(settings, environ, ports, folder, None)
+            jobs = (plan.ingest(), plan.master(), plan.relay(), plan.teacher("rtmp://x/live/c?token=k"))
+        for job in jobs:
+            given = {n.removesuffix("_FILE") for n in environ if n not in rest and job.env.get(n)}
+            assert given - NEEDED[job.name] == set(), job.name
+            assert NEEDED[job.name] - given <= {"HLS_CDN_SECRET"}, "that one is given by value"
+            assert (job.env["PATH"], job.env["LC_ALL"]) == ("/bin", "C.UTF-8")
+            assert job.env["LOG_LEVEL"] == "debug"
+        assert {job.name for job in jobs if "MAX_CONNECTIONS" in job.env and job.env["MAX_CONNECTIONS"]} == {
+            "relay"
+        }
+        assert {job.name for job in jobs if "MTX_LOGLEVEL" in job.env} == {"ingest"}
+
+
+def test_a_child_does_not_find_in_env_what_is_withheld(plan: ProcessPlan) -> None:
+    """A child reads `.env` beside it, too; its environment wins, also where it is empty."""
+    for job in (plan.ingest(), plan.relay(), plan.teacher("rtmp://x")):
+        for name in ("JWT_SECRET_KEY", "DATABASE_URL", "BACKUP_PASSPHRASE", "MONITOR_TOKEN", "ALERT_WEBHOOK"):
+            assert (job.env[name], job.env[f"{name}_FILE"]) == ("", "")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from relay.base import tokens
 from relay.base.errors import TokenError
 from relay.base.jwks import key_id, read_jwks
-from relay.base.tokens import Key, ViewerClaims, mint_viewer, verify_viewer
+from relay.base.tokens import Key, ViewerClaims, mint_viewer, token_generation, verify_viewer, viewer_token_id
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -112,3 +112,12 @@ def test_a_private_key_signs_and_names_itself() -> None:
     assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "typ": "JWT", "kid": key_id(public)}
     assert verify_viewer(token, (public,), wall_s=time.time()).token_id == "t1"
     assert "expired" in reason(mint(key=private, lifetime_s=-15), (public,))
+
+
+@pytest.mark.parametrize(
+    ("token_id", "generation"),
+    [("0-ab", 0), ("17-ab", 17), ("x-ab", -1), ("", -1), ("9" * 30, -1), ("²-a", -1)],
+)
+def test_a_token_id_names_the_generation(token_id: str, generation: int) -> None:
+    assert token_generation(token_id) == generation
+    assert token_generation(viewer_token_id(4, "n")) == 4

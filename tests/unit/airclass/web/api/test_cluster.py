@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import trio
 from trio_websocket import open_websocket_url
 
+from airclass.domain.node_keys import NodeRecord
 from airclass.io.store import StoredStudent
-from relay.base.cluster_protocol import EpochOffset, EpochRequest
+from relay.base.cluster_protocol import Enrolled, EpochOffset, EpochRequest, OrdersPoll, Registration
+from relay.base.enrolment import TOKEN_ID_BYTES, TOKEN_SECRET_BYTES, make_join_token
 from relay.base.signing import unseal
 from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
@@ -22,6 +27,7 @@ from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_mast
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from relay.base.enrolment import JoinToken
     from tests.harness.fake_relay import FakeRelay
     from tests.harness.master_in_process import InProcessMaster
 
@@ -152,11 +158,166 @@ async def test_claims_are_checked(tmp_path: Path) -> None:
 
 
 def _register(relay: FakeRelay) -> bytes:
-    import msgspec
-
-    from relay.base.cluster_protocol import Registration
-
     return msgspec.json.encode(Registration(relay.node_id, relay.public_url, "", (), 150, 0, "t", 1.0))
+
+
+# -- keys of the nodes' own ----------------------------------------------------------------------
+
+
+async def test_a_node_speaks_with_its_own_key_and_for_itself_alone(tmp_path: Path) -> None:
+    """A relay that was broken into knows CLUSTER_SECRET and its own key; neither speaks for another node."""
+    async with running_master(tmp_path) as control:
+        good, evil = control.relay("slave-1"), control.relay("slave-2")
+        for relay in (good, evil):
+            await relay.enrol()
+            await relay.register()
+            await relay.beat(full=True)
+        beat = good.heartbeat()
+        tries = {
+            "the shared secret": {"secret": SECRET},
+            "another node's key": {"secret": evil.secret},
+            "another node's name": {"secret": evil.secret, "node": "slave-2"},
+        }
+        answers = {
+            name: (await good.send("heartbeat", beat, **how)).status_code for name, how in tries.items()
+        }
+        assert answers == {"the shared secret": 401, "another node's key": 401, "another node's name": 403}
+        drained = msgspec.structs.replace(beat, draining=True)
+        assert (await good.send("heartbeat", drained, secret=evil.secret)).status_code == 401
+        assert not control.services.cluster.nodes.all["slave-1"].health.draining
+        taken = await good.send("enrol", good.enrolment("x" * 32, SECRET.encode()), secret=SECRET)
+        assert (taken.status_code, "is at work" in taken.json()["detail"]) == (409, True)
+        assert (await good.send("enrol", good.enrolment("x" * 32), node="slave-9")).status_code == 401
+        other = await good.send("enrol", good.enrolment("x" * 32, SECRET.encode()), secret=SECRET, node="n9")
+        assert other.status_code == 403
+        await good.beat()
+
+
+async def test_a_node_that_enrolled_is_known_after_a_restart_and_enrols_again_when_it_lost_its_key(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        await relay.enrol()
+        await relay.register()
+        await relay.beat(full=True)
+        key = relay.secret
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        relay.secret = key
+        await relay.register()
+        cluster = control.services.cluster
+        cluster.nodes.remove("slave-1")
+        lost = control.relay()
+        offer = lost.enrolment("y" * 32)
+        assert (await lost.send("enrol", offer)).status_code == 503, "just started: who is at work?"
+        cluster.began_wall_s -= 60
+        assert (await lost.send("enrol", offer)).status_code == 200
+        assert (await lost.send("enrol", offer)).status_code == 200, "the answer was lost"
+        assert (await relay.send("register", _register(relay))).status_code == 401
+        for key in ("short", ""):
+            assert (await lost.send("enrol", lost.enrolment(key))).status_code == 400
+        wrong = lost.enrolment("y" * 32, b"another secret")
+        assert (await lost.send("enrol", wrong)).status_code == 400
+
+
+async def test_an_upgrade_that_is_undone_brings_the_old_relay_back(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        await relay.enrol()
+        await relay.register()
+        old = control.relay(protocol=0)
+        assert (await old.send("register", _register(old))).status_code == 401, "the new one is at work"
+        control.services.cluster.nodes.remove("slave-1")
+        control.services.cluster.began_wall_s -= 60
+        assert (await old.send("heartbeat", old.heartbeat())).status_code == 401
+        await old.register()
+        assert (await old.beat(full=True)).known
+        assert control.services.cluster.view.node_keys == {}
+
+
+async def added(control: InProcessMaster, node_id: str, **more: object) -> tuple[JoinToken, NodeRecord]:
+    """Do what `airclass node add` does."""
+    services = control.services
+    _, token = make_join_token(os.urandom(TOKEN_ID_BYTES + TOKEN_SECRET_BYTES))
+    old = services.cluster.view.node_keys.get(node_id)
+    record = replace(
+        old or NodeRecord(node_id),
+        **{"added": True, "join_id": token.id, "join_until_s": time.time() + 60, "join_used": False, **more},
+        join_key=services.keyring.seal(token.key),
+    )
+    await services.store.save_node_key(record, None, instead_of=old)
+    await services.reload()
+    return token, record
+
+
+async def test_a_join_token_is_good_once_and_for_a_while(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = control.relay()
+        token, _ = await added(control, "slave-7")
+        how = {"secret": token.key, "node": token.signer}
+        offer = relay.enrolment("k" * 32, token.key)
+        assert (await relay.send("enrol", offer, secret=SECRET, node="slave-1")).status_code == 400
+        assert (await relay.call("enrol", offer, Enrolled, **how)).node_id == "slave-7"
+        assert (await relay.call("enrol", offer, Enrolled, **how)).node_id == "slave-7", "a lost answer"
+        again = await relay.send("enrol", relay.enrolment("o" * 32, token.key), **how)
+        assert (again.status_code, "was used already" in again.json()["detail"]) == (403, True)
+        unknown = {"secret": token.key, "node": "#000000000000"}
+        assert (await relay.send("enrol", offer, **unknown)).status_code == 401
+        late, _ = await added(control, "slave-8", join_until_s=time.time() - 1)
+        how = {"secret": late.key, "node": late.signer}
+        expired = await relay.send("enrol", relay.enrolment("k" * 32, late.key), **how)
+        assert (expired.status_code, "has expired" in expired.json()["detail"]) == (403, True)
+        shared = control.relay("slave-8")
+        named = await shared.send("enrol", shared.enrolment("k" * 32))
+        assert (named.status_code, "added by name" in named.json()["detail"]) == (403, True)
+        assert (await shared.send("register", _register(shared))).status_code == 401, "it has not joined yet"
+
+
+async def test_zone_and_capacity_are_the_admins(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        token, _ = await added(control, "slave-1", zone=("10.1.0.0/16",), max_connections=200)
+        relay = await _joined(control, token, "slave-1", zone=("127.0.0.1/32",), capacity=90_000)
+        shown = (await nodes(control))["slave-1"]
+        assert (shown["zone"], shown["capacity"]) == (["10.1.0.0/16"], 200)
+        token, _ = await added(control, "slave-1", zone=(), max_connections=0)
+        relay.capacity = 60
+        await relay.register()
+        assert (await nodes(control))["slave-1"]["zone"] == []
+        assert (await nodes(control))["slave-1"]["capacity"] == 60
+        own = await control.node("slave-2", zone=("10.2.0.0/16",), capacity=2**40)
+        shown = (await nodes(control))["slave-2"]
+        assert (shown["zone"], shown["capacity"]) == (["10.2.0.0/16"], 20_000)
+        assert own.orders.known
+    async with running_master(tmp_path, TRUST_NODE_ZONE="false") as control:
+        await control.node("slave-3", zone=("10.2.0.0/16",))
+        assert (await nodes(control))["slave-3"]["zone"] == []
+
+
+async def _joined(control: InProcessMaster, token: JoinToken, node_id: str, **more: object) -> FakeRelay:
+    relay = control.relay(node_id, **more)
+    offer = relay.enrolment("k" * 32, token.key)
+    await relay.call("enrol", offer, Enrolled, secret=token.key, node=token.signer)
+    relay.secret = "k" * 32
+    await relay.register()
+    await relay.beat(full=True)
+    return relay
+
+
+async def test_absurd_numbers_of_a_node_are_not_learned(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        stream = (await control.classroom())["id"]
+        good = EpochOffset(stream, "k1", 5, 1, 2, 0.5)
+        absurd = (
+            EpochOffset(stream, "k2", 2**62, 1, 2, 0.5),
+            EpochOffset(stream, "k3", 5, -1, 2, 0.5),
+            EpochOffset(stream, "k4", 5, 1, -5, 0.5),
+            EpochOffset(stream, "k5", 5, 1, 2, 1e9),
+            EpochOffset(stream, "", 5, 1, 2, 0.5),
+            EpochOffset("nosuch", "k6", 5, 1),
+        )
+        relay = await control.node(epochs=(*absurd, good))
+        assert [epoch.key for epoch in relay.orders.streams[0].epochs] == ["k1"]
 
 
 async def test_a_watch_ends_as_soon_as_something_changes(tmp_path: Path) -> None:
@@ -283,7 +444,9 @@ async def test_a_dead_node_is_shown_left_out_and_can_be_removed(tmp_path: Path) 
             await control.call("DELETE", "/cluster/nodes/slave-1", None, control.admin)
         ).status_code == 204
         assert (await nodes(control)).keys() == {"slave-2"}
-        assert not (await first.beat()).known
+        for verb, record in (("heartbeat", first.heartbeat()), ("register", _register(first))):
+            refused = await first.send(verb, record)
+            assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (401, "node-removed")
 
 
 async def test_one_number_line_for_all_relays_and_across_restarts(tmp_path: Path) -> None:
@@ -435,6 +598,7 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         kept = await control.node("slave-1")
+        await control.begin(made)
         joined = (await control.join(made["code"])).json()
         kept.take(joined["token"], made["id"])
         await kept.beat()
@@ -449,7 +613,8 @@ async def test_after_a_restart_nobody_is_sent_from_a_good_relay_to_one_that_came
         renew = ("POST", "/api/renew", None, {"Authorization": f"Bearer {joined['token']}"})
         assert (await control.call(*renew)).status_code == 503
         await control.call("GET", playlist)
-        assert control.services.cluster.nodes.seating.seat_of == {}, "loading a playlist takes no seat yet"
+        seats = control.services.cluster.nodes.seat_book.seat_of
+        assert list(seats.values()) == ["slave-1"], "loading a playlist takes no other seat"
         assert (await control.call("GET", steering)).status_code == 503
         url = f"{control.url.replace('http', 'ws')}/ws/student?token={joined['token']}"
         async with open_websocket_url(url) as ws:
@@ -568,11 +733,79 @@ async def test_operators_are_told_of_the_last_backup(tmp_path: Path) -> None:
         assert answer.json() == {"at": "2025-11-28T01:00:00Z", "size_bytes": 1_400_000}
 
 
-async def test_a_relay_at_work_cannot_be_forgotten(tmp_path: Path) -> None:
+async def test_a_relay_that_sends_heartbeats_cannot_be_forgotten(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         relay = await control.node()
-        answer = await control.call("DELETE", f"/cluster/nodes/{relay.node_id}", None, control.admin)
+        await control.node("slave-2")
+        path = f"/cluster/nodes/{relay.node_id}"
+        answer = await control.call("DELETE", path, None, control.admin)
         assert (answer.status_code, answer.json()["type"]) == (409, "urn:airclass:problem:node-at-work")
+        drained = await control.call("POST", f"/cluster/drain/{relay.node_id}", None, control.admin)
+        assert drained.status_code == 204
+        assert (await control.call("DELETE", path, None, control.admin)).status_code == 409
+        assert relay.node_id in control.services.cluster.view.drained
+
+
+async def test_a_second_process_with_the_same_id_is_refused_with_a_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        first = await control.node(incarnation="one")
+        twin = control.relay(
+            first.node_id, public_url="http://127.0.0.1:9", incarnation="two", started_at_s=9.0
+        )
+        other = control.relay("slave-2", public_url=first.public_url, incarnation="three")
+        for relay, word in ((twin, "its own NODE_ID"), (other, "the address of slave-1")):
+            with pytest.raises(AssertionError, match=word):
+                await relay.register()
+        for verb, record in (("heartbeat", twin.heartbeat()), ("watch", OrdersPoll("slave-1", 0, "two"))):
+            assert (await twin.send(verb, record)).status_code == 409
+        assert (await nodes(control))["slave-1"]["url"] == first.public_url
+        refused = [r.getMessage() for r in caplog.records if "cluster.refused" in r.getMessage()]
+        assert len(refused) == 2
+
+
+async def test_a_database_that_went_back_is_read_again_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failover to a replica that lagged behind, or a restored dump: the counter of writes falls."""
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node()
+        await control.begin(made)
+        database = sqlite3.connect(control.services.settings.data_dir / "airclass.sqlite3")
+        database.execute("UPDATE revision SET value = value - 1")
+        database.commit()
+        database.close()
+        await control.until(lambda: "database.went_back" in caplog.text, "the log says so")
+        answer = await control.call("POST", f"/api/classrooms/{made['id']}/close", None, control.admin)
+        assert answer.status_code == 200
+        assert (await control.join(made["code"])).status_code == 409
+        assert (await control.join((await control.classroom())["code"])).status_code == 200
+
+
+async def test_joins_wait_after_a_restart_until_the_relays_are_back(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        for n in range(2):
+            await control.node(f"slave-{n}")
+        await control.begin(made)
+        for n in range(10):
+            assert (await control.join(made["code"], f"n{n}")).status_code == 200
+        await control.until(lambda: not control.services.visits)
+        await control.until(lambda: len(control.services.seen_nodes) == 2)
+    async with running_master(tmp_path) as control:
+        await control.node("slave-0", capacity=10)
+        early = await control.join(made["code"])
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        await control.node("slave-1", capacity=10)
+        await control.begin(made)
+        for n in range(10):
+            assert (await control.join(made["code"], f"m{n}")).status_code == 200
+        seats = control.services.cluster.nodes.seat_book
+        assert [n.occupied for n in seats.nodes.values()] == [10, 10]
+        assert control.services.cluster.viewers(made["id"]) == 20
+        assert (await control.join(made["code"])).status_code == 503, "as many as there are seats"
 
 
 async def test_with_eddsa_relays_get_public_keys_alone(tmp_path: Path) -> None:

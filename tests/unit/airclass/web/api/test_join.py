@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from airclass.domain.routing import RESERVED_S
 from tests.harness.master_in_process import running_master
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def slug(body: dict[str, object]) -> str:
@@ -63,8 +66,10 @@ async def test_full_cluster_is_a_waiting_room_and_full_class_too(tmp_path: Path)
         small = await control.classroom(capacity=1)
         other = await control.classroom()
         answer = await control.join(other["code"])
-        assert (answer.status_code, slug(answer.json())) == (503, "cluster-full")
+        assert answer.json()["state"] == "waiting", "a queue needs no relay"
         await control.node(capacity=2)
+        await control.begin(other)
+        await control.begin(small)
         assert (await control.join(small["code"])).status_code == 200
         answer = await control.join(small["code"])
         assert (answer.status_code, slug(answer.json())) == (503, "class-full")
@@ -78,6 +83,7 @@ async def test_a_school_fills_all_nodes_exactly_and_one_more_waits(tmp_path: Pat
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         names = [(await control.node(f"slave-{n}", capacity=20)).node_id for n in range(3)]
+        await control.begin(made)
         seats: Counter[str] = Counter()
 
         async def join(number: int) -> None:
@@ -121,13 +127,13 @@ async def test_multivariant_and_steering_agree_with_the_seat(tmp_path: Path) -> 
         answer = await control.call("GET", path)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
-        for relay in relays:
-            relay.states[made["id"]] = "live"
-            await relay.beat()
+        await control.begin(made)
         answer = await control.call("GET", path)
         assert answer.status_code == 200
         text = answer.text
-        first = joined["priority"][0]
+        first = control.services.cluster.nodes.seat_book.seat_of[
+            next(iter(control.services.cluster.ledger(made["id"]).members))
+        ]
         assert f'PATHWAY-ID="{first}"' in text.splitlines()[3]
         for n, relay in enumerate(relays):
             base = f"{relay.public_url}/t/{joined['token']}/{made['id']}/"
@@ -188,3 +194,42 @@ async def test_the_same_mistake_of_a_whole_class_counts_once(tmp_path: Path) -> 
         answers = [await control.join(made["code"], password="오픈") for _ in range(100)]
         assert {a.status_code for a in answers} == {403}
         assert (await control.join(made["code"], password="open sesame")).status_code == 200
+
+
+async def test_one_name_of_the_list_holds_one_seat(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        relay = await control.node()
+        made = await control.begin(await control.classroom(roster=["Kim", "Lee"], capacity=2))
+        for name in ("Kim", "kim", " KIM "):
+            answer = await control.join(made["code"], name)
+            assert answer.status_code == 200
+            relay.take(answer.json()["token"], made["id"])
+        await relay.beat()
+        assert (await control.join(made["code"], "Lee")).status_code == 200
+        shown = await control.call("GET", f"/api/classrooms/{made['id']}", None, control.admin)
+        assert shown.json()["viewers"] == 2
+        assert control.services.cluster.nodes.students == 1, "its devices share one token id"
+
+
+async def test_a_student_whose_seat_lapsed_is_told_when_to_ask_again(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        await control.node()
+        made = await control.begin(await control.classroom())
+        joined = (await control.join(made["code"])).json()
+        cluster, now_s = control.services.cluster, control.services.clock.now_s()
+        assert len(cluster.nodes.seat_book.expire(now_s + RESERVED_S)) == 1
+        renew = ("POST", "/api/renew", None, {"Authorization": f"Bearer {joined['token']}"})
+        answer = await control.call(*renew)
+        assert (answer.status_code, slug(answer.json())) == (503, "cluster-full")
+        assert int(answer.headers["retry-after"]) > 10
+        steering = await control.call("GET", joined["steering_url"].removeprefix(control.url))
+        assert steering.status_code == 503, "their player keeps the relay that it has"
+
+
+async def test_a_queue_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airclass.domain.waiting_queue.MAX_WAITING", 1)
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        assert (await control.join(made["code"])).status_code == 200
+        answer = await control.join(made["code"], "Lee")
+        assert (answer.status_code, slug(answer.json())) == (503, "class-full")

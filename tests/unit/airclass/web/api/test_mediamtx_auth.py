@@ -90,6 +90,7 @@ async def test_the_hook_does_not_wait_for_the_database(tmp_path: Path) -> None:
             assert await ask(control, question(made["id"], made["stream_key"])) == 204
             assert time.perf_counter() - began_s < 1
             await control.node()
+            await control.begin(made)
             joined = await control.join(made["code"])
             assert joined.status_code == 200
             steering = joined.json()["steering_url"].removeprefix(control.url)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio_websocket import ConnectionClosed, open_websocket_url
 
+from airclass.domain.waiting_queue import PLACE_S
 from airclass.web.api import push
 from airclass.web.server import websocket
 from tests.harness.master_in_process import running_master
@@ -89,11 +90,11 @@ async def test_a_student_sees_the_class_begin_and_end(tmp_path: Path) -> None:
             first = await p.next()
             assert first["type"] == "snapshot"
             assert first["classroom"] == {"id": made["id"], "name": "Math"}
-            assert first["state"] == "waiting"
-            assert first["priority"] == ["slave-1"]
+            assert (first["state"], first["full"]) == ("waiting", False)
+            assert "priority" not in first, "it holds no seat yet"
             relay.states[made["id"]] = "live"
             await relay.beat()
-            await p.until(state="live")
+            await p.until(state="live", priority=["slave-1"])
             await joined(control, made, "Lee")
             await p.until(viewers=2)
             assert p.seqs == list(range(1, len(p.seqs) + 1))
@@ -128,6 +129,7 @@ async def test_students_are_moved_when_their_node_drains(tmp_path: Path) -> None
         made = await control.classroom()
         await control.node("slave-1")
         await control.node("slave-2")
+        await control.begin(made)
         body = await joined(control, made)
         async with page(control, student(body)) as p:
             home = (await p.next())["priority"][0]
@@ -137,22 +139,46 @@ async def test_students_are_moved_when_their_node_drains(tmp_path: Path) -> None
                 await p.next()
 
 
-async def test_a_waiting_student_keeps_the_seat_while_the_page_is_open(tmp_path: Path) -> None:
+async def test_a_waiting_student_keeps_their_place_while_the_page_is_open(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         await control.node()
         waiting, gone = await joined(control, made, "Kim"), await joined(control, made, "Lee")
-        seating = control.services.cluster.nodes.seating
+        queue = control.services.cluster.ledger(made["id"]).queue
         async with page(control, student(waiting)) as p:
             await p.next()
             now_s = control.services.clock.now_s()
-            for subject in seating.seat_of:
-                seating.hold(subject, now_s, lease_s=10.0)
+            for subject in list(queue):
+                queue.enter(subject, now_s - 20.0)
             await p.ws.send_message("{}")
             while (await p.next())["type"] != "pong":  # the pong: the master has read the ping
                 pass
-            assert seating.expire(now_s + 15.0) == [subject_of(control, gone)]
-            assert list(seating.seat_of) == [subject_of(control, waiting)]
+            assert queue.expire(now_s + PLACE_S - 10.0) == [subject_of(control, gone)]
+            assert list(queue) == [subject_of(control, waiting)]
+        assert control.services.cluster.nodes.seat_book.seat_of == {}
+
+
+async def test_a_class_that_begins_gives_open_pages_their_seats_and_says_when_there_are_none(
+    tmp_path: Path,
+) -> None:
+    async with running_master(tmp_path) as control:
+        made = await control.classroom()
+        await control.node(capacity=1)
+        first, second = [await joined(control, made, name) for name in ("Kim", "Lee")]
+        async with page(control, student(first)) as p, page(control, student(second)) as q:
+            await p.next()
+            await q.next()
+            await control.begin(made)
+            seats = control.services.cluster.nodes.seat_book
+            await control.until(lambda: len(seats.seat_of) == 1, "one page has taken the seat")
+            (seated,) = seats.seat_of
+            first_seated = seated == subject_of(control, first)
+            lucky, other = (p, q) if first_seated else (q, p)
+            await lucky.until(state="live", priority=["slave-1"], full=False)
+            await other.until(state="live", full=True)
+            assert "priority" not in other.state
+            seats.release(seated)
+            await other.until(full=False, priority=["slave-1"])
 
 
 async def test_a_silent_page_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

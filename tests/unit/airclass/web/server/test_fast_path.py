@@ -109,7 +109,7 @@ async def test_a_bug_is_an_answer_and_a_line_in_the_log(
     async with running_master(tmp_path) as control:
         made = await control.classroom()
         await control.node()
-        monkeypatch.setattr(control.services.cluster.nodes, "seating", None)
+        monkeypatch.setattr(control.services.cluster.nodes, "seat_book", None)
         answer = await control.join(made["code"])
         assert answer.status_code == 500
         assert answer.json()["detail"]

@@ -12,6 +12,7 @@ from relay.core.stream.segment import (
     WindowSegment,
     extension,
     init_name,
+    is_init_name,
     part_name,
     segment_name,
 )
@@ -75,6 +76,8 @@ def test_initialization_sections_are_named_by_what_they_are() -> None:
     assert len(names) == 4
     assert init_name("v0", EPOCH, Map("a.mp4")) == init_name("v0", EPOCH, Map("a.mp4"))
     assert init_name("v0", EPOCH, Map("a.mp4")).endswith(".mp4")
+    assert is_init_name(init_name("v0", EPOCH, Map("a.mp4")))
+    assert not is_init_name(part_name("v0", EPOCH, 5, 0, "mp4"))
 
 
 def test_what_is_resolved_and_what_can_be_listed() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from relay.base.errors import RequestError
 from relay.base.tokens import LEEWAY_S, mint_viewer
-from relay.core.viewers.admission import Admission
-from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, Viewer, ViewerRegistry
+from relay.core.viewers.admission import WITHOUT_MEDIA_S, Admission, StreamRule
+from relay.core.viewers.registry import MAX_ADDRESSES_NOTED, PLAYING_BYTES, Viewer, ViewerRegistry
 
 KEY = b"k" * 32
 OTHER = b"o" * 32
@@ -109,6 +109,29 @@ def test_a_token_id_or_a_subject_can_be_revoked_and_let_in_again() -> None:
     assert refused(admission, token("t1", subject="s9", classroom="class2")) == 403
 
 
+def test_a_new_code_ends_every_older_token_without_naming_any() -> None:
+    """100,000 tokens of one student are refused by one number; those of the new code are not."""
+    admission = door()
+    watching, newer = admit(admission, token("0-a")), admit(admission, token("1-a", subject="s2"))
+    assert admission.revoke([], [], {"class1": StreamRule(min_generation=1)}) == [watching]
+    for number in (0, 50_000, 99_999):
+        assert refused(admission, token(f"0-{number:024x}", subject="s1")) == 403
+    assert refused(admission, token("without a generation", subject="s1")) == 403
+    assert admit(admission, token("1-a", subject="s2")) is newer
+    assert admit(admission, token("2-b", subject="s3")).subject == "s3"  # a code that orders do not name yet
+    assert admission.revoke([], [], {}) == []
+
+
+def test_a_kicked_subject_is_refused_with_every_token_in_its_class_alone() -> None:
+    admission = door()
+    kicked, other = admit(admission, token("0-a")), admit(admission, token("0-b", subject="s2"))
+    assert admission.revoke([], [], {"class1": StreamRule(refused=frozenset({"s1"}))}) == [kicked]
+    assert [refused(admission, token(f"0-{n}")) for n in range(3)] == [403] * 3
+    assert admit(admission, token("0-b", subject="s2")) is other
+    admission.revoke([], [], {"class2": StreamRule(5, frozenset({"s1"}))})
+    assert admit(admission, token("0-a")).subject == "s1"
+
+
 def test_the_revoked_are_out_of_the_numbers_at_once() -> None:
     admission = door(max_viewers=2)
     one = admit(admission, token("t1"))
@@ -143,6 +166,17 @@ def test_a_full_relay_takes_nobody_new() -> None:
     admit(admission, token())
     assert refused(admission, token("t2")) == 503
     admit(admission, token())
+
+
+def test_on_a_full_relay_a_viewer_without_media_gives_way_to_a_new_one() -> None:
+    admission = door(max_viewers=2)
+    plays = admit(admission, token("t1"))
+    admission.registry.delivered(plays, PLAYING_BYTES)
+    admit(admission, token("t2"), now_s=101.0)
+    assert refused(admission, token("t3"), now_s=101.0 + WITHOUT_MEDIA_S) == 503
+    admit(admission, token("t3"), now_s=101.1 + WITHOUT_MEDIA_S)
+    assert admission.registry.gone(full=False) == ("t2",)
+    assert plays in list(admission.registry)
 
 
 def test_a_full_line_takes_nobody_new() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.core.viewers.registry import LEFT_S, MAX_LEFT_NOTED, Viewer, ViewerRegistry
+from relay.core.viewers.registry import LEFT_S, MAX_LEFT_NOTED, PLAYING_BYTES, Viewer, ViewerRegistry
 
 if TYPE_CHECKING:
     from relay.base.cluster_protocol import ViewerReport
@@ -25,7 +25,7 @@ def viewer(token: str, stream: str = "class1", now_s: float = 100.0) -> Viewer:
 def changes(registry: ViewerRegistry, *, full: bool) -> tuple[tuple[ViewerReport, ...], tuple[str, ...]]:
     """Return what a heartbeat says: reports and who left."""
     gone = registry.gone(full=full)
-    return tuple(r for r in registry.reports(full=full) if r is not None), gone
+    return tuple(r for r in registry.reports(150.0, full=full) if r is not None), gone
 
 
 def test_viewers_are_counted_by_stream() -> None:
@@ -127,7 +127,7 @@ def test_whoever_comes_or_leaves_while_reports_are_made_belongs_to_the_next_ones
     stays, leaves = viewer("stays"), viewer("leaves")
     registry.enter(stays)
     registry.enter(leaves)
-    reports = registry.reports(full=True)
+    reports = registry.reports(150.0, full=True)
     first = next(reports)
     registry.leave(leaves)
     registry.enter(viewer("comes"))
@@ -165,11 +165,50 @@ def test_a_viewer_is_reported_again_when_it_watches_another_rendition() -> None:
     assert changes(registry, full=False) == ((), ())
 
 
+def test_a_viewer_plays_once_media_was_delivered() -> None:
+    registry = ViewerRegistry()
+    one, renewed = viewer("a"), viewer("a2")
+    renewed.token_id = one.token_id
+    registry.enter(one)
+    ((report,), _) = changes(registry, full=False)
+    assert (report.has_media, report.idle_s) == (False, 50.0)
+    registry.delivered(one, PLAYING_BYTES - 1)
+    assert changes(registry, full=False) == ((), ())
+    registry.enter(renewed)
+    registry.delivered(one, 1)
+    assert [r.has_media for r in changes(registry, full=False)[0]] == [True, True]
+    registry.delivered(one, 1)
+    third = viewer("a3")
+    third.token_id = one.token_id
+    registry.enter(third)
+    assert third.has_media, "the same seat"
+    for text in (one, renewed, third):
+        registry.leave(text)
+    registry.delivered(one, PLAYING_BYTES)
+    again = viewer("a")
+    registry.enter(again)
+    assert not again.has_media
+
+
+def test_a_viewer_without_media_gives_way_after_a_while() -> None:
+    registry = ViewerRegistry()
+    plays, asks, twice, fresh = viewer("p"), viewer("a"), viewer("t"), viewer("f", now_s=109.0)
+    again = viewer("t2")
+    again.token_id = twice.token_id
+    for one in (plays, twice, again, asks, fresh):
+        registry.enter(one)
+    registry.delivered(plays, PLAYING_BYTES)
+    assert registry.make_room(100.0) is None
+    assert registry.make_room(105.0) is asks
+    assert registry.make_room(105.0) is None, "a seat under two tokens, and one who has just come"
+    assert {v.key for v in registry} == {b"p", b"t", b"t2", b"f"}
+
+
 def test_silence_of_the_player_keeps_the_last_figures() -> None:
     one = viewer("a")
     one.says(b"CMCD=bl%3D2300")
     one.says(b"_HLS_msn=3")
-    assert one.report().buffer_ms == 2300
+    assert one.report(100.0).buffer_ms == 2300
 
 
 def test_nothing_grows_for_ever_where_no_master_asks() -> None:

@@ -2,9 +2,11 @@
 
 import logging
 import random
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -13,9 +15,12 @@ import trio
 from trio.testing import MockClock
 
 from relay.base.cluster_protocol import EpochOffset, EpochRequest, Heartbeat, Orders, Registration
+from relay.base.enrolment import NodeKey, read_node_key
 from relay.base.errors import ClusterError
+from relay.base.signing import HEADER_NONCE, sign_answer
 from relay.io.cluster import master_client
 from relay.io.cluster.master_client import MasterClient
+from relay.io.cluster.node_key import NodeIdentity
 from tests.harness.fake_http import FakeServer, ReceivedRequest
 from tests.harness.fake_master import FakeMaster
 
@@ -47,10 +52,19 @@ async def cluster(
     secret: bytes = SECRET, **of_master: object
 ) -> AsyncIterator[tuple[FakeMaster, MasterClient, FakeNode]]:
     master, node = FakeMaster(SECRET, **of_master), FakeNode()
-    relay = MasterClient("http://master:8000/", "n1", secret, transport=master, chance=lambda: 1.0)
+    identity = NodeIdentity("n1", key=secret)
+    async with connected(master, node, identity) as relay:
+        yield master, relay, node
+
+
+@asynccontextmanager
+async def connected(
+    master: FakeMaster, node: FakeNode, identity: NodeIdentity
+) -> AsyncIterator[MasterClient]:
+    relay = MasterClient("http://master:8000/", identity, transport=master, chance=lambda: 1.0)
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: relay.run(node, task_status=task_status))
-        yield master, relay, node
+        yield relay
         nursery.cancel_scope.cancel()
 
 
@@ -192,12 +206,147 @@ async def test_answers_that_cannot_be_used(
     assert word in caplog.text
 
 
+async def test_a_refusal_is_logged_with_the_masters_reason(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    detail = "Another process sends heartbeats as n1:\n give each node its own NODE_ID."
+    async with cluster(fault=httpx.Response(409, json={"type": "x", "detail": detail})) as (_, relay, _node):
+        await trio.sleep(20)
+        assert not relay.connected
+    assert lines(caplog) == ["master.lost"]
+    assert "409: Another process sends heartbeats as n1: give each node its own NODE_ID." in caplog.text
+
+
+async def test_every_record_names_the_process(autojump_clock: MockClock) -> None:
+    async with cluster() as (master, _, _node):
+        await trio.sleep(5)
+        records = [r for verb in ("register", "heartbeat", "watch") for r in master.seen(verb)]
+    async with cluster() as (other, _, _node):
+        await trio.sleep(1)
+        (second,) = {r.incarnation for r in other.seen("register")}
+    (first,) = {r.incarnation for r in records}
+    assert len(first) == len(second) == 16
+    assert first != second
+
+
 async def test_different_secrets(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
     async with cluster(secret=b"other" * 8) as (_, relay, _node):
         await trio.sleep(20)
         assert not relay.connected
     assert "CLUSTER_SECRET" in caplog.text
     assert "other" not in caplog.text
+
+
+# -- whose answers are believed, and with which key ----------------------------------------------
+
+
+async def test_orders_that_are_not_signed_are_not_obeyed(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A false master, or one of the version before: it cannot sign, so nothing it says is carried out."""
+    async with cluster(signs=False, bases={ASK.key: BASE}) as (_, relay, node):
+        await trio.sleep(20)
+        assert not relay.connected
+        assert node.obeyed == []
+        with pytest.raises(ClusterError, match="not signed"):
+            await relay.epoch(ASK)
+    assert lines(caplog) == ["master.lost"]
+    assert "upgrade the master first" in caplog.text
+
+
+async def test_a_signed_answer_cannot_be_replayed(autojump_clock: MockClock) -> None:
+    """Real orders, sealed keys and all, recorded on the line and played to the relay's later calls."""
+    async with cluster(orders=Orders(1, heartbeat_interval_s=1.0)) as (master, relay, node):
+        await trio.sleep(1.5)
+        assert relay.connected
+        genuine, recorded = master.handle_async_request, []
+
+        async def record(request: httpx.Request) -> httpx.Response:
+            response = await genuine(request)
+            body = await response.aread()
+            recorded.append((response.headers, body))
+            return httpx.Response(response.status_code, headers=response.headers, content=body)
+
+        async def replay(request: httpx.Request) -> httpx.Response:
+            headers, body = recorded[-1]
+            return httpx.Response(200, headers=headers, content=body)
+
+        master.handle_async_request = record
+        master.set(Orders(2))
+        await trio.sleep(2)
+        assert [o.version for o in node.obeyed] == [1, 2]
+        before = len(recorded)
+        master.handle_async_request = replay
+        await trio.sleep(10)
+        assert not relay.connected
+        assert len(recorded) == before
+        master.handle_async_request = genuine
+        await trio.sleep(5)
+        assert relay.connected
+
+
+async def test_a_relay_enrols_once_and_signs_with_its_own_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "deep" / "n1.key"
+    master, node = FakeMaster(SECRET), FakeNode()
+    async with connected(master, node, NodeIdentity("n1", cluster_secret=SECRET, file=file)) as relay:
+        with trio.fail_after(10):
+            while not relay.connected:
+                await trio.sleep(0.01)
+    assert [verb for _, verb, _ in master.calls][:2] == ["enrol", "register"]
+    kept = read_node_key(file.read_text())
+    assert kept == NodeKey("n1", master.keys["n1"])
+    assert kept.key != SECRET
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert lines(caplog)[0] == "node.enrolled"
+    assert kept.key.hex() not in caplog.text
+
+
+async def test_a_key_that_the_master_does_not_know_is_replaced_by_enrolling_again() -> None:
+    master, node = FakeMaster(SECRET), FakeNode()
+    lost = NodeIdentity("n1", key=b"l" * 32, cluster_secret=SECRET)
+    async with connected(master, node, lost) as relay:
+        with trio.fail_after(10):
+            while not relay.connected:
+                await trio.sleep(0.01)
+    assert [verb for _, verb, _ in master.calls][:3] == ["register", "enrol", "register"]
+    assert lost.key == master.keys["n1"]
+
+
+async def test_without_anything_to_enrol_with_a_relay_says_what_to_do(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    master, node = FakeMaster(SECRET), FakeNode()
+    for identity in (NodeIdentity("n1", key=b"l" * 32), NodeIdentity("n1")):
+        caplog.clear()
+        async with connected(master, node, identity) as relay:
+            await trio.sleep(20)
+            assert not relay.connected
+        assert lines(caplog) == ["master.lost"]
+        assert "airclass node add" in caplog.text
+
+
+async def test_an_old_master_gives_no_keys(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    master, node = FakeMaster(SECRET, fault=httpx.Response(404), only_fault="enrol"), FakeNode()
+    async with connected(master, node, NodeIdentity("n1", cluster_secret=SECRET)) as relay:
+        await trio.sleep(20)
+        assert not relay.connected
+    assert {verb for _, verb, _ in master.calls} == {"enrol"}
+    assert "upgrade the master first" in caplog.text
+
+
+async def test_a_refusal_is_told_in_the_masters_words(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = b'{"detail":"Another node\\nis at work: choose another NODE_ID.","type":"urn:x:conflict"}'
+    async with cluster(fault=httpx.Response(409, content=said)):
+        await trio.sleep(10)
+    assert lines(caplog) == ["master.lost"]
+    assert "answered 409: Another node is at work: choose another NODE_ID." in caplog.text
 
 
 async def test_orders_that_cannot_be_carried_out(autojump_clock: MockClock) -> None:
@@ -278,7 +427,7 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: server.run(sockets=True, task_status=task_status))
-            relay = MasterClient(server.url, "n1", SECRET)
+            relay = MasterClient(server.url, NodeIdentity("n1", key=SECRET))
             for _ in range(15):
                 async with trio.open_nursery() as calls:
                     for _ in range(20):
@@ -291,6 +440,9 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
 
 async def answer_epoch(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
     body = msgspec.json.encode(BASE)
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    nonce = request.headers[HEADER_NONCE.lower()]
+    ((name, value),) = sign_answer(SECRET, "n1", request.target, nonce, body).items()
+    signed = f"Content-Length: {len(body)}\r\n{name}: {value}\r\nConnection: close"
+    head = f"HTTP/1.1 200 OK\r\n{signed}\r\n\r\n"
     await stream.send_all(head.encode() + body)
     await stream.aclose()

@@ -208,6 +208,31 @@ async def test_many_requests_on_one_connection() -> None:
         assert noted.sent_bytes == rig.counters.sent_bytes > 3 * len(rig.whole_body)
 
 
+async def test_a_viewer_plays_once_a_segment_went_out_and_not_for_playlists() -> None:
+    async with relay(part_bytes=1000) as rig:
+        asks, plays, pieces = [await rig.connect(token(name)) for name in ("asks", "plays", "pieces")]
+        listed = (await asks.get("v0.m3u8")).body.decode()
+        (init,) = {line.split('"')[1] for line in listed.splitlines() if line.startswith("#EXT-X-MAP")}
+        for _ in range(10):
+            assert (await asks.get("index.m3u8")).status == 200
+            assert (await asks.get(init)).status == 200
+        await asks.get(rig.whole, method="HEAD")
+        assert (await plays.get(rig.whole)).status == 200
+        for _ in range(4):
+            assert (await pieces.get(rig.whole, "Range: bytes=0-1023")).status == 206
+        with_media = {v.token_id: v.has_media for v in rig.delivery.registry}
+        assert with_media == {"asks": False, "plays": True, "pieces": True}
+
+
+async def test_a_segment_that_nobody_reads_makes_no_viewer() -> None:
+    async with relay(part_bytes=2_000_000) as rig:
+        slow = await rig.connect(receive_buffer=4096)
+        await slow.send(rig.whole)
+        await rig.until(lambda: rig.reactor.unsent_bytes)
+        (viewer,) = rig.delivery.registry
+        assert not viewer.has_media
+
+
 async def test_pipelined_requests_are_answered_in_order() -> None:
     async with relay() as rig:
         viewer = await rig.connect()

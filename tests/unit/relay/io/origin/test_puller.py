@@ -568,6 +568,9 @@ async def test_a_stream_that_nobody_publishes_costs_nothing_until_somebody_comes
         await trio.sleep(200)
         assert (len(origin.server.requests), origin.server.connections) == (asked, connections)
         assert (rig.state, rig.stream.fault) == ("waiting", False)
+        assert rig.stream.origin.state(trio.current_time()) == "unknown", (
+            "an origin that is not asked may be dead"
+        )
         rig.puller.announce(True)
         assert await rig.until(lambda: len(origin.server.requests) > asked) <= 0.2
         origin.publish()

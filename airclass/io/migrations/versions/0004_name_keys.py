@@ -5,8 +5,8 @@ from alembic import op
 
 from airclass.domain.users import MAX_KEY_CHARS, name_key
 
-revision = "0005"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 users = sa.table(
     "users",
