@@ -1,4 +1,5 @@
-# Everything a newcomer or CI runs. Needs Python 3.11 or newer, git and make; the rest is fetched.
+# Everything a newcomer or CI runs. Needs Python 3.11 or newer with venv, ca-certificates, git and make; the rest
+# is fetched.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -31,8 +32,14 @@ help: ## show this list
 # ------------------------------------------------------------------------------------- set up
 setup: .venv/.installed ## create .venv and install AIRClass with its tools into it
 
-.venv/.installed: pyproject.toml constraints.txt
-	@deploy/setup/venv.sh "$(PYTHON)"
+# what a demo needs, a third of the whole
+.venv/.program: pyproject.toml constraints.txt
+	@echo "Installing Python packages into .venv"
+	deploy/setup/venv.sh "$(PYTHON)" program
+	touch $@
+
+.venv/.installed: .venv/.program
+	@deploy/setup/venv.sh "$(PYTHON)" tools
 	touch $@
 
 pages: airclass/_pages/.built ## build the web pages, if their sources changed
@@ -42,12 +49,17 @@ frontend/node_modules/.installed: frontend/package.json frontend/package-lock.js
 	npm --prefix frontend ci --no-progress
 	touch $@
 
+# for a demo without tools: Node.js and its packages are fetched for this build alone
+airclass/_pages/index.html: $(PAGE_SOURCES) | .venv/.program
+	@rm -rf airclass/_pages
+	deploy/setup/pages.sh .venv/bin/python
+
 airclass/_pages/.built: frontend/node_modules/.installed $(PAGE_SOURCES)
 	@npm --prefix frontend run build
 	touch $@
 
 # ---------------------------------------------------------------------------------------- run
-demo: setup pages ## a whole class on this machine: ingest, master, relay and a synthetic teacher
+demo: .venv/.program $(if $(wildcard .venv/.installed),pages,airclass/_pages/index.html) ## a whole class on this machine: ingest, master, relay and a synthetic teacher
 	@exec airclass demo
 
 screenshots: setup pages ## every page in every state into build/screenshots (10 minutes); DOCS=1: only the pictures of docs/images

@@ -34,6 +34,7 @@ from airclass.io.passwords import Passwords
 from airclass.io.probe import Prober
 from airclass.io.store import WriteConflict, open_store
 from airclass.ops.freshness import Freshness
+from airclass.ops.notify import alert_test
 from airclass.web.api.accounts import login_link
 from airclass.web.app import create_app
 from airclass.web.metrics import MasterMetrics
@@ -179,6 +180,7 @@ async def build(
         metrics=MasterMetrics(),
         devices=DeviceCookies(secret, older),
         epoch_writer=EpochWriter(store, cluster.epochs, notifier, clock),
+        test_alert=alert_test(settings.alert_webhook.get_secret_value()) if settings.alert_webhook else None,
     )
     services.metrics.registry.register(Freshness(settings.data_dir, settings.tls_cert))
     await services.reload()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from relay import __version__
 from relay.base import logs
@@ -17,7 +17,9 @@ app = App(
     help="Live classes over your own network: RTMP in, low-latency HLS out.",
     version=__version__,
     result_action="return_value",
+    default_parameter=Parameter(negative=""),  # every flag is off unless given: `--no-json` would say nothing
 )
+app.register_install_completion_command(help="Complete commands and options in this shell (bash, zsh, fish).")
 for _name, _where, _help in (
     ("demo", "airclass.cli.demo:demo", "Everything on this machine, with a synthetic teacher."),
     ("standalone", "airclass.cli.standalone:standalone", "Ingest, master and one relay on this machine."),
@@ -48,9 +50,13 @@ def main(argv: list[str] | None = None) -> None:
         code = app(argv)
         sys.stdout.flush()
     except ConfigError as exc:
-        _complain("These settings need attention:", *(f"  - {problem}" for problem in exc.problems))
+        _complain(
+            "These settings need attention:", *(f"  - {problem}" for problem in dict.fromkeys(exc.problems))
+        )
     except AirclassError as exc:
         _complain(exc.reason)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:  # `airclass config show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -66,7 +66,9 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
         try:
             shown = {**redacted(load(model, environ)), **shown}
         except ConfigError as exc:
-            problems += [problem for problem in exc.problems if problem not in problems]
+            # two readers of a setting name its fault in different words: once is enough
+            named = {problem.partition(":")[0] for problem in problems}
+            problems += [problem for problem in exc.problems if problem.partition(":")[0] not in named]
     if problems:
         raise ConfigError(problems)
     return dict(sorted(shown.items()))

@@ -60,7 +60,7 @@ def add(
     if json:
         say_json({"id": user.id, "name": user.name, "role": role})
     else:
-        say(f"{user.name} is a {role} now.")
+        say(f"{user.name} is {'an' if role == 'admin' else 'a'} {role} now.")
 
 
 @app.command(name="list")
@@ -119,9 +119,20 @@ def _clean(name: str) -> str:
 
 
 def _password(*, from_stdin: bool) -> str:
-    password = sys.stdin.readline().rstrip("\n") if from_stdin else getpass.getpass("Password: ")
+    password = sys.stdin.readline().rstrip("\n") if from_stdin else _ask_password()
     if len(password) < MIN_PASSWORD_CHARS:
         raise ConfigError(
             [f"The password has fewer than {MIN_PASSWORD_CHARS} characters: choose a longer one."]
         )
+    return password
+
+
+def _ask_password() -> str:
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            ["No terminal to ask for a password: give --password-stdin (or, to add, --no-password)."]
+        )
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("The same again: ") != password:
+        raise ConfigError(["The two passwords differ: nothing was changed."])
     return password

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -84,6 +84,7 @@ def make_backup(
     `cluster` is the answer of `/cluster/nodes`, or empty. Raises StartError, leaving nothing behind.
     """
     now = now or datetime.now().astimezone()
+    is_new = not dest.exists()
     try:
         dest.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".airclass-backup-", dir=dest) as work:
@@ -100,6 +101,11 @@ def make_backup(
         removed = outdated((p.name for p in dest.iterdir()), stamp) if auto else []
         for name in removed:
             _remove(dest / name)
+    except StartError:
+        if is_new:
+            with suppress(OSError):
+                dest.rmdir()  # only when it is empty
+        raise
     except OSError as exc:
         raise StartError(
             f"The backup could not be written to {dest} ({exc.strerror}): nothing was changed; "

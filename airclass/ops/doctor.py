@@ -12,10 +12,12 @@ import subprocess
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
+import jwt
 import trio
 
 from airclass.domain.advice import MAX_KEYFRAME_S
@@ -26,7 +28,8 @@ from airclass.ops.report import CRITICAL, NO_TOKEN, OK, WARNING, clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from pydantic import SecretStr
 
     from airclass.ops.config import OpsSettings
 
@@ -36,6 +39,7 @@ WARN_DISK_BYTES = 2 * 1024**3
 MIN_DISK_BYTES = 200 * 1024**2
 WARN_FILES = 4096
 WARN_CERTIFICATE_S = 14 * 86400.0
+WARN_TOKEN_S = 30 * 86400.0
 WARN_BACKUP_S = 2 * 86400.0
 MEDIAMTX_MIN = (1, 20)
 _SEGMENT = re.compile(r"^airclass_longest_segment_seconds ([\d.]+)$", re.MULTILINE)
@@ -72,10 +76,12 @@ class Finding:
 async def examine(settings: OpsSettings, environ: Mapping[str, str]) -> list[Finding]:
     """Return every finding, in the order in which things depend on each other."""
     findings = [
+        *env_file(Path(".env"), environ),
         *disk(settings.data_dir),
         files(),
         *ports(settings.mode, environ),
         *certificate(settings.tls_cert, time.time()),
+        *monitor_token(settings.monitor_token, time.time()),
     ]
     program = environ.get("MEDIAMTX_PATH", "")
     if settings.mode == "standalone" or (program and settings.mode == "master"):
@@ -178,6 +184,30 @@ def certificate(path: Path | None, now_s: float) -> list[Finding]:
     return [
         Finding(WARNING, f"{days}: renew it.") if left_s < WARN_CERTIFICATE_S else Finding(OK, f"{days}.")
     ]
+
+
+def env_file(path: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """Notice a folder that holds no settings, where the environment holds none either."""
+    names = ("CLUSTER_SECRET", "NODE_KEY", "JWT_SECRET_KEY")
+    if path.exists() or any(environ.get(n) or environ.get(f"{n}_FILE") for n in names):
+        return []
+    return [Finding(WARNING, "There is no .env in this folder: run this where the settings of AIRClass are.")]
+
+
+def monitor_token(token: SecretStr | None, now_s: float) -> list[Finding]:
+    """Look when MONITOR_TOKEN ends; its signature is for the master to check."""
+    if token is None:
+        return []
+    renew = "make a new one with `airclass token monitor` on the master"
+    try:
+        claims = jwt.decode(token.get_secret_value(), options={"verify_signature": False})
+        left_s = float(claims["exp"]) - now_s
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        return [Finding(CRITICAL, f"MONITOR_TOKEN is no token of AIRClass: {renew}.")]
+    if left_s < 0:
+        return [Finding(CRITICAL, f"MONITOR_TOKEN has ended: {renew}.")]
+    text = f"MONITOR_TOKEN ends in {left_s / 86400:.0f} days"
+    return [Finding(WARNING, f"{text}: {renew}.") if left_s < WARN_TOKEN_S else Finding(OK, f"{text}.")]
 
 
 def backup(data_dir: Path, now_s: float) -> Finding:

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import trio
 
+from airclass.ops.alerts import AlertMessage
 from airclass.ops.report import CRITICAL, OK
 
 if TYPE_CHECKING:
-    from airclass.ops.alerts import AlertMessage
+    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,28 @@ class AlertSender:
 
     async def send(self, message: AlertMessage) -> bool:
         """Tell whether the message went out."""
+        problem = await self.deliver(message)
+        if problem:
+            log.warning("alert.failed reason=%s", problem)
+        return not problem
+
+    async def deliver(self, message: AlertMessage) -> str:
+        """Send a message; returns why it did not go out, empty when it did."""
         with trio.move_on_after(SEND_S):
-            problem = await trio.to_thread.run_sync(
+            return await trio.to_thread.run_sync(
                 _send, self._webhook, message, limiter=self._limiter, abandon_on_cancel=True
             )
-            if problem:
-                log.warning("alert.failed reason=%s", problem)
-            return not problem
-        log.warning("alert.failed reason=no answer within %.0f s", SEND_S)
-        return False
+        return f"no answer within {SEND_S:.0f} s"
+
+
+def alert_test(webhook: str) -> Callable[[], Awaitable[str]]:
+    """Return what sends one test message and says why it did not go out, empty when it did."""
+    sender = AlertSender(webhook)
+
+    async def send() -> str:
+        return await sender.deliver(AlertMessage("AIRClass: test message", "Alerts arrive here.", OK))
+
+    return send
 
 
 def _send(webhook: str, message: AlertMessage) -> str:

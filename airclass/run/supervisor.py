@@ -18,7 +18,7 @@ from airclass.run import plan as plans
 from airclass.run.master_client import open_master_client
 from airclass.run.plan import ProcessPlan
 from airclass.run.restarting_process import keep
-from airclass.run.tempdir import check_writable, temporary_folder
+from airclass.run.tempdir import check_writable, hold_folder, temporary_folder
 from relay.base.errors import StartError, told_by
 from relay.base.process import write_ready_file
 from relay.base.systemd import Systemd, without
@@ -154,6 +154,7 @@ def supervise(
             environ = plans.standalone_environ(environ)
         settings, mediamtx = plans.settle(environ)
         check_writable(settings.data_dir, "DATA_DIR")
+        stack.enter_context(hold_folder(settings.data_dir, "DATA_DIR"))
         ports = stack.enter_context(plans.reserve(settings, mediamtx=mediamtx is not None, any_port=any_port))
         plan = ProcessPlan(settings, without(environ), ports, folder, mediamtx, demo=demo, quiet=quiet)
         if mediamtx is None and not demo and settings.ingest == "auto":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -35,6 +38,25 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
             assert janitor.stdin is not None
             janitor.stdin.close()
             janitor.wait(JANITOR_S)
+
+
+@contextmanager
+def hold_folder(folder: Path, what: str) -> Iterator[None]:
+    """Keep a folder for this process for the length of the block; StartError when another one has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            # some network file systems have no locks on folders: then there is no protection
+            if exc.errno in (errno.EAGAIN, errno.EACCES):
+                raise StartError(
+                    f"{what} {folder} is in use by another airclass standalone: stop that one, or run this "
+                    f"one in another folder or with another {what}"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_writable(folder: Path, what: str) -> None:

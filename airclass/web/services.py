@@ -19,7 +19,7 @@ from airclass.io.store import AuditEvent, WriteConflict
 from relay.base import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from airclass.config import MasterSettings
     from airclass.domain.cluster import Cluster
@@ -70,6 +70,7 @@ class Services:
     metrics: MasterMetrics
     devices: DeviceCookies
     epoch_writer: EpochWriter
+    test_alert: Callable[[], Awaitable[str]] | None = None  # None without ALERT_WEBHOOK
     stopping: trio.Event = field(default_factory=trio.Event)
     buckets: RateLimiter = field(default_factory=RateLimiter)
     login_throttle: LoginThrottle = field(default_factory=LoginThrottle)
@@ -151,10 +152,16 @@ class Services:
                 *(news.students, news.capacity, news.nodes, news.active),
             )
 
-    def event(self, actor: Caller | str, action: str, target: str, detail: str = "") -> AuditEvent:
-        """Return a line for the audit log."""
+    def event(
+        self, actor: Caller | str, action: str, target: str, detail: str = "", *, address: str = ""
+    ) -> AuditEvent:
+        """Return a line for the audit log; `address` takes the place of `detail`, and is logged."""
         name = actor if isinstance(actor, str) else actor.name or str(actor.role)
-        log.info("audit.%s target=%s actor=%s", action, target[:80], name[:80])
+        if address:
+            detail = address
+            log.info("audit.%s target=%s actor=%s address=%s", action, target[:80], name[:80], address)
+        else:
+            log.info("audit.%s target=%s actor=%s", action, target[:80], name[:80])
         return AuditEvent(self.clock.wall_s(), name[:80], action, target[:80], detail[:200])
 
     def token_id(self) -> str:

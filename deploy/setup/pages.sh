@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds the web pages of a checkout that has none: pages.sh PYTHON. Node.js comes from PyPI, for this alone.
+# Builds the web pages of a checkout that has none: pages.sh PYTHON. Node.js comes from PyPI, its packages from npm,
+# for this build alone: what was not there before is removed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ -f airclass/_pages/index.html ] || [ ! -d frontend ]; then
@@ -7,7 +8,9 @@ if [ -f airclass/_pages/index.html ] || [ ! -d frontend ]; then
 fi
 echo "[OK] Building the web pages, once"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+remove=("$work")
+[ -d frontend/node_modules ] || remove+=(frontend/node_modules)
+trap 'rm -rf "${remove[@]}"' EXIT
 wheel=$(sed -n 's/^NODE_WHEEL=//p' deploy/setup/need.sh)
 "$1" -m venv "$work/node"
 "$work/node/bin/pip" install --quiet --disable-pip-version-check "$wheel"

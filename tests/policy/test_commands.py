@@ -17,8 +17,21 @@ from tests.policy.tree import ROOT, texts
 
 HELP_S = 60.0
 SYSTEM = {
-    *("apt", "apt-get", "cd", "cp", "git", "openssl", "systemctl", "journalctl", "certbot", "df", "crontab"),
-    *("chmod", "nft", "scp", "install", "mkdir", "curl", "sh", "bash", "pytest"),
+    *(
+        ".",
+        "apt",
+        "apt-get",
+        "cd",
+        "cp",
+        "git",
+        "openssl",
+        "systemctl",
+        "journalctl",
+        "certbot",
+        "df",
+        "crontab",
+    ),
+    *(".", "chmod", "nft", "scp", "install", "mkdir", "curl", "sh", "bash", "pytest"),
 }
 # Commands in blocks that are not marked as run: what runs them, with other addresses and smaller numbers,
 # and words that show it there. `.ci/run` is CI; tests/machine and tests/compose need root and ten minutes,
@@ -78,6 +91,7 @@ RUN_ELSEWHERE = {
 }
 # What no test runs, and why.
 RUN_BY_NOBODY = {
+    ". .venv/bin/activate": "it changes the reader's shell alone",
     "git clone PLACEHOLDER airclass": "the address is the reader's; CI begins on a clean checkout",
     "cd airclass": "the same",
     ".venv/bin/pytest tests/unit/relay -k window": "part of make test",

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from airclass.domain.classrooms import make_id
 from airclass.domain.device_cookies import DEVICE_S
-from airclass.domain.rate_limits import Attempt
+from airclass.domain.rate_limits import Attempt, RateLimit
 from airclass.domain.snapshot import Revocation
 from airclass.domain.tokens import LINK_S, SESSION_S, TokenKind
 from airclass.domain.users import Role, User, clean_name, name_key
@@ -22,6 +22,7 @@ from airclass.web.http.auth import DEVICE_COOKIE, read_device, scheme, session_c
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
 from relay.base.errors import TokenError
+from relay.base.network import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from airclass.web.services import Services
 
 WRONG_LOGIN = "Name or password is wrong."
+# lines about refused sign-ins, in the log and the audit log: of one network, and of all together
+REFUSED_HERE = RateLimit(rate_per_s=0.1, burst=10)
+REFUSED_IN_ALL = RateLimit(rate_per_s=1, burst=60)
 
 
 async def login(call: RequestContext) -> ApiResponse:
@@ -37,11 +41,15 @@ async def login(call: RequestContext) -> ApiResponse:
     form: LoginIn = call.body
     services = call.services
     if form.link_token:
-        user = await _use_link(call, form.link_token)
+        try:
+            user = await _use_link(call, form.link_token)
+        except ApiProblem:
+            await _note_refused(call, "link")
+            raise
     else:
         user = await check_password(call, form.username, form.password)
     token = make_session(services, user)
-    await services.store.log(services.event(user.name, "login", user.name))
+    await services.store.log(services.event(user.name, "login", user.name, address=call.address))
     body = MeOut(UserOut(user.id, user.name, str(user.role)))
     return ApiResponse(body, cookies=(_cookie(call, token, int(SESSION_S)), _device_cookie(call, user)))
 
@@ -179,10 +187,16 @@ async def check_password(call: RequestContext, username: str, password: str) -> 
     services = call.services
     user = services.cluster.view.find_user(username)
     device = read_device(services, call.request, user.id) if user is not None else ""
-    forgive = count_try(call, "login", name_key(username), device)
+    target = user.name if user is not None else "unknown name"  # the typed one may be a password
+    try:
+        forgive = count_try(call, "login", name_key(username), device)
+    except ApiProblem:
+        await _note_refused(call, target)
+        raise
     stored = user.password_hash if user is not None and not user.disabled else ""
     if not await services.passwords.matches(password, stored) or user is None:
         services.metrics.error("wrong-password")
+        await _note_refused(call, target)
         raise ApiProblem(401, WRONG_LOGIN, "wrong-password")
     forgive()
     if services.passwords.needs_rehash(stored):
@@ -192,6 +206,15 @@ async def check_password(call: RequestContext, username: str, password: str) -> 
         )
         await services.reload()
     return user
+
+
+async def _note_refused(call: RequestContext, target: str) -> None:
+    """Log and audit a refused sign-in, but few of a flood: each is a write to the database."""
+    services = call.services
+    for key, limit in ((("refused", network_of(call.address)), REFUSED_HERE), (("refused",), REFUSED_IN_ALL)):
+        if services.buckets.take(key, limit, services.clock.now_s()):
+            return
+    await services.store.log(services.event("-", "login.refused", target, address=call.address))
 
 
 async def _use_link(call: RequestContext, link_token: str) -> User:

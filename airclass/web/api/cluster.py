@@ -19,7 +19,7 @@ from airclass.domain.rate_limits import RateLimit
 from airclass.io.backup_record import read_record
 from airclass.io.store import WriteConflict
 from airclass.web.api import presenters
-from airclass.web.api.schemas import BackupOut, EventOut, EventsOut, NodesOut, SettingsOut
+from airclass.web.api.schemas import AlertTestOut, BackupOut, EventOut, EventsOut, NodesOut, SettingsOut
 from airclass.web.http import route
 from airclass.web.http.problems import ApiProblem
 from airclass.web.http.route import AccessRule, ApiResponse, CorsRule
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
+ALERT_TESTS = RateLimit(rate_per_s=0.1, burst=3)
 MAX_TARGET_S = 1000
 MAX_EPOCHS_TAKEN = 100  # of one registration
 REFUSALS = RateLimit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason
@@ -277,14 +278,25 @@ async def remove(call: RequestContext) -> ApiResponse:
 
 
 async def events(call: RequestContext) -> EventsOut:
-    """Return the newest lines of the audit log."""
-    lines = await call.services.store.events(EVENTS_SHOWN)
+    """Return the newest lines of the audit log; the store bounds `limit`."""
+    limit = call.arg("limit", 8)
+    lines = await call.services.store.events(int(limit) if _NUMBER.fullmatch(limit) else EVENTS_SHOWN)
     return EventsOut([EventOut(presenters.iso(e.at_s), e.actor, e.action, e.target, e.detail) for e in lines])
 
 
 async def settings(call: RequestContext) -> SettingsOut:
     """Return the master's settings, secrets hidden."""
     return SettingsOut(base.redacted(call.services.settings))
+
+
+async def test_alert(call: RequestContext) -> AlertTestOut:
+    """Send one message to ALERT_WEBHOOK, and say what happened."""
+    services = call.services
+    if services.test_alert is None:
+        raise ApiProblem(409, "ALERT_WEBHOOK is not set: set it and restart the master.", "no-webhook")
+    await services.store.log(services.event(call.who, "alert.test", "ALERT_WEBHOOK"))
+    problem = await services.test_alert()
+    return AlertTestOut(not problem, problem)
 
 
 async def backup(call: RequestContext) -> BackupOut:
@@ -469,7 +481,16 @@ ROUTES = (
     ),
     _office("POST", "/cluster/undrain/<node_id>", undrain, "Use it again.", status=204, problems=(404,)),
     _office("DELETE", "/cluster/nodes/<node_id>", remove, "Forget a relay.", status=204, problems=(404, 409)),
-    _look("GET", "/api/events", events, "The audit log.", answer=EventsOut),
+    _look("GET", "/api/events", events, "The audit log.", answer=EventsOut, query=("limit",)),
+    _office(
+        "POST",
+        "/api/test-alert",
+        test_alert,
+        "Send a test message to ALERT_WEBHOOK.",
+        limit=ALERT_TESTS,
+        answer=AlertTestOut,
+        problems=(409,),
+    ),
     _look("GET", "/api/backup", backup, "The last backup.", answer=BackupOut),
     _office("GET", "/api/settings", settings, "Settings, secrets hidden.", answer=SettingsOut),
 )

@@ -181,6 +181,7 @@ async def token(call: RequestContext) -> TokenOut:
     user = await check_password(call, form.username, form.password)
     if user.role not in (Role.TEACHER, Role.ADMIN):
         raise ApiProblem(403, "This account is not a teacher's.")
+    await services.store.log(services.event(user.name, "login", user.name, address=call.address))
     made = make_session(services, user)
     return TokenOut(made, presenters.iso(wall_s + SESSION_S), "teacher")
 

@@ -358,6 +358,13 @@ class SettingsOut(Struct):
     settings: dict[str, str]
 
 
+class AlertTestOut(Struct):
+    """What happened to a test alert; `problem` is empty when it was sent."""
+
+    sent: bool
+    problem: str
+
+
 class BackupOut(Struct):
     """The last backup; `at` is empty when there was none."""
 

@@ -20,6 +20,7 @@ export type Slug =
   | 'blocked'
   | 'lesson-runs'
   | 'last-node'
+  | 'no-webhook'
   | 'offline'
   | 'failed';
 
@@ -57,6 +58,7 @@ const SLUGS = new Set<string>([
   'blocked',
   'lesson-runs',
   'last-node',
+  'no-webhook',
 ]);
 
 const BY_STATUS: Record<number, Slug> = {

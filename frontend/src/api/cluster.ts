@@ -19,6 +19,12 @@ export const actOnNode = (id: string, action: NodeAction, force = false): Promis
 export const listEvents = async (): Promise<AuditEvent[]> =>
   (await call<{ events: AuditEvent[] }>('GET', '/api/events')).events;
 
+/** As many of the newest events as the master gives at once. */
+export const listAllEvents = async (): Promise<AuditEvent[]> =>
+  (await call<{ events: AuditEvent[] }>('GET', '/api/events?limit=1000')).events;
+
+export const testAlert = (): Promise<{ sent: boolean; problem: string }> => call('POST', '/api/test-alert');
+
 export const getSettings = async (): Promise<Record<string, string>> =>
   (await call<{ settings: Record<string, string> }>('GET', '/api/settings')).settings;
 

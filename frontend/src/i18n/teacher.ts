@@ -185,7 +185,7 @@ const ko: Record<Key, string> = {
   youAreLiveText: '학생들이 보고 듣고 있습니다.',
   notLive: '아직 라이브가 아닙니다',
   notLiveText: 'OBS에서 방송을 시작하세요. 이 화면이 자동으로 바뀝니다.',
-  dropped: '영상이 더 이상 들어오지 않습니다',
+  dropped: '영상이 끊겼습니다',
   droppedText: '학생 화면에는 마지막 장면이 남아 있습니다. 세 가지를 확인하세요.',
   droppedCheck1: 'OBS가 아직 방송 중인가요? 오른쪽 아래 초록색 표시를 보세요.',
   droppedCheck2: '컴퓨터가 네트워크에 연결되어 있나요? 아무 웹 페이지나 열어 보세요.',

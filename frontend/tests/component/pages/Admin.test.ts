@@ -229,6 +229,38 @@ describe('the dashboard', () => {
     expect(await screen.findByRole('row', { name: /Kim Node drained · relay-3/ })).toBeVisible();
   });
 
+  it('searches the log and asks for older events', async () => {
+    master.responses['GET /api/events?limit=1000'] = {
+      events: [
+        { at: '2026-11-23T01:00:00Z', actor: 'Kim', action: 'node.drain', target: 'relay-3', detail: '' },
+        {
+          at: '2026-11-22T01:00:00Z',
+          actor: '-',
+          action: 'login.refused',
+          target: 'Lee',
+          detail: '10.0.0.9',
+        },
+      ],
+    };
+    location.hash = '#/events';
+    render(Admin);
+    await userEvent.type(await screen.findByLabelText('Search the log'), 'refused 10.0.0.9');
+    expect(await screen.findByRole('row', { name: /Sign-in refused · Lee · 10\.0\.0\.9/ })).toBeVisible();
+    expect(screen.queryByRole('row', { name: /Node drained/ })).toBeNull();
+    expect(screen.getByText('1 found')).toBeVisible();
+  });
+
+  it.each([
+    [{ sent: true, problem: '' }, /The message was sent/],
+    [{ sent: false, problem: 'the webhook refused it' }, /not sent: the webhook refused it\./],
+  ])('sends a test alert and says what happened: %o', async (result, sentence) => {
+    master.responses['POST /api/test-alert'] = result;
+    location.hash = '';
+    render(Admin);
+    await userEvent.click(await screen.findByRole('button', { name: 'Send a test message' }));
+    expect(await screen.findByText(sentence)).toBeVisible();
+  });
+
   it.each([
     [{ at: '', size_bytes: 0 }, /There is no backup yet/],
     [

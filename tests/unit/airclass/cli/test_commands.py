@@ -272,3 +272,33 @@ def test_a_master_that_is_away_cannot_drain(tmp_path: Path) -> None:
     done = Office(tmp_path, MASTER_URL="http://127.0.0.1:9").run("drain", "slave-1")
     assert done.returncode == 2
     assert "The master at http://127.0.0.1:9 does not answer" in done.stderr
+
+
+def test_first_mistakes_end_in_a_sentence(tmp_path: Path) -> None:
+    """No traceback without a terminal, no setting that the command does not need, nothing said twice."""
+    office = Office(tmp_path)
+    no_terminal = office.run("user", "add", "boss", "--role", "admin")
+    assert (no_terminal.returncode, "Traceback" in no_terminal.stderr) == (2, False)
+    assert "--password-stdin" in no_terminal.stderr
+    made = office.out("user", "add", "boss", "--role", "admin", "--password-stdin", stdin="long enough\n")
+    assert made == "boss is an admin now."
+    alone = Office(tmp_path, CLUSTER_SECRET="").run("slave")
+    assert alone.returncode == 2
+    assert "MASTER_URL is missing" in alone.stderr
+    assert "--public" not in alone.stderr
+    wrong = Office(tmp_path, CLUSTER_SECRET="short", MASTER_URL="nonsense").run("config", "check")
+    lines = [line for line in wrong.stderr.splitlines() if "CLUSTER_SECRET" in line or "MASTER_URL" in line]
+    assert len(lines) == len({line.partition(":")[0] for line in lines}) == 2, lines
+
+
+def test_a_backup_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    done = Office(tmp_path).run("backup")
+    assert done.returncode == 2
+    assert not (tmp_path / "backups").exists()
+
+
+def test_shells_can_complete_commands(tmp_path: Path) -> None:
+    office = Office(tmp_path, HOME=str(tmp_path))
+    office.out("--install-completion", "--shell", "bash")
+    assert any("airclass" in path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert "--no-json" not in office.out("user", "add", "--help")

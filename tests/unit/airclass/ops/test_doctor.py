@@ -14,19 +14,23 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+from pydantic import SecretStr
 
+from airclass.domain.tokens import TokenIssuer, TokenKind
 from airclass.ops.config import load_ops
 from airclass.ops.doctor import (
     Finding,
     backup,
     certificate,
     disk,
+    env_file,
     examine,
     files,
     judge_keyframes,
     keyframes,
     master,
     mediamtx,
+    monitor_token,
     ports,
     room,
     version_of_mediamtx,
@@ -216,3 +220,25 @@ async def test_the_length_comes_from_the_relays(tmp_path: Path) -> None:
         async with httpx.AsyncClient() as client:
             finding = await keyframes(load_ops(environ), client)
         assert (finding.level, "every 6.5 s" in finding.text) == (WARNING, True)
+
+
+def test_a_monitor_token_that_ends_soon_or_has_ended() -> None:
+    issuer = TokenIssuer(b"j" * 40)
+
+    def made(life_s: float) -> SecretStr:
+        minted = issuer.mint(TokenKind.MONITOR, subject="x", token_id="1", wall_s=1000.0, life_s=life_s)
+        return SecretStr(minted)
+
+    assert monitor_token(None, 1000.0) == []
+    levels = [monitor_token(made(days * 86400.0), 1000.0)[0].level for days in (365, 10)]
+    assert levels == [OK, WARNING]
+    (ended,) = monitor_token(made(60), 2000.0)
+    assert (ended.level, "airclass token monitor" in ended.text) == (CRITICAL, True)
+    assert monitor_token(SecretStr("nonsense"), 0.0)[0].level == CRITICAL
+
+
+def test_a_folder_without_settings_is_said(tmp_path: Path) -> None:
+    (finding,) = env_file(tmp_path / ".env", {})
+    assert finding.level == WARNING
+    assert "There is no .env" in finding.text
+    assert env_file(tmp_path / ".env", {"CLUSTER_SECRET_FILE": "/etc/x"}) == []

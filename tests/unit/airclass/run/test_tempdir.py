@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airclass.run.tempdir import check_writable, temporary_folder
+from airclass.run.tempdir import check_writable, hold_folder, temporary_folder
 from relay.base.errors import StartError
 
 DEADLINE_S = 10
@@ -65,3 +65,12 @@ def test_a_folder_is_made_and_tried(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match=r"DATA_DIR .*file/x cannot be written \(Not a directory\)"):
         check_writable(tmp_path / "file" / "x", "DATA_DIR")
+
+
+def test_a_folder_belongs_to_one_installation_at_a_time(tmp_path: Path) -> None:
+    with hold_folder(tmp_path, "DATA_DIR"):
+        refused = pytest.raises(StartError, match="DATA_DIR .* is in use by another airclass")
+        with refused, hold_folder(tmp_path, "DATA_DIR"):
+            pass
+    with hold_folder(tmp_path, "DATA_DIR"):
+        pass

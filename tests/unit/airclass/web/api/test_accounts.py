@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    import pytest
 
     from tests.harness.master_in_process import InProcessMaster
 
@@ -237,3 +239,40 @@ async def test_behind_tls_the_session_is_for_this_host_and_scheme_alone(tmp_path
             headers = {**tls, "Cookie": f"__Host-airclass_session={token}", "Origin": origin}
             answer = await control.call("POST", "/api/classrooms", {"name": "x"}, headers)
             assert answer.status_code == status, origin
+
+
+async def test_sign_ins_that_fail_are_logged_and_audited_with_their_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        await control.teacher("Lee")
+        caplog.set_level(logging.INFO)
+        assert (await login(control, "Lee", "wrong wrong")).status_code == 401
+        assert (await login(control, "hunter2 hunter2", "wrong wrong")).status_code == 401
+        assert (await control.call("POST", "/api/login", {"link_token": "x"})).status_code == 401
+        lines = [r.getMessage() for r in caplog.records if "login.refused" in r.getMessage()]
+        assert [line.partition("target=")[2] for line in lines] == [
+            "Lee actor=- address=127.0.0.1",
+            "unknown name actor=- address=127.0.0.1",
+            "link actor=- address=127.0.0.1",
+        ], "a password that was typed as a name must not be in a log"
+        assert (await login(control, "Lee")).status_code == 200
+        newest = await control.services.store.events(4)
+        assert [(e.action, e.target, e.detail) for e in newest] == [
+            ("login", "Lee", "127.0.0.1"),
+            ("login.refused", "link", "127.0.0.1"),
+            ("login.refused", "unknown name", "127.0.0.1"),
+            ("login.refused", "Lee", "127.0.0.1"),
+        ]
+
+
+async def test_a_flood_of_wrong_passwords_writes_few_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_master(tmp_path) as control:
+        await control.teacher("Lee")
+        caplog.set_level(logging.INFO)
+        for guess in range(40):
+            await login(control, "Lee" if guess < 20 else f"nobody {guess}", "wrong wrong")
+        lines = [r for r in caplog.records if "audit.login.refused" in r.getMessage()]
+        assert 5 <= len(lines) <= 11, "ten at once for each address, then one in ten seconds"

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ from airclass.io.store import StoredStudent
 from relay.base.cluster_protocol import Enrolled, EpochOffset, EpochRequest, OrdersPoll, Registration
 from relay.base.enrolment import TOKEN_ID_BYTES, TOKEN_SECRET_BYTES, make_join_token
 from relay.base.signing import unseal
+from tests.harness.fake_http import FakeServer, ReceivedRequest, reply
 from tests.harness.master_in_process import CHEAP_PASSWORD, SECRET, running_master
 
 if TYPE_CHECKING:
@@ -825,3 +827,30 @@ async def test_with_eddsa_relays_get_public_keys_alone(tmp_path: Path) -> None:
 async def test_with_hs256_no_key_is_published(tmp_path: Path) -> None:
     async with running_master(tmp_path) as control:
         assert (await control.call("GET", "/.well-known/jwks.json")).json() == {"keys": []}
+
+
+# apprise imports it where Python still has it
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+async def test_an_admin_tests_the_alerts_and_hears_what_happened(tmp_path: Path) -> None:
+    async with running_master(tmp_path) as control:
+        missing = await control.call("POST", "/api/test-alert", None, control.admin)
+        assert (missing.status_code, missing.json()["type"].rpartition(":")[2]) == (409, "no-webhook")
+        assert (await control.call("POST", "/api/test-alert", None, control.monitor)).status_code == 403
+    sent: list[ReceivedRequest] = []
+
+    async def take(request: ReceivedRequest, stream: trio.abc.Stream) -> None:
+        sent.append(request)
+        await stream.send_all(reply(b"ok") if len(sent) == 1 else reply(status=500))
+
+    async with trio.open_nursery() as nursery:
+        server = FakeServer(take)
+        await nursery.start(partial(server.run, sockets=True))
+        async with running_master(tmp_path, ALERT_WEBHOOK=f"{server.url}/hook") as control:
+            first = await control.call("POST", "/api/test-alert", None, control.admin)
+            second = await control.call("POST", "/api/test-alert", None, control.admin)
+            assert first.json() == {"sent": True, "problem": ""}
+            assert second.json() == {"sent": False, "problem": "the webhook answered with status 500"}
+            events = await control.call("GET", "/api/events?limit=1", None, control.monitor)
+            assert [e["action"] for e in events.json()["events"]] == ["alert.test"]
+        nursery.cancel_scope.cancel()
+    assert len(sent) == 2
