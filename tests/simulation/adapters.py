@@ -371,6 +371,9 @@ class _Pulled:
     def follow(self, name: str, *_origins: object, **_more: object) -> None:
         self.names.add(name)
 
+    def pause(self, name: str) -> None:
+        self.names.discard(name)
+
     def forget(self, name: str) -> None:
         self.names.discard(name)
         self._delivery.close_stream(name)
