@@ -114,6 +114,8 @@ class LocalMasterClient:
             try:
                 # one seat for all tries: each new token would count as one more viewer
                 url = url or await self._seat(classroom)
+                if not url and not live and await self._is_waiting(classroom):
+                    return
                 if url and await self._plays(url, live=live) and (not live or await self._is_live(classroom)):
                     return
             except httpx.TransportError:
@@ -125,7 +127,15 @@ class LocalMasterClient:
             f"{self._master_url}/api/classrooms/{classroom.id}/preview",
             headers={"Authorization": f"Bearer {self.admin_token}"},
         )
-        return str(answer.json()["pathways"][0]["url"]) if answer.status_code == 200 else ""
+        # no pathway: the class has not begun, and its viewers wait without a seat
+        pathways = answer.json()["pathways"] if answer.status_code == 200 else []
+        return str(pathways[0]["url"]) if pathways else ""
+
+    async def _is_waiting(self, classroom: CreatedClassroom) -> bool:
+        """Whether the class could begin: a relay takes students, and only the teacher is missing."""
+        summary = (await self.call("GET", "/cluster/nodes"))["summary"]
+        state: str = (await self.call("GET", f"/api/classrooms/{classroom.id}"))["state"]
+        return bool(summary["active_nodes"]) and state != "live"
 
     async def _is_live(self, classroom: CreatedClassroom) -> bool:
         """Whether the master has heard of the picture, too: until then it lets students wait."""
