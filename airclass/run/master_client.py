@@ -39,6 +39,9 @@ class CreatedClassroom:
     rtmp_url: str
 
 
+WAITING = "waiting"  # instead of a seat's address: the class has not begun, and its viewers have no seat
+
+
 class LocalMasterClient:
     """Calls to one master; made by `open_master_client`."""
 
@@ -114,6 +117,10 @@ class LocalMasterClient:
             try:
                 # one seat for all tries: each new token would count as one more viewer
                 url = url or await self._seat(classroom)
+                if url == WAITING:
+                    url = ""
+                    if not live and await self._is_waiting(classroom):
+                        return
                 if url and await self._plays(url, live=live) and (not live or await self._is_live(classroom)):
                     return
             except httpx.TransportError:
@@ -125,7 +132,16 @@ class LocalMasterClient:
             f"{self._master_url}/api/classrooms/{classroom.id}/preview",
             headers={"Authorization": f"Bearer {self.admin_token}"},
         )
-        return str(answer.json()["pathways"][0]["url"]) if answer.status_code == 200 else ""
+        if answer.status_code != 200:
+            return ""
+        pathways = answer.json()["pathways"]
+        return str(pathways[0]["url"]) if pathways else WAITING
+
+    async def _is_waiting(self, classroom: CreatedClassroom) -> bool:
+        """Whether the class could begin: a relay takes students, and only the teacher is missing."""
+        summary = (await self.call("GET", "/cluster/nodes"))["summary"]
+        state: str = (await self.call("GET", f"/api/classrooms/{classroom.id}"))["state"]
+        return bool(summary["active_nodes"]) and state != "live"
 
     async def _is_live(self, classroom: CreatedClassroom) -> bool:
         """Whether the master has heard of the picture, too: until then it lets students wait."""

@@ -30,6 +30,7 @@ class StandIn:
         self.seat = 200
         self.state = "waiting"
         self.url = ""
+        self.no_seats = False
 
     async def answer(self, request: IngestRequest) -> IngestResponse:
         if request.path.startswith("/t/"):
@@ -39,8 +40,12 @@ class StandIn:
             return _json({"classrooms": self.classes})
         if request.path == "/api/classrooms/c1":
             return _json({"state": self.state})
+        if request.path == "/cluster/nodes":
+            return _json({"summary": {"active_nodes": self.previews - 1}})
         if request.path.endswith("/preview"):
             self.previews += 1
+            if self.no_seats:
+                return _json({"pathways": []})
             return _json({"pathways": [{"id": "a", "url": f"{self.url}/t/x/c1/index.m3u8"}]}, self.seat)
         return IngestResponse(403)
 
@@ -134,3 +139,12 @@ async def test_for_an_installation_it_is_enough_that_the_relay_knows_the_class()
     stand_in.relay["/t/x/c1/index.m3u8"] = IngestResponse(503)
     async with master_client(stand_in) as opened:
         await opened.until_playable(await opened.first_class("x", "en"), live=False)
+
+
+async def test_a_class_that_has_not_begun_is_ready_with_the_first_relay() -> None:
+    stand_in = StandIn([classroom("c1")])
+    stand_in.no_seats = True
+    async with master_client(stand_in) as opened:
+        created = await opened.first_class("Class 1", "ko")
+        await opened.until_playable(created, live=False)
+    assert stand_in.previews == 2, "the first answer came before a relay did"
