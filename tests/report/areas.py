@@ -22,6 +22,7 @@ AREAS = (
     ("tests.contract", "계약 — 같은 시험을 여러 구현에"),
     ("tests.property", "속성 — 무작위 입력으로 규칙 확인"),
     ("tests.policy", "프로젝트 규칙과 문서"),
+    ("tests.simulation", "가상 시간 시뮬레이션 — 마스터와 릴레이의 무작위 일정"),
     ("tests.unit.relay", "릴레이 — 단위"),
     ("tests.unit.airclass.domain", "마스터의 판단 규칙 — 단위"),
     ("tests.unit.airclass.web", "마스터의 웹과 API — 단위"),

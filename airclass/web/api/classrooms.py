@@ -155,7 +155,7 @@ async def retire_class(call: RequestContext) -> ClassOut:
 async def end_class(call: RequestContext) -> ClassOut:
     """Retire a class: the name of this call before lessons could be ended."""
     log.warning("api.deprecated call=end use=retire class=%s", call.classroom().id)
-    return await retire_class(call)
+    return await _save(call, "class.retire", "", {"status": ClassStatus.RETIRED})
 
 
 async def end_lesson(call: RequestContext) -> LessonOut:

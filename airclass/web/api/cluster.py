@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 PROBE_AT_REGISTER_S = 2.0
 EVENTS_SHOWN = 200
-ALERT_TESTS = RateLimit(rate_per_s=0.1, burst=3)
+ALERT_TESTS = RateLimit(rate_per_s=0.1, burst=10)
 MAX_TARGET_S = 1000
 MAX_EPOCHS_TAKEN = 100  # of one registration
 REFUSALS = RateLimit(rate_per_s=1 / 60, burst=1)  # lines in the log, for each address and reason

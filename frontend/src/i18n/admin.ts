@@ -1,5 +1,4 @@
 import { translator } from './locale.svelte';
-
 const en = {
   title: 'Dashboard',
   overview: 'Overview',

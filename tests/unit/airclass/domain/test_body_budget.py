@@ -37,6 +37,13 @@ def test_a_body_of_no_size_always_fits_and_is_not_counted() -> None:
     b.give_back("192.0.2.1", 0)
 
 
+def test_a_network_that_got_everything_back_is_forgotten() -> None:
+    b = BodyBudget()
+    assert b.take("192.0.2.1", MIB)
+    b.give_back("192.0.2.1", MIB)
+    assert (b.bytes_in_flight, dict(b._by_network)) == (0, {})
+
+
 def test_the_number_of_trusted_networks_is_bounded() -> None:
     b = BodyBudget()
     for n in range(body_budget.MAX_RELAY_NETWORKS + 5):

@@ -898,3 +898,11 @@ def test_who_publishes_is_news_for_the_relays_once() -> None:
     cluster.publishing_now((), complete=False)
     assert cluster.has_publisher("c1") is None
     assert cluster.version == version + 1
+
+
+def test_a_session_that_ends_takes_no_student_out() -> None:
+    w = World()
+    w.beat(0, watching("a"), full=True)
+    w.revocations.append(Revocation("session", "x", 9000.0))
+    w.see()
+    assert w.cluster.nodes.seat_book.seat_of == {"a": "n0"}

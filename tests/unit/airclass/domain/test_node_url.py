@@ -37,6 +37,7 @@ def test_addresses_get_one_plain_form(claimed: str, plain: str) -> None:
         *("", "relay", "ftp://relay", "javascript:alert(1)", "http://", "http://:80", "http:///x"),
         *("http://user@host", "http://host?x=1", "http://host?", "http://host#x", "http://host:99999"),
         *("http://host:port", "http://[::1", "http://[fe80::1%25eth0]", "http://[x::1]", "http://a..b"),
+        *("http://[v1.a:b]", "http://\u2603.kr", "http://a\u00b7b.kr"),
         *(
             "http://h;sandbox",
             "http://h,sandbox",

@@ -26,6 +26,12 @@ def test_an_account_is_found_however_its_name_was_typed_and_old_doubles_each_by_
     assert [view.find_user(typed) for typed in ("ann", "Аnn")] == [ann, double]
 
 
+def test_the_kicked_are_known_by_class() -> None:
+    kicked = (Revocation("subject", subject, 1.0, "c1") for subject in ("s2", "s1"))
+    rows = (*kicked, Revocation("session", "t", 1.0))
+    assert Snapshot(1, revocations=rows).kicked == {"c1": ("s1", "s2")}
+
+
 def test_an_empty_picture() -> None:
     view = Snapshot()
     assert (view.revision, view.by_code, view.by_name, view.open_classes()) == (-1, {}, {}, [])

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from relay.core.origin.failover import OriginFailover
 from relay.core.origin.playlist_poller import PlaylistPoller, Poll
 from tests.harness.builders import ll, opened, parts, playlist, segment
 
@@ -139,29 +138,3 @@ def test_a_list_stands_still_after_one_and_a_half_target_durations() -> None:
     follower.received(PLAIN, 106.0, 106.0)
     assert not follower.stalled(107.9)
     assert follower.stalled(108.0)
-
-
-def test_the_next_origin_is_asked_whenever_one_fails() -> None:
-    origins = OriginFailover(("a", "b"))
-    assert (origins.current, origins.stand_by) == ("a", True)
-    waits = []
-    for wanted in ("b", "a", "b", "a", "b", "a"):
-        waits.append(origins.failed(100.0))
-        assert origins.current == wanted
-    assert waits == [0.0, 0.25, 0.5, 0.5, 1.0, 1.0]
-    origins.worked()
-    assert origins.failed(100.9) == 0.25  # they fail in turn: not as fast as they answer
-
-
-def test_one_that_has_served_for_a_while_is_followed_by_the_next_at_once() -> None:
-    origins = OriginFailover(("a", "b"))
-    assert origins.failed(100.0) == 0.0
-    origins.worked()
-    assert origins.failed(101.0) == 0.0
-    assert origins.current == "a"
-
-
-def test_a_single_origin_is_never_asked_again_at_once() -> None:
-    origins = OriginFailover(("a",))
-    assert [origins.failed(100.0 * n) for n in range(4)] == [0.25, 0.5, 1.0, 1.0]
-    assert (origins.current, origins.stand_by) == ("a", False)
